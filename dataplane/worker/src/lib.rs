@@ -1,0 +1,4 @@
+//! worker: THE LOOP, and the sources that need no DPDK.
+#![forbid(unsafe_code)]
+
+pub mod source;
