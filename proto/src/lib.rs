@@ -1,13 +1,12 @@
 //! The contracts: `sonde/v1/*.proto`, the code generated from them, and their descriptor set.
 
 /// The generated modules refer to each other by their protobuf packages, so they stand as those do.
+#[expect(missing_docs, unreachable_pub, reason = "generated; the protos carry the comments")]
 mod sonde {
-    #[allow(missing_docs, unreachable_pub, clippy::allow_attributes, reason = "generated; the protos carry the comments")]
     pub mod v1 {
         tonic::include_proto!("sonde.v1");
     }
     pub mod southbound {
-        #[allow(missing_docs, unreachable_pub, clippy::allow_attributes, reason = "generated; the protos carry the comments")]
         pub mod v1 {
             tonic::include_proto!("sonde.southbound.v1");
         }
