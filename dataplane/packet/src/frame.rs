@@ -31,6 +31,8 @@ pub struct Frame<'a> {
     pub wire_len: u32,
     /// What the first byte is.
     pub link: Link,
+    /// The port the frame came in by (IPFIX ingressInterface): numbered from 1 in the order of the settings; 0 is unknown.
+    pub port: u16,
     /// When the frame was received: nanoseconds since 1970-01-01 00:00:00 UTC.
     pub time: u64,
 }
