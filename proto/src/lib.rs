@@ -1,7 +1,9 @@
 //! The contracts: `sonde/v1/*.proto`, the code generated from them, and their descriptor set.
 
+mod json;
+
 /// The generated modules refer to each other by their protobuf packages, so they stand as those do.
-#[expect(missing_docs, unreachable_pub, reason = "generated; the protos carry the comments")]
+#[expect(missing_docs, unreachable_pub, clippy::allow_attributes, reason = "generated; the protos carry the comments")]
 mod sonde {
     pub mod v1 {
         tonic::include_proto!("sonde.v1");
