@@ -1,1 +1,10 @@
-//! Placeholder replaced by the first commit of this crate.
+//! memory: the one crate besides `ffi` with unsafe code, so that every other crate can forbid it.
+//!
+//! Huge-page slabs, prefetch and vector tag search for the flow table; shared maps for the stats segment and the record rings;
+//! file maps for recordings.
+
+pub mod file;
+pub mod shared;
+
+pub use file::FileMap;
+pub use shared::{MapError, ReadMap, SharedMap};

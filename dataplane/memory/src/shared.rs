@@ -1,0 +1,322 @@
+//! Memory that another process maps too: one writer, many readers, 64-bit words.
+//!
+//! A [`SharedMap`] is made complete under a temporary name and renamed, so that whoever opens the final name finds either nothing,
+//! the old map or the whole new one. Its pages are reserved when it is made: a full file system is a sentence then, not a SIGBUS
+//! in the middle of the traffic. A [`ReadMap`] can only load.
+//!
+//! The words are atomics, and that is the whole synchronisation: what order they are written and read in is the business of the
+//! format that lives in them (the stats segment, the record ring).
+//!
+//! Not here: names of files and who removes them. A map does not unlink its file when dropped, because after a crash the last
+//! words in it are what the operator wants to read.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::{MmapOptions, MmapRaw};
+use rustix::io::Errno;
+
+/// Bytes of a word.
+const WORD: usize = size_of::<u64>();
+
+/// Why a map could not be made or opened. Written for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum MapError {
+    /// A call of the system failed.
+    #[error("cannot {action} {}: {cause}", path.display())]
+    System {
+        /// What was being done.
+        action: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The file system has not the room.
+    #[error(
+        "cannot reserve {wanted} KiB for {}: its file system has {free} KiB free; ask for less, remove what an earlier run left there, \
+         or enlarge it (for /dev/shm: mount -o remount,size=...)",
+        path.display()
+    )]
+    Full {
+        /// The file to be made.
+        path: PathBuf,
+        /// KiB that were asked for.
+        wanted: u64,
+        /// KiB that are free.
+        free: u64,
+    },
+    /// The folder belongs to somebody who could exchange the file under us.
+    #[error("{} belongs to user {owner}, not to user {us} or root: remove it or choose another folder", path.display())]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// Who we are.
+        us: u32,
+    },
+    /// Not something that can be mapped.
+    #[error("{} is {found}: a regular file is needed", path.display())]
+    NotAFile {
+        /// Its path.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+    /// Another process holds an exclusive lock.
+    #[error("{} is locked by another process that is still writing it: wait for that process, or read a copy", path.display())]
+    Locked {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The file got shorter while it was mapped.
+    #[error("{} was cut from {before} to {after} bytes while it was read: read a copy that nobody changes", path.display())]
+    Cut {
+        /// Its path.
+        path: PathBuf,
+        /// Bytes when it was mapped.
+        before: u64,
+        /// Bytes now.
+        after: u64,
+    },
+}
+
+impl MapError {
+    pub(crate) fn system(action: &'static str, path: &Path, cause: impl Into<std::io::Error>) -> Self {
+        Self::System { action, path: path.to_owned(), cause: cause.into() }
+    }
+
+    /// Whether the file (or its folder) does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::System { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound)
+    }
+}
+
+/// Words in a file that this process writes and others read.
+#[derive(Debug)]
+pub struct SharedMap {
+    map: MmapRaw,
+    words: usize,
+    path: PathBuf,
+}
+
+impl SharedMap {
+    /// Makes a file of `words` zero words at `path`, replacing what was there, and maps it.
+    ///
+    /// See [`SharedMap::create_with`].
+    pub fn create(path: &Path, words: usize) -> Result<Self, MapError> {
+        Self::create_with(path, words, |_| {})
+    }
+
+    /// Makes a file of `words` zero words, lets `fill` write what readers must find in it, and only then gives it its name.
+    ///
+    /// A missing last folder of the path is made (mode 750); the file has mode 640. A process that has mapped an older file of
+    /// this name keeps that one ([`ReadMap::replaced`] tells it).
+    ///
+    /// # Errors
+    /// [`MapError::Full`] when the file system has not the room, [`MapError::Foreign`] when the folder is somebody else's,
+    /// [`MapError::System`] for the rest.
+    pub fn create_with(path: &Path, words: usize, fill: impl FnOnce(&[AtomicU64])) -> Result<Self, MapError> {
+        own_folder(path)?;
+        let draft = draft_path(path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o640)
+            .open(&draft)
+            .map_err(|error| MapError::system("create", &draft, error))?;
+        let map = (|| {
+            reserve(&file, path, words)?;
+            let map = map_writable(&file, path, words)?;
+            fill(map.words());
+            std::fs::rename(&draft, path).map_err(|error| MapError::system("name", path, error))?;
+            Ok(map)
+        })();
+        if map.is_err() {
+            // The first error is the one to report; a draft that cannot even be removed changes nothing in it.
+            let _ = std::fs::remove_file(&draft);
+        }
+        map
+    }
+
+    /// Opens an existing map for reading. See [`ReadMap::open`].
+    pub fn open_readonly(path: &Path) -> Result<ReadMap, MapError> {
+        ReadMap::open(path)
+    }
+
+    /// The words.
+    #[inline]
+    pub fn words(&self) -> &[AtomicU64] {
+        // SAFETY: the mapping holds `words` words (both creators sized the file so), is page-aligned and writable, and lives as
+        // long as `self`. Other processes may write to it, which is what atomics are for.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr().cast(), self.words) }
+    }
+
+    /// Where the file was made.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Words in a file that another process writes. Only loads.
+#[derive(Debug)]
+pub struct ReadMap {
+    map: MmapRaw,
+    words: usize,
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl ReadMap {
+    /// Maps the file at `path`; bytes behind the last whole word are left out.
+    ///
+    /// The file must not become shorter while it is mapped (a load behind its end would be a SIGBUS): [`SharedMap`] never does
+    /// that, it replaces the file instead.
+    ///
+    /// # Errors
+    /// [`MapError::NotAFile`], or [`MapError::System`] when it cannot be opened or mapped.
+    pub fn open(path: &Path) -> Result<Self, MapError> {
+        // Without O_NONBLOCK the opening of a FIFO would wait for a writer that never comes.
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)
+            .map_err(|error| MapError::system("open", path, error))?;
+        let metadata = regular(&file, path)?;
+        let words = usize::try_from(metadata.len()).unwrap_or(usize::MAX) / WORD;
+        // An empty range cannot be mapped, and a file without one word is nothing that we made.
+        if words == 0 {
+            return Err(MapError::NotAFile { path: path.to_owned(), found: "an empty file" });
+        }
+        let map = MmapOptions::new().len(words * WORD).map_raw_read_only(&file).map_err(|error| MapError::system("map", path, error))?;
+        Ok(Self { map, words, path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    /// Number of words.
+    #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "a map is never empty")]
+    pub fn len(&self) -> usize {
+        self.words
+    }
+
+    /// The word at `at`, or `None` behind the end.
+    ///
+    /// The load is relaxed; what orders it is a fence of the caller. (Rust promises relaxed loads, and only those, on memory
+    /// that is mapped read-only.)
+    #[inline]
+    pub fn load(&self, at: usize) -> Option<u64> {
+        Some(self.words().get(at)?.load(Ordering::Relaxed))
+    }
+
+    /// Copies the words from `at` on into `out`, each with a relaxed load; `None`, and nothing copied, if they are not all there.
+    #[inline]
+    pub fn copy(&self, at: usize, out: &mut [u64]) -> Option<()> {
+        let words = self.words().get(at..at.checked_add(out.len())?)?;
+        for (out, word) in out.iter_mut().zip(words) {
+            *out = word.load(Ordering::Relaxed);
+        }
+        Some(())
+    }
+
+    /// Whether the path now leads to another file, or to none: the writer was restarted, or has cleaned up.
+    pub fn replaced(&self) -> bool {
+        !std::fs::metadata(&self.path).is_ok_and(|now| now.dev() == self.device && now.ino() == self.inode)
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn words(&self) -> &[AtomicU64] {
+        // SAFETY: the mapping holds `words` words, is page-aligned and lives as long as `self`. It is read-only: this function is
+        // private and its callers do relaxed loads of 8 bytes, which `std::sync::atomic` permits on read-only memory.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr().cast(), self.words) }
+    }
+}
+
+/// Makes the folder of `path` if it is missing, and refuses one in which a stranger could exchange our files.
+fn own_folder(path: &Path) -> Result<(), MapError> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    if let Err(error) = DirBuilder::new().mode(0o750).create(folder)
+        && error.kind() != std::io::ErrorKind::AlreadyExists
+    {
+        return Err(MapError::system("create the folder", folder, error));
+    }
+    let owner = std::fs::metadata(folder).map_err(|error| MapError::system("look at the folder", folder, error))?.uid();
+    let us = rustix::process::geteuid().as_raw();
+    if owner == us || owner == 0 { Ok(()) } else { Err(MapError::Foreign { path: folder.to_owned(), owner, us }) }
+}
+
+/// A name beside `path` that no other process, and no other thread of this one, uses.
+fn draft_path(path: &Path) -> PathBuf {
+    static SERIAL: AtomicU64 = AtomicU64::new(0);
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed)));
+    path.with_file_name(name)
+}
+
+/// Gives the file its size with every page behind it.
+fn reserve(file: &File, path: &Path, words: usize) -> Result<(), MapError> {
+    let bytes = words.checked_mul(WORD).and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+    let Some(bytes) = bytes else {
+        return Err(MapError::system("reserve", path, Errno::INVAL));
+    };
+    let full = || {
+        let free = rustix::fs::fstatvfs(file).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize)) / 1024;
+        MapError::Full { path: path.to_owned(), wanted: bytes.div_ceil(1024), free }
+    };
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+        Ok(()) => Ok(()),
+        // EFBIG and EINVAL are what a size beyond the file system's largest file gives.
+        Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Err(full()),
+        Err(Errno::OPNOTSUPP) => write_zeros(file, bytes).map_err(|error| match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => full(),
+            _ => MapError::system("reserve", path, error),
+        }),
+        Err(error) => Err(MapError::system("reserve", path, error)),
+    }
+}
+
+/// The slow way to reserve, for file systems that cannot be asked to.
+fn write_zeros(mut file: &File, bytes: u64) -> std::io::Result<()> {
+    const CHUNK: usize = 64 * 1024;
+    let mut left = bytes;
+    while left > 0 {
+        let now = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+        file.write_all(&[0; CHUNK][..now])?;
+        left -= now as u64;
+    }
+    Ok(())
+}
+
+fn map_writable(file: &File, path: &Path, words: usize) -> Result<SharedMap, MapError> {
+    // Populated: the first lap of a ring must not pay a page fault every 21 records.
+    let map = MmapOptions::new().len(words * WORD).populate().map_raw(file).map_err(|error| MapError::system("map", path, error))?;
+    Ok(SharedMap { map, words, path: path.to_owned() })
+}
+
+/// The metadata of an open file, if it is a regular one.
+pub(crate) fn regular(file: &File, path: &Path) -> Result<std::fs::Metadata, MapError> {
+    use std::os::unix::fs::FileTypeExt;
+    let metadata = file.metadata().map_err(|error| MapError::system("look at", path, error))?;
+    let kind = metadata.file_type();
+    let found = match () {
+        () if kind.is_file() => return Ok(metadata),
+        () if kind.is_dir() => "a folder",
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    };
+    Err(MapError::NotAFile { path: path.to_owned(), found })
+}
