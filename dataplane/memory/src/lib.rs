@@ -4,7 +4,10 @@
 //! file maps for recordings.
 
 pub mod file;
+pub mod prefetch;
 pub mod shared;
+pub mod slab;
+pub mod tags;
 
 pub use file::FileMap;
 pub use shared::{MapError, ReadMap, SharedMap};
