@@ -1,6 +1,24 @@
-//! packet: bytes -> Headers. No dependency, no unsafe, no allocation, no clock.
+//! packet: bytes -> [`Headers`]. No dependency, no unsafe, no allocation, no clock.
+//!
+//! [`decode`] is a total function: every byte string is a value or a [`Malformed`] reason. [`fast4`] is its straight-line
+//! twin for the frames that make up most traffic; what it does not recognise goes to [`decode`].
+//!
+//! Not here: tunnels and MPLS (metered by their outer headers), reassembly.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::panic, clippy::expect_used)
+)]
 
+mod cursor;
+mod decode;
+mod fast;
 mod frame;
+mod headers;
+mod tcp;
 
+pub use decode::{EXTENSIONS_MAX, TAGS_MAX, decode};
+pub use fast::{Fast4, fast4};
 pub use frame::{Frame, Link};
+pub use headers::{Fragment, Headers, Malformed, Network, Tcp, has_ports, proto};
+pub use tcp::{SynOptions, syn_options};

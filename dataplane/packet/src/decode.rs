@@ -1,0 +1,247 @@
+//! The general decoder.
+
+use crate::cursor::Cursor;
+use crate::headers::{Fragment, Headers, Malformed, Network, Tcp, has_ports, proto};
+use crate::{Frame, Link};
+
+/// Most VLAN tags of a frame.
+pub const TAGS_MAX: u8 = 8;
+/// Most extension headers of an IPv6 packet: a limit on work, well above what RFC 8200 section 4.1 recommends.
+pub const EXTENSIONS_MAX: u8 = 16;
+
+mod ethertype {
+    pub(super) const IPV4: u16 = 0x0800;
+    pub(super) const IPV6: u16 = 0x86dd;
+    pub(super) const VLAN: u16 = 0x8100;
+    pub(super) const QINQ: u16 = 0x88a8;
+    pub(super) const QINQ_OLD: u16 = 0x9100;
+    pub(super) const QINQ_OLDER: u16 = 0x9200;
+}
+
+/// Decodes one frame: link header, VLAN tags, IP with its extensions, transport.
+///
+/// A frame without IP has [`Network::None`] and is still a value. A transport header that was cut off leaves its fields at
+/// zero: the packet is metered by what is known of it.
+///
+/// # Errors
+/// The reason why the frame has no readable headers.
+pub fn decode(frame: &Frame<'_>) -> Result<Headers, Malformed> {
+    let mut headers = Headers::default();
+    let mut at = Cursor::new(frame.bytes);
+    match frame.link {
+        Link::Ethernet => ethernet(&mut at, &mut headers)?,
+        Link::LinuxSll => cooked(&mut at, &mut headers)?,
+        Link::LinuxSll2 => cooked2(&mut at, &mut headers)?,
+        Link::Null => loopback(&mut at, &mut headers)?,
+        Link::RawIp => raw(at, &mut headers)?,
+        Link::Unknown => {}
+    }
+    let l3 = frame.bytes.len().saturating_sub(at.rest().len());
+    headers.l3_offset = u16::try_from(l3).unwrap_or(u16::MAX);
+    let behind = frame.wire_len.saturating_sub(u32::from(headers.l3_offset));
+    match headers.ethertype {
+        ethertype::IPV4 => ipv4(at, &mut headers, behind)?,
+        ethertype::IPV6 => ipv6(at, &mut headers)?,
+        _ => headers.octets = behind,
+    }
+    Ok(headers)
+}
+
+fn ethernet(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    headers.dmac = *at.take().ok_or(Malformed::LinkTruncated)?;
+    headers.smac = *at.take().ok_or(Malformed::LinkTruncated)?;
+    headers.ethertype = at.u16().ok_or(Malformed::LinkTruncated)?;
+    tags(at, headers)
+}
+
+/// IEEE 802.1Q tags, of any stack of the ethertypes in use.
+fn tags(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    while matches!(headers.ethertype, ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD | ethertype::QINQ_OLDER) {
+        if headers.tags >= TAGS_MAX {
+            return Err(Malformed::TooManyTags);
+        }
+        let tci = at.u16().ok_or(Malformed::VlanTruncated)?;
+        headers.ethertype = at.u16().ok_or(Malformed::VlanTruncated)?;
+        if let Some(id) = headers.vlan.get_mut(usize::from(headers.tags)) {
+            *id = tci & 0x0fff;
+        }
+        headers.tags = headers.tags.saturating_add(1);
+    }
+    Ok(())
+}
+
+/// LINKTYPE_LINUX_SLL: packet type, ARPHRD, address length, address, protocol.
+fn cooked(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    let header: &[u8; 16] = at.take().ok_or(Malformed::LinkTruncated)?;
+    let [_, _, _, _, l0, l1, a0, a1, a2, a3, a4, a5, _, _, e0, e1] = *header;
+    if u16::from_be_bytes([l0, l1]) == 6 {
+        headers.smac = [a0, a1, a2, a3, a4, a5];
+    }
+    headers.ethertype = u16::from_be_bytes([e0, e1]);
+    tags(at, headers)
+}
+
+/// LINKTYPE_LINUX_SLL2: protocol, reserved, interface, ARPHRD, packet type, address length, address.
+fn cooked2(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    let header: &[u8; 20] = at.take().ok_or(Malformed::LinkTruncated)?;
+    let [e0, e1, _, _, _, _, _, _, _, _, _, length, a0, a1, a2, a3, a4, a5, _, _] = *header;
+    if length == 6 {
+        headers.smac = [a0, a1, a2, a3, a4, a5];
+    }
+    headers.ethertype = u16::from_be_bytes([e0, e1]);
+    tags(at, headers)
+}
+
+/// LINKTYPE_NULL and LINKTYPE_LOOP: the address family as four bytes in the order of the machine that captured.
+fn loopback(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    let family: &[u8; 4] = at.take().ok_or(Malformed::LinkTruncated)?;
+    let family = match u32::from_be_bytes(*family) {
+        large if large > 0xffff => large.swap_bytes(),
+        small => small,
+    };
+    headers.ethertype = match family {
+        2 => ethertype::IPV4,
+        // AF_INET6 of NetBSD and OpenBSD, FreeBSD, Darwin.
+        24 | 28 | 30 => ethertype::IPV6,
+        _ => 0,
+    };
+    Ok(())
+}
+
+fn raw(at: Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    let [first] = *at.peek().ok_or(Malformed::LinkTruncated)?;
+    headers.ethertype = match first >> 4 {
+        4 => ethertype::IPV4,
+        6 => ethertype::IPV6,
+        _ => return Err(Malformed::UnknownIpVersion),
+    };
+    Ok(())
+}
+
+/// RFC 791 section 3.1. `behind` is how long the packet is on the wire at most.
+fn ipv4(mut at: Cursor<'_>, headers: &mut Headers, behind: u32) -> Result<(), Malformed> {
+    let header: &[u8; 20] = at.take().ok_or(Malformed::Ipv4Truncated)?;
+    let [first, tos, t0, t1, i0, i1, f0, f1, ttl, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *header;
+    if first >> 4 != 4 {
+        return Err(Malformed::Ipv4BadVersion);
+    }
+    let options = usize::from(first & 0x0f).checked_sub(5).ok_or(Malformed::Ipv4BadHeaderLength)?.saturating_mul(4);
+    let total = u16::from_be_bytes([t0, t1]);
+    // Segmentation offload on the capturing host leaves a total length of 0: then the wire says it.
+    headers.octets = if total == 0 { behind } else { u32::from(total) };
+    if usize::try_from(headers.octets).unwrap_or(usize::MAX) < options.saturating_add(20) {
+        return Err(Malformed::Ipv4BadTotalLength);
+    }
+    let field = u16::from_be_bytes([f0, f1]);
+    headers.fragment =
+        Fragment { id: u32::from(u16::from_be_bytes([i0, i1])), offset: (field & 0x1fff).wrapping_shl(3), more: field & 0x2000 != 0 };
+    headers.network = Network::V4([s0, s1, s2, s3], [d0, d1, d2, d3]);
+    headers.tos = tos;
+    headers.ttl = ttl;
+    headers.protocol = protocol;
+    if at.skip(options).is_none() {
+        // The capture ends inside the options: addresses and protocol are known, ports are not.
+        return Ok(());
+    }
+    let offset = usize::from(headers.l3_offset).saturating_add(20).saturating_add(options);
+    if protocol == AUTHENTICATION && headers.fragment.offset == 0 {
+        return authentication(at, headers, offset);
+    }
+    transport(at, headers, offset);
+    Ok(())
+}
+
+const AUTHENTICATION: u8 = 51;
+
+/// RFC 4302 section 2 over IPv4: the protocol behind it is what counts, when it can be seen.
+fn authentication(mut at: Cursor<'_>, headers: &mut Headers, offset: usize) -> Result<(), Malformed> {
+    if let Some([next, words]) = at.peek::<2>().copied() {
+        let length = usize::from(words).saturating_add(2).saturating_mul(4);
+        if at.skip(length).is_some() {
+            headers.protocol = next;
+            transport(at, headers, offset.saturating_add(length));
+        }
+    }
+    Ok(())
+}
+
+/// RFC 8200 sections 3 and 4.
+fn ipv6(mut at: Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    let [first, second, _, _, p0, p1, next, ttl] = *at.take().ok_or(Malformed::Ipv6Truncated)?;
+    let source = *at.take().ok_or(Malformed::Ipv6Truncated)?;
+    let destination = *at.take().ok_or(Malformed::Ipv6Truncated)?;
+    if first >> 4 != 6 {
+        return Err(Malformed::Ipv6BadVersion);
+    }
+    headers.network = Network::V6(source, destination);
+    headers.octets = u32::from(u16::from_be_bytes([p0, p1])).saturating_add(40);
+    headers.tos = first.wrapping_shl(4) | second >> 4;
+    headers.ttl = ttl;
+    headers.protocol = next;
+    let mut offset = usize::from(headers.l3_offset).saturating_add(40);
+    let mut extensions = 0u8;
+    // Hop-by-hop, routing, fragment, authentication, destination options, mobility, HIP, Shim6.
+    while matches!(headers.protocol, 0 | 43 | 44 | 51 | 60 | 135 | 139 | 140) {
+        if extensions >= EXTENSIONS_MAX {
+            return Err(Malformed::TooManyExtensions);
+        }
+        extensions = extensions.saturating_add(1);
+        // A chain that was cut off: the packet is metered under the last protocol that was seen.
+        let Some([next, length]) = at.peek::<2>().copied() else { return Ok(()) };
+        let octets = match headers.protocol {
+            44 => {
+                let Some([_, _, o0, o1, i0, i1, i2, i3]) = at.peek::<8>().copied() else { return Ok(()) };
+                let field = u16::from_be_bytes([o0, o1]);
+                headers.fragment = Fragment { id: u32::from_be_bytes([i0, i1, i2, i3]), offset: field & 0xfff8, more: field & 1 != 0 };
+                8
+            }
+            // RFC 4302 section 2.2: the authentication header counts in words of four.
+            51 => usize::from(length).saturating_add(2).saturating_mul(4),
+            _ => usize::from(length).saturating_add(1).saturating_mul(8),
+        };
+        headers.protocol = next;
+        if at.skip(octets).is_none() {
+            return Ok(());
+        }
+        offset = offset.saturating_add(octets);
+        if headers.fragment.offset != 0 {
+            // RFC 8200 section 4.5: what follows in a later fragment is not a header.
+            return Ok(());
+        }
+    }
+    transport(at, headers, offset);
+    Ok(())
+}
+
+/// Ports, TCP's fixed header, ICMP's type and code. Only the first fragment has them.
+fn transport(at: Cursor<'_>, headers: &mut Headers, offset: usize) {
+    if headers.fragment.offset != 0 {
+        return;
+    }
+    headers.l4_offset = u16::try_from(offset).unwrap_or(0);
+    match headers.protocol {
+        proto::TCP => {
+            if let Some(header) = at.peek::<16>() {
+                let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, high, low, w0, w1] = *header;
+                headers.tcp = Some(Tcp {
+                    seq: u32::from_be_bytes([s0, s1, s2, s3]),
+                    ack: u32::from_be_bytes([a0, a1, a2, a3]),
+                    flags: u16::from_be_bytes([high & 1, low]),
+                    window: u16::from_be_bytes([w0, w1]),
+                });
+            }
+        }
+        proto::ICMP | proto::ICMPV6 => headers.icmp = at.peek().copied().unwrap_or_default(),
+        _ => {}
+    }
+    if has_ports(headers.protocol)
+        && let Some([s0, s1, d0, d1]) = at.peek::<4>().copied()
+    {
+        headers.sport = u16::from_be_bytes([s0, s1]);
+        headers.dport = u16::from_be_bytes([d0, d1]);
+    }
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

@@ -1,0 +1,110 @@
+//! The straight-line decoder for what most frames are: Ethernet, IPv4 without options, not a fragment, TCP or UDP.
+
+use crate::headers::proto;
+use crate::{Frame, Link};
+
+/// What [`fast4`] finds: the fields every packet of a flow needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fast4 {
+    /// Source address, as a number.
+    pub src: u32,
+    /// Destination address.
+    pub dst: u32,
+    /// Source port.
+    pub sport: u16,
+    /// Destination port.
+    pub dport: u16,
+    /// TCP or UDP.
+    pub protocol: u8,
+    /// TTL.
+    pub ttl: u8,
+    /// Type of service.
+    pub tos: u8,
+    /// IPv4 total length.
+    pub octets: u16,
+    /// The nine TCP flags; 0 for UDP.
+    pub tcp_flags: u16,
+}
+
+/// Bytes of the smallest frame it looks at: Ethernet, IPv4 and TCP without options. Ethernet's minimum of 60 is more.
+const LENGTH: usize = 14 + 20 + 20;
+
+/// Decodes the common frame without a branch that depends on which of the common kinds it is; `None` sends the frame to
+/// [`crate::decode`], which finds the same fields.
+///
+/// Budget: 2 to 3 ns a frame in L1 (bench `decode/fast4`). The branches left are taken the same way for nearly every frame.
+#[inline(always)]
+pub fn fast4(frame: &Frame<'_>) -> Option<Fast4> {
+    let bytes: &[u8; LENGTH] = frame.bytes.first_chunk()?;
+    let [
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        e0,
+        e1,
+        v,
+        tos,
+        t0,
+        t1,
+        _,
+        _,
+        f0,
+        f1,
+        ttl,
+        protocol,
+        _,
+        _,
+        s0,
+        s1,
+        s2,
+        s3,
+        d0,
+        d1,
+        d2,
+        d3,
+        p0,
+        p1,
+        q0,
+        q1,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        high,
+        low,
+        ..,
+    ] = *bytes;
+    let common = u32::from_be_bytes([e0, e1, v, 0]) == 0x0800_4500
+        && u16::from_be_bytes([f0, f1]) & 0x3fff == 0
+        && (protocol == proto::TCP) | (protocol == proto::UDP)
+        && frame.link as u8 == Link::Ethernet as u8;
+    let octets = u16::from_be_bytes([t0, t1]);
+    if !common || octets < 20 {
+        return None;
+    }
+    let tcp = if protocol == proto::TCP { u16::MAX } else { 0 };
+    Some(Fast4 {
+        src: u32::from_be_bytes([s0, s1, s2, s3]),
+        dst: u32::from_be_bytes([d0, d1, d2, d3]),
+        sport: u16::from_be_bytes([p0, p1]),
+        dport: u16::from_be_bytes([q0, q1]),
+        protocol,
+        ttl,
+        tos,
+        octets,
+        tcp_flags: u16::from_be_bytes([high & 1, low]) & tcp,
+    })
+}

@@ -1,0 +1,179 @@
+//! What decoding finds.
+
+/// Why a frame was not metered. Not an error: the network sent it, we count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Malformed {
+    /// Shorter than its link header.
+    LinkTruncated,
+    /// Ends inside its VLAN tags.
+    VlanTruncated,
+    /// More than [`crate::TAGS_MAX`] VLAN tags.
+    TooManyTags,
+    /// Ends inside the IPv4 header.
+    Ipv4Truncated,
+    /// The version field of an IPv4 frame is not 4 (RFC 791 section 3.1).
+    Ipv4BadVersion,
+    /// The header length is below five words (RFC 791 section 3.1).
+    Ipv4BadHeaderLength,
+    /// The total length is shorter than the header, and not the 0 that segmentation offload leaves.
+    Ipv4BadTotalLength,
+    /// Ends inside the IPv6 header.
+    Ipv6Truncated,
+    /// The version field of an IPv6 frame is not 6 (RFC 8200 section 3).
+    Ipv6BadVersion,
+    /// More than [`crate::EXTENSIONS_MAX`] IPv6 extension headers.
+    TooManyExtensions,
+    /// A raw IP frame whose version is neither 4 nor 6.
+    UnknownIpVersion,
+}
+
+impl Malformed {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 11] = [
+        Self::LinkTruncated,
+        Self::VlanTruncated,
+        Self::TooManyTags,
+        Self::Ipv4Truncated,
+        Self::Ipv4BadVersion,
+        Self::Ipv4BadHeaderLength,
+        Self::Ipv4BadTotalLength,
+        Self::Ipv6Truncated,
+        Self::Ipv6BadVersion,
+        Self::TooManyExtensions,
+        Self::UnknownIpVersion,
+    ];
+
+    /// The counter's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LinkTruncated => "link_truncated",
+            Self::VlanTruncated => "vlan_truncated",
+            Self::TooManyTags => "too_many_tags",
+            Self::Ipv4Truncated => "ipv4_truncated",
+            Self::Ipv4BadVersion => "ipv4_bad_version",
+            Self::Ipv4BadHeaderLength => "ipv4_bad_header_length",
+            Self::Ipv4BadTotalLength => "ipv4_bad_total_length",
+            Self::Ipv6Truncated => "ipv6_truncated",
+            Self::Ipv6BadVersion => "ipv6_bad_version",
+            Self::TooManyExtensions => "too_many_extensions",
+            Self::UnknownIpVersion => "unknown_ip_version",
+        }
+    }
+}
+
+/// IANA protocol numbers that Sonde looks into.
+pub mod proto {
+    /// ICMP (RFC 792).
+    pub const ICMP: u8 = 1;
+    /// TCP (RFC 9293).
+    pub const TCP: u8 = 6;
+    /// UDP (RFC 768).
+    pub const UDP: u8 = 17;
+    /// DCCP (RFC 4340).
+    pub const DCCP: u8 = 33;
+    /// ICMPv6 (RFC 4443).
+    pub const ICMPV6: u8 = 58;
+    /// SCTP (RFC 9260).
+    pub const SCTP: u8 = 132;
+    /// UDP-Lite (RFC 3828).
+    pub const UDP_LITE: u8 = 136;
+}
+
+/// Whether the protocol begins with a source and a destination port.
+pub const fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, proto::TCP | proto::UDP | proto::DCCP | proto::SCTP | proto::UDP_LITE)
+}
+
+/// Addresses of the network layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Network {
+    /// No IP header was found.
+    #[default]
+    None,
+    /// IPv4 source and destination.
+    V4([u8; 4], [u8; 4]),
+    /// IPv6 source and destination.
+    V6([u8; 16], [u8; 16]),
+}
+
+/// What the IP header says of fragmentation (RFC 791 section 3.2, RFC 8200 section 4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Fragment {
+    /// Identification, the same in all fragments of a packet.
+    pub id: u32,
+    /// Offset in octets.
+    pub offset: u16,
+    /// More fragments follow.
+    pub more: bool,
+}
+
+impl Fragment {
+    /// Whether the packet is a fragment at all.
+    pub fn is_fragment(self) -> bool {
+        self.more || self.offset != 0
+    }
+}
+
+/// The fixed part of a TCP header (RFC 9293 section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Tcp {
+    /// Sequence number.
+    pub seq: u32,
+    /// Acknowledgement number.
+    pub ack: u32,
+    /// The nine flags, NS (bit 8) to FIN (bit 0).
+    pub flags: u16,
+    /// Window, unscaled.
+    pub window: u16,
+}
+
+impl Tcp {
+    /// The sender has finished.
+    pub const FIN: u16 = 0x01;
+    /// Opens a connection.
+    pub const SYN: u16 = 0x02;
+    /// Ends a connection at once.
+    pub const RST: u16 = 0x04;
+    /// The acknowledgement number counts.
+    pub const ACK: u16 = 0x10;
+}
+
+/// Everything decoding finds in one frame. Offsets count from the first byte of the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Headers {
+    /// Source MAC address; zero where the link has none.
+    pub smac: [u8; 6],
+    /// Destination MAC address.
+    pub dmac: [u8; 6],
+    /// Ethertype behind the VLAN tags; the length field of an 802.3 frame; 0 where the link has none.
+    pub ethertype: u16,
+    /// VLAN ids, outermost first; only the first `tags` of them count.
+    pub vlan: [u16; 2],
+    /// VLAN tags found (may be more than two).
+    pub tags: u8,
+    /// Addresses.
+    pub network: Network,
+    /// Offset of the IP header, or of what follows the ethertype.
+    pub l3_offset: u16,
+    /// Octets from the IP header on, as the header says them; for a frame without IP, octets behind the ethertype.
+    pub octets: u32,
+    /// The protocol behind the IP header and its extensions (`protocolIdentifier`).
+    pub protocol: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// Type of service or traffic class.
+    pub tos: u8,
+    /// Fragmentation.
+    pub fragment: Fragment,
+    /// Source port; 0 where there is none, or it was not captured.
+    pub sport: u16,
+    /// Destination port.
+    pub dport: u16,
+    /// Type and code of ICMP or ICMPv6.
+    pub icmp: [u8; 2],
+    /// TCP's fixed header, when the protocol is TCP and enough was captured.
+    pub tcp: Option<Tcp>,
+    /// Offset of the transport header; 0 when there is none to see (other fragments, no IP).
+    pub l4_offset: u16,
+}

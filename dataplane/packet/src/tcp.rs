@@ -1,0 +1,70 @@
+//! The options of a SYN (RFC 9293 section 3.1, RFC 7323 section 2).
+
+use crate::cursor::Cursor;
+
+/// What the options of a SYN say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct SynOptions {
+    /// Maximum segment size.
+    pub mss: Option<u16>,
+    /// Window scale shift.
+    pub window_scale: Option<u8>,
+}
+
+/// Reads the options of the TCP header that `segment` begins with. What is cut off or damaged ends the reading.
+pub fn syn_options(segment: &[u8]) -> SynOptions {
+    let mut found = SynOptions::default();
+    let Some(offset) = segment.get(12) else { return found };
+    let end = usize::from(offset >> 4).saturating_mul(4).min(segment.len());
+    let mut at = Cursor::new(segment.get(20..end).unwrap_or_default());
+    // At most 40 octets of options, and every turn takes at least one.
+    while let Some([kind]) = at.take().copied() {
+        match kind {
+            0 => break,
+            1 => continue,
+            _ => {}
+        }
+        let Some([length]) = at.take().copied() else { break };
+        let Some(value) = usize::from(length).checked_sub(2) else { break };
+        match (kind, value) {
+            (2, 2) => found.mss = found.mss.or(at.peek().map(|b| u16::from_be_bytes(*b))),
+            (3, 1) => found.window_scale = found.window_scale.or(at.peek().map(|[shift]| *shift)),
+            _ => {}
+        }
+        if at.skip(value).is_none() {
+            break;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(options: &[u8], expected: (Option<u16>, Option<u8>)) {
+        let mut segment = vec![0; 20];
+        segment.extend_from_slice(options);
+        segment[12] = u8::try_from(segment.len() / 4).expect("short") << 4;
+        let found = syn_options(&segment);
+        assert_eq!((found.mss, found.window_scale), expected, "{options:?}");
+        for end in 0..segment.len() {
+            syn_options(&segment[..end]);
+        }
+    }
+
+    #[test]
+    fn options_are_found_in_any_order() {
+        check(&[2, 4, 5, 0xb4, 1, 3, 3, 7], (Some(1460), Some(7)));
+        check(&[1, 1, 1, 3, 3, 9, 2, 4, 2, 0, 0, 0], (Some(512), Some(9)));
+        check(&[], (None, None));
+    }
+
+    #[test]
+    fn nothing_is_read_behind_the_end_marker_or_a_bad_length() {
+        check(&[0, 2, 4, 5, 0xb4, 0, 0, 0], (None, None));
+        check(&[8, 1, 2, 4, 5, 0xb4, 0, 0], (None, None));
+        check(&[8, 0, 2, 4, 5, 0xb4, 0, 0], (None, None));
+        check(&[2, 40, 5, 0xb4], (None, None));
+    }
+}
