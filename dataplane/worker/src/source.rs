@@ -1,5 +1,9 @@
 //! Where frames come from. Everything that differs between a NIC, a recording and a benchmark is behind [`Source`].
 
+mod file;
+
+pub use file::FileSource;
+
 use sonde_packet::Frame;
 
 /// Most frames one burst holds: the table needs this many in flight to hide memory latency.
