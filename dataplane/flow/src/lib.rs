@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod record;
+pub mod ring;
 
 pub use record::Record;

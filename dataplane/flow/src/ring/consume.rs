@@ -1,0 +1,188 @@
+//! The reading half of the protocol, over any memory. Trusts nothing it loads.
+
+use super::Batch;
+use super::layout::{AFTER, BEFORE, COMMITTED, ENDED, KIND_PAD, Layout, Memory, RESERVED};
+use crate::record::WORDS_MAX;
+
+/// Words copied at a time: 8 KiB, 42 records, a sixth of a level-1 cache.
+const CHUNK: usize = 1024;
+/// Jumps and damages after which a call returns, so that neither a fast writer nor a broken ring can hold it.
+const FAULTS_MAX: u32 = 16;
+/// Tries to find position and sequence of one moment.
+const TRIES_MAX: u32 = 1000;
+
+/// Where a reader stands.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    layout: Layout,
+    /// Position of the next word to read.
+    pub(super) position: u64,
+    /// Sequence the next record should have, once one is known.
+    pub(super) expected: Option<u64>,
+    buffer: Box<[u64; CHUNK]>,
+}
+
+/// What the writer's line said.
+#[derive(Clone, Copy)]
+struct Seen {
+    ended: bool,
+    committed: u64,
+    /// At least the number of records before `committed`.
+    sequence: u64,
+    reserved: u64,
+}
+
+impl Consumer {
+    pub(super) fn new(layout: Layout) -> Self {
+        Self { layout, position: 0, expected: Some(0), buffer: Box::new([0; CHUNK]) }
+    }
+
+    /// Goes to the end of what is written.
+    pub(super) fn seek_newest<M: Memory>(&mut self, memory: &M) {
+        let control = self.layout.control;
+        for _ in 0..TRIES_MAX {
+            // Stored in the order BEFORE, COMMITTED, AFTER and loaded in the opposite one: equal counts enclose one moment.
+            let after = memory.load(control + AFTER);
+            memory.fence();
+            let committed = memory.load(control + COMMITTED);
+            memory.fence();
+            if memory.load(control + BEFORE) == after {
+                (self.position, self.expected) = (committed, Some(after));
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        // The writer was stopped between two stores: the first record will tell its number.
+        (self.position, self.expected) = (memory.load(control + COMMITTED), None);
+    }
+
+    /// Goes to the oldest record that is still there.
+    pub(super) fn seek_oldest<M: Memory>(&mut self, memory: &M) {
+        let seen = self.look(memory);
+        // The end of the reservation is the end of a segment, and a segment begins with a record.
+        self.position = seen.reserved.saturating_sub(self.layout.capacity).min(seen.committed);
+        self.expected = (self.position == 0).then_some(0);
+    }
+
+    /// Whether `position` can be one of this ring: not in the future.
+    pub(super) fn has_written<M: Memory>(&self, memory: &M, position: u64) -> bool {
+        let committed = memory.load(self.layout.control + COMMITTED);
+        position <= committed
+    }
+
+    /// Lends at most `max` records' words to `take`, oldest first; `take` says whether it could read the record.
+    pub(super) fn read<M: Memory>(&mut self, memory: &M, max: usize, mut take: impl FnMut(&[u64]) -> bool) -> Batch {
+        let mut batch = Batch::default();
+        let mut faults = 0;
+        while batch.records < max && faults < FAULTS_MAX {
+            let seen = self.look(memory);
+            if self.position == seen.committed {
+                if seen.ended {
+                    self.close(&seen, &mut batch);
+                }
+                return batch;
+            }
+            if self.position > seen.committed || seen.reserved < seen.committed {
+                // No writer of ours does this. Begin again with whatever comes.
+                batch.damaged += 1;
+                (self.position, self.expected) = (seen.committed, None);
+                break;
+            }
+            let wanted = (max - batch.records).saturating_mul(WORDS_MAX);
+            match self.fetch(memory, &seen, wanted) {
+                Some(length) => {
+                    if !self.parse(length, &seen, max, &mut batch, &mut take) {
+                        faults += 1;
+                        batch.damaged += 1;
+                        self.position = self.layout.segment_end(self.position).min(seen.committed);
+                    }
+                }
+                None => faults += 1,
+            }
+        }
+        batch.more = memory.load(self.layout.control + COMMITTED) != self.position;
+        batch
+    }
+
+    fn look<M: Memory>(&self, memory: &M) -> Seen {
+        let control = self.layout.control;
+        // The flag is stored last, so it is loaded first: what is committed when it is seen is all there will be.
+        let ended = memory.load(control + ENDED) != 0;
+        memory.fence();
+        let committed = memory.load(control + COMMITTED);
+        memory.fence();
+        Seen { ended, committed, sequence: memory.load(control + BEFORE), reserved: memory.load(control + RESERVED) }
+    }
+
+    /// Copies the next words out of the ring, as many as stand in one piece; `None` if the writer was faster and we jumped.
+    fn fetch<M: Memory>(&mut self, memory: &M, seen: &Seen, wanted: usize) -> Option<usize> {
+        if self.jump_if_lapped(seen.reserved, seen.committed) {
+            return None;
+        }
+        let whole = self.layout.segment_end(self.position).min(seen.committed) - self.position;
+        let length = usize::try_from(whole).unwrap_or(CHUNK).min(wanted).min(CHUNK);
+        let copied = memory.copy(self.layout.index(self.position), self.buffer.get_mut(..length)?);
+        // Whoever wrote one of the words just loaded had reserved it before: this fence makes the reservation visible.
+        memory.fence();
+        let reserved = memory.load(self.layout.control + RESERVED);
+        if self.jump_if_lapped(reserved, seen.committed) || !copied { None } else { Some(length) }
+    }
+
+    /// Jumps over what the writer may have overwritten, and an eighth of the ring more, so that the next look is not too late.
+    fn jump_if_lapped(&mut self, reserved: u64, committed: u64) -> bool {
+        let oldest = reserved.saturating_sub(self.layout.capacity);
+        if oldest <= self.position {
+            return false;
+        }
+        let target = oldest.saturating_add(self.layout.capacity / 8);
+        // A segment begins with a record, and so does the position `committed`; nothing else is known to.
+        let target = if target & (self.layout.segment - 1) == 0 { target } else { self.layout.segment_end(target) };
+        self.position = target.min(committed).max(self.position);
+        true
+    }
+
+    /// Hands over the records of the buffer. `false` if what stands there is no record.
+    fn parse(&mut self, length: usize, seen: &Seen, max: usize, batch: &mut Batch, take: &mut impl FnMut(&[u64]) -> bool) -> bool {
+        let mut rest = self.buffer.get(..length).unwrap_or_default();
+        while batch.records < max
+            && let Some(&head) = rest.first()
+        {
+            let [len0, len1, _version, kind, s0, s1, s2, s3] = head.to_le_bytes();
+            let words = usize::from(u16::from_le_bytes([len0, len1]));
+            if words == 0 || words > WORDS_MAX {
+                return false;
+            }
+            let Some((record, behind)) = rest.split_at_checked(words) else {
+                // Cut by the size of the buffer: the next call begins with it. But then it cannot be cut again.
+                return rest.len() < length;
+            };
+            rest = behind;
+            self.position += words as u64;
+            if kind == KIND_PAD {
+                continue;
+            }
+            // The ring holds fewer than 2^32 records, so the 64-bit sequence is the one next below what the writer has counted.
+            let below = u32::try_from(seen.sequence & u64::from(u32::MAX)).unwrap_or(0).wrapping_sub(u32::from_le_bytes([s0, s1, s2, s3]));
+            let sequence = seen.sequence.saturating_sub(u64::from(below));
+            if let Some(expected) = self.expected {
+                batch.lost = batch.lost.saturating_add(sequence.saturating_sub(expected));
+            }
+            self.expected = Some(sequence.saturating_add(1));
+            if take(record) {
+                batch.records += 1;
+            } else {
+                batch.damaged += 1;
+            }
+        }
+        true
+    }
+
+    /// The writer has left and everything is read: what was lost at the very end has no record behind it to tell.
+    fn close(&mut self, seen: &Seen, batch: &mut Batch) {
+        batch.ended = true;
+        if let Some(expected) = self.expected {
+            batch.lost = batch.lost.saturating_add(seen.sequence.saturating_sub(expected));
+            self.expected = Some(seen.sequence.max(expected));
+        }
+    }
+}

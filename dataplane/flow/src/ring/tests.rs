@@ -1,0 +1,70 @@
+//! The ring in one thread: what is put is read, what is overwritten is counted, what is broken is survived.
+
+use std::path::PathBuf;
+
+use super::{BYTES_MIN, Batch, Reader, RingError, Writer};
+use crate::record::{Output, Record};
+
+/// A ring's path in a folder that is removed in the end.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn ring(&self) -> PathBuf {
+        self.0.path().join("ring-0")
+    }
+}
+
+fn record(number: u64) -> Record {
+    Record { flow_id: number, octets: [number * 3, !number], ..Record::default() }
+}
+
+fn put(writer: &mut Writer, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        writer.put(&record(number));
+    }
+    writer.publish();
+}
+
+/// Reads until there is no more; each record must be whole and the next one of its ring.
+fn drain(reader: &mut Reader) -> (Vec<u64>, Batch) {
+    let mut numbers = Vec::new();
+    let mut sum = Batch::default();
+    loop {
+        let batch = reader.read(100, |read| {
+            assert_eq!(*read, record(read.flow_id));
+            numbers.push(read.flow_id);
+        });
+        sum.records += batch.records;
+        sum.lost += batch.lost;
+        sum.damaged += batch.damaged;
+        sum.ended |= batch.ended;
+        if !batch.more {
+            return (numbers, sum);
+        }
+    }
+}
+
+#[test]
+fn what_is_published_is_read_in_order() {
+    let place = Place::new();
+    let mut writer = Writer::create(&place.ring(), BYTES_MIN, 3).expect("a ring");
+    let mut reader = Reader::open(&place.ring()).expect("a reader");
+    assert_eq!(reader.worker(), 3);
+    assert_eq!(reader.pid(), std::process::id());
+    assert_eq!(reader.instance(), writer.instance());
+    put(&mut writer, 0..1000);
+    let (numbers, sum) = drain(&mut reader);
+    assert_eq!(numbers, (0..1000).collect::<Vec<_>>());
+    assert_eq!(sum, Batch { records: 1000, ..Batch::default() });
+}
+
+#[test]
+fn a_ring_below_the_minimum_is_refused_with_the_minimum() {
+    let error = Writer::create(&Place::new().ring(), BYTES_MIN - 8, 0).expect_err("too small");
+    assert!(matches!(error, RingError::TooSmall { .. }), "{error}");
+    assert!(error.to_string().contains("262144"), "{error}");
+}
