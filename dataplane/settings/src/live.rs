@@ -1,0 +1,189 @@
+//! `live`: what is taken over between two bursts.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use sonde_proto::v1;
+
+use crate::check::{Check, is_name, quote};
+
+/// Most exporters of one dataplane: each has a thread and a reader on every ring.
+const EXPORTERS_MAX: usize = 32;
+
+/// What can be changed while the dataplane runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Live {
+    /// When a flow's record is written.
+    pub timeouts: Timeouts,
+    /// Whether VLAN ids are part of the flow key.
+    pub vlan_in_key: bool,
+    /// Where records are sent; names are unique.
+    pub exporters: Vec<Exporter>,
+}
+
+/// Flow timeouts, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// A flow ends when no packet came for so long; 100 to 3600000 (flowIdleTimeout, element 37).
+    pub idle_timeout_ms: u32,
+    /// A flow that goes on is reported at least so often; 1000 to 86400000 (flowActiveTimeout, element 36).
+    pub active_timeout_ms: u32,
+    /// A closed TCP connection stays in the table so long; 0 to 60000.
+    pub tcp_end_linger_ms: u32,
+}
+
+/// One destination of flow records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exporter {
+    /// Resource name: `exporters/core-1`.
+    pub name: String,
+    /// How records are written.
+    pub protocol: Protocol,
+    /// How messages travel.
+    pub transport: Transport,
+    /// Host of the collector: a name, or an address without brackets.
+    pub host: String,
+    /// Port of the collector, not 0.
+    pub port: u16,
+    /// Observation domain id (RFC 7011 section 3.1).
+    pub observation_domain_id: u32,
+    /// Templates are sent again so often over UDP, in seconds; 1 to 86400 (RFC 7011 section 8.4).
+    pub template_refresh_s: u32,
+    /// Largest message in octets, 512 to 65000.
+    pub message_octets_max: u16,
+    /// Exporter statistics are sent so often, in seconds; 1 to 86400.
+    pub options_interval_s: u32,
+    /// Whether it sends.
+    pub enabled: bool,
+}
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// RFC 7011, biflows as in RFC 5103.
+    Ipfix,
+}
+
+/// How messages travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// RFC 7011 section 10.3.
+    Udp,
+    /// RFC 7011 section 10.4.
+    Tcp,
+}
+
+impl Exporter {
+    /// `host:port`, an IPv6 address in brackets.
+    pub fn address(&self) -> String {
+        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+    }
+}
+
+/// Constructs `live`, noting what is wrong.
+pub(crate) fn construct(live: &v1::Live, check: &mut Check) -> Live {
+    let t = live.timeouts.unwrap_or_default();
+    let path = |field: &str| format!("live.timeouts.{field}");
+    let timeouts = Timeouts {
+        idle_timeout_ms: check.number(path("idle_timeout_ms"), t.idle_timeout_ms, 30_000, 100..=3_600_000),
+        active_timeout_ms: check.number(path("active_timeout_ms"), t.active_timeout_ms, 300_000, 1000..=86_400_000),
+        tcp_end_linger_ms: check.ranged(path("tcp_end_linger_ms"), t.tcp_end_linger_ms.unwrap_or(2000), 2000, 0..=60_000),
+    };
+    if live.exporters.len() > EXPORTERS_MAX {
+        check.refuse("live.exporters", format!("at most {EXPORTERS_MAX} exporters"), format!("{} exporters", live.exporters.len()));
+    }
+    let exporters: Vec<Exporter> = live.exporters.iter().enumerate().map(|(i, exporter)| construct_exporter(i, exporter, check)).collect();
+    let names: Vec<_> = exporters.iter().enumerate().map(|(i, e)| (format!("live.exporters[{i}].name"), format!("{:?}", e.name))).collect();
+    check.unique(&names, "a name");
+    Live { timeouts, vlan_in_key: live.vlan_in_key.unwrap_or(true), exporters }
+}
+
+fn construct_exporter(at: usize, exporter: &v1::Exporter, check: &mut Check) -> Exporter {
+    let path = |field: &str| format!("live.exporters[{at}].{field}");
+    if !exporter.name.strip_prefix("exporters/").is_some_and(is_name) {
+        check.refuse(path("name"), "\"exporters/\" and 1 to 32 characters of a-z, 0-9 and '-'", quote(&exporter.name));
+    }
+    let (host, port) = endpoint(&exporter.address).unwrap_or_else(|rule| {
+        check.refuse(path("address"), rule, quote(&exporter.address));
+        (String::new(), 1)
+    });
+    let octets = check.number(path("message_octets_max"), exporter.message_octets_max, 1400, 512..=65_000);
+    Exporter {
+        name: exporter.name.clone(),
+        protocol: check.choice(path("protocol"), &exporter.protocol, &[("ipfix", Protocol::Ipfix)]),
+        transport: check.choice(path("transport"), &exporter.transport, &[("udp", Transport::Udp), ("tcp", Transport::Tcp)]),
+        host,
+        port,
+        observation_domain_id: exporter.observation_domain_id.unwrap_or(1),
+        template_refresh_s: check.number(path("template_refresh_s"), exporter.template_refresh_s, 600, 1..=86_400),
+        message_octets_max: u16::try_from(octets).unwrap_or(1400),
+        options_interval_s: check.number(path("options_interval_s"), exporter.options_interval_s, 60, 1..=86_400),
+        enabled: exporter.enabled.unwrap_or(true),
+    }
+}
+
+/// Splits `host:port`; the error is the rule that is broken.
+fn endpoint(text: &str) -> Result<(String, u16), &'static str> {
+    const RULE: &str = "\"host:port\", with a port from 1 to 65535 (IPFIX: 4739)";
+    let (host, port) = text.rsplit_once(':').ok_or(RULE)?;
+    // `u16::from_str` takes a sign; an operator's port has none.
+    let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    let port = port.parse::<u16>().ok().filter(|p| *p != 0 && digits).ok_or(RULE)?;
+    if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        let address: Ipv6Addr = inner.parse().map_err(|_| "an IPv6 address in brackets and a port: \"[2001:db8::1]:4739\"")?;
+        return Ok((address.to_string(), port));
+    }
+    if host.contains(':') {
+        return Err("an IPv6 address in brackets and a port: \"[2001:db8::1]:4739\"");
+    }
+    // What looks like an IPv4 address must be one: resolvers take "10.1" for 10.0.0.1.
+    if host.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return host.parse::<Ipv4Addr>().map(|a| (a.to_string(), port)).map_err(|_| "an IPv4 address of four octets and a port");
+    }
+    // RFC 1123 section 2.1; the underscore is not a host name's, but resolvers and container networks use it.
+    let label = |l: &str| {
+        (1..=63).contains(&l.len())
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let name = host.strip_suffix('.').unwrap_or(host);
+    if name.len() <= 253 && name.split('.').all(label) { Ok((host.to_owned(), port)) } else { Err("a host name or address, and a port") }
+}
+
+impl From<&Live> for v1::Live {
+    fn from(live: &Live) -> Self {
+        Self {
+            timeouts: Some(v1::Timeouts {
+                idle_timeout_ms: live.timeouts.idle_timeout_ms,
+                active_timeout_ms: live.timeouts.active_timeout_ms,
+                tcp_end_linger_ms: Some(live.timeouts.tcp_end_linger_ms),
+            }),
+            vlan_in_key: Some(live.vlan_in_key),
+            exporters: live.exporters.iter().map(v1::Exporter::from).collect(),
+        }
+    }
+}
+
+impl From<&Exporter> for v1::Exporter {
+    fn from(exporter: &Exporter) -> Self {
+        let Protocol::Ipfix = exporter.protocol;
+        let transport = match exporter.transport {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+        };
+        Self {
+            name: exporter.name.clone(),
+            protocol: "ipfix".to_owned(),
+            transport: transport.to_owned(),
+            address: exporter.address(),
+            observation_domain_id: Some(exporter.observation_domain_id),
+            template_refresh_s: exporter.template_refresh_s,
+            message_octets_max: exporter.message_octets_max.into(),
+            options_interval_s: exporter.options_interval_s,
+            enabled: Some(exporter.enabled),
+        }
+    }
+}

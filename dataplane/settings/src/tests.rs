@@ -1,0 +1,339 @@
+//! Every rule of `config.proto` has a document that breaks it.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::profiles::PROFILES;
+
+/// The smallest good document.
+const GOOD: &str = "[[boot.ports]]\nname = \"a\"\ndevice = \"net_null0\"\n";
+
+fn constructed(text: &str) -> Result<Settings, Vec<Violation>> {
+    Settings::try_from(&parse_toml(text)?)
+}
+
+/// The good document with `sets` applied: its violations as `path: rule / found`.
+fn violations(sets: &[(&str, &str)]) -> Vec<Violation> {
+    let mut table = document::parse_table(GOOD).expect("good TOML");
+    for (path, value) in sets {
+        document::set(&mut table, path, value).expect("a path of the document");
+    }
+    document::from_table(&table).and_then(|document| Settings::try_from(&document)).err().unwrap_or_default()
+}
+
+/// One field with a value it must not have: exactly one violation, at the path, whose rule and finding contain the words.
+fn check(path: &str, value: &str, rule: &str, found: &str) {
+    let all = violations(&[(path, value)]);
+    assert_eq!(all.len(), 1, "{path} = {value}: {all:?}");
+    assert_eq!(all[0].path, path, "{all:?}");
+    assert!(all[0].rule.contains(rule), "{:?} has no {rule:?}", all[0]);
+    assert!(all[0].found.contains(found), "{:?} has no {found:?}", all[0]);
+}
+
+#[test]
+fn what_is_left_out_gets_its_default() {
+    let settings = constructed(GOOD).expect("good");
+    let boot = &settings.boot;
+    assert_eq!(boot.instance, "sonde");
+    assert_eq!((boot.eal.huge_pages, boot.eal.memory_mib, boot.eal.pci), (HugePages::Auto, None, false));
+    assert_eq!((boot.ports[0].ingress, boot.ports[0].rx_queues, boot.ports[0].rx_descriptors), (1, None, 2048));
+    assert_eq!((boot.ports[0].frame_octets_max, boot.ports[0].promiscuous, boot.ports[0].hardware_timestamps), (None, true, true));
+    assert_eq!((boot.table.ipv4_flows, boot.table.wide_flows, boot.records.ring_bytes), (1_048_576, 262_144, 64 << 20));
+    let live = &settings.live;
+    let t = live.timeouts;
+    assert_eq!((t.idle_timeout_ms, t.active_timeout_ms, t.tcp_end_linger_ms), (30_000, 300_000, 2000));
+    assert!(live.vlan_in_key && live.exporters.is_empty());
+    let exporter = "[[live.exporters]]\nname = \"exporters/a\"\naddress = \"collector:4739\"\n";
+    let e = &constructed(&format!("{GOOD}{exporter}")).expect("good").live.exporters[0];
+    assert_eq!((e.protocol, e.transport, e.observation_domain_id), (Protocol::Ipfix, Transport::Udp, 1));
+    assert_eq!((e.template_refresh_s, e.message_octets_max, e.options_interval_s, e.enabled), (600, 1400, 60, true));
+    assert_eq!(e.address(), "collector:4739");
+}
+
+#[test]
+fn zero_is_a_linger_and_a_domain() {
+    let text = format!(
+        "{GOOD}[live.timeouts]\ntcp_end_linger_ms = 0\n[[live.exporters]]\nname = \"exporters/a\"\naddress = \"[2001:DB8::1]:1\"\n\
+         observation_domain_id = 0\n"
+    );
+    let settings = constructed(&text).expect("good");
+    assert_eq!(settings.live.timeouts.tcp_end_linger_ms, 0);
+    assert_eq!(settings.live.exporters[0].observation_domain_id, 0);
+    assert_eq!(settings.live.exporters[0].address(), "[2001:db8::1]:1");
+}
+
+#[test]
+fn every_rule_of_boot_is_checked() {
+    check("boot.instance", "Upper", "a-z", "\"Upper\"");
+    check("boot.instance", &"x".repeat(33), "1 to 32", "xxx");
+    check("boot.eal.huge_pages", "maybe", "\"auto\", \"require\", \"none\"", "maybe");
+    check("boot.eal.memory_mib", "15", "16 to 1048576", "15");
+    check("boot.ports[0].name", "", "1 to 32", "\"\"");
+    check("boot.ports[0].name", "a_b", "1 to 32", "a_b");
+    for bad in ["", "eth0", "0000:3b:00.8", "0000:3b:20.0", "3b:00", "net_", "net_x y", "net_null0,\u{7}", "vhost0"] {
+        check("boot.ports[0].device", &format!("{bad:?}"), "PCI address", "");
+    }
+    check("boot.ports[0].rx_queues", "2", "number of boot.cores.workers", "2");
+    check("boot.ports[0].rx_descriptors", "63", "64 to 32768", "63");
+    check("boot.ports[0].rx_descriptors", "32769", "64 to 32768", "32769");
+    check("boot.ports[0].rx_descriptors", "100", "multiple of 32", "100");
+    check("boot.ports[0].frame_octets_max", "63", "64 to 16383", "63");
+    check("boot.ports[0].frame_octets_max", "16384", "64 to 16383", "16384");
+    check("boot.ports[0].hardware_timestamps", "on", "\"auto\", \"off\"", "on");
+    check("boot.cores.dispatcher", "8192", "0 to 8191", "8192");
+    check("boot.cores.service", "9000", "0 to 8191", "9000");
+    check("boot.table.ipv4_flows", "1023", "1024 to 268435456", "1023");
+    check("boot.table.wide_flows", "268435457", "1024 to 268435456", "268435457");
+    for bad in ["65535", "100000", "8589934592"] {
+        check("boot.records.ring_bytes", bad, "power of two", bad);
+    }
+}
+
+#[test]
+fn a_list_names_each_thing_once() {
+    let all = violations(&[("boot.cores.workers", "[3, 1, 3, 9999, 1]")]);
+    let paths: Vec<_> = all.iter().map(|v| v.path.as_str()).collect();
+    assert_eq!(paths, ["boot.cores.workers[3]", "boot.cores.workers[2]", "boot.cores.workers[4]"]);
+    assert!(all[1].found.contains("core 3, as in boot.cores.workers[0]"), "{all:?}");
+
+    let all = violations(&[("boot.ports[1].name", "a"), ("boot.ports[1].device", "net_null0,size=64")]);
+    let paths: Vec<_> = all.iter().map(|v| v.path.as_str()).collect();
+    assert_eq!(paths, ["boot.ports[1].name", "boot.ports[1].device"]);
+
+    let exporter = "[[live.exporters]]\nname = \"exporters/a\"\naddress = \"h:1\"\n";
+    let all = constructed(&format!("{GOOD}{exporter}{exporter}")).expect_err("twice");
+    assert_eq!(all[0].path, "live.exporters[1].name");
+}
+
+#[test]
+fn lists_have_a_limit() {
+    let many: Vec<String> = (0..128).map(|n| n.to_string()).collect();
+    assert_eq!(violations(&[("boot.cores.workers", &format!("[{}]", many.join(",")))])[0].found, "128 cores");
+    assert_eq!(constructed("").expect_err("no port")[0].path, "boot.ports");
+    let ports: String = (0..33).map(|n| format!("[[boot.ports]]\nname=\"p{n}\"\ndevice=\"net_null{n}\"\n")).collect();
+    assert_eq!(constructed(&ports).expect_err("too many")[0].found, "33 ports");
+    let exporters: String = (0..33).map(|n| format!("[[live.exporters]]\nname=\"exporters/p{n}\"\naddress=\"h:{}\"\n", n + 1)).collect();
+    assert_eq!(constructed(&format!("{GOOD}{exporters}")).expect_err("too many")[0].found, "33 exporters");
+}
+
+#[test]
+fn a_pci_port_needs_the_pci_bus() {
+    let all = violations(&[("boot.ports[0].device", "3B:00.1")]);
+    assert_eq!((all.len(), all[0].path.as_str()), (1, "boot.eal.pci"), "{all:?}");
+    let mut table = document::parse_table(GOOD).expect("good");
+    document::set(&mut table, "boot.ports[0].device", "3B:00.1").expect("path");
+    document::set(&mut table, "boot.eal.pci", "true").expect("path");
+    let settings = Settings::try_from(&document::from_table(&table).expect("shape")).expect("good");
+    assert_eq!(settings.boot.ports[0].device, Device::Pci("0000:3b:00.1".into()));
+}
+
+#[test]
+fn arguments_sonde_sets_itself_are_refused() {
+    for bad in
+        ["-l", "-l0-3", "--lcores=0", "--no-huge", "--no-hug", "--vdev=net_null1", "-a", "--file-prefix", "--proc-type=secondary", "--"]
+    {
+        let all = violations(&[("boot.eal.extra_args", &format!("[\"--log-level=8\", {bad:?}]"))]);
+        assert_eq!(all.len(), 1, "{bad}: {all:?}");
+        assert_eq!(all[0].path, "boot.eal.extra_args[1]");
+    }
+    for good in ["--log-level=pmd.net.ice:8", "--log-level", "8", "--iova-mode=va", "--force-max-simd-bitwidth=512", "--no-telemetry", "-d"]
+    {
+        assert_eq!(violations(&[("boot.eal.extra_args", &format!("[{good:?}]"))]), [], "{good}");
+    }
+    assert_eq!(violations(&[("boot.eal.extra_args", "[\"\"]")])[0].path, "boot.eal.extra_args[0]");
+}
+
+#[test]
+fn every_rule_of_live_is_checked() {
+    check("live.timeouts.idle_timeout_ms", "99", "100 to 3600000", "99");
+    check("live.timeouts.idle_timeout_ms", "3600001", "100 to 3600000", "3600001");
+    check("live.timeouts.active_timeout_ms", "999", "1000 to 86400000", "999");
+    check("live.timeouts.active_timeout_ms", "86400001", "1000 to 86400000", "86400001");
+    check("live.timeouts.tcp_end_linger_ms", "60001", "0 to 60000", "60001");
+    let exporter = |field: &str, value: &str, rule: &str| {
+        let path = format!("live.exporters[0].{field}");
+        let sets = [("live.exporters[0].name", "exporters/a"), ("live.exporters[0].address", "h:1"), (path.as_str(), value)];
+        let all = violations(&sets);
+        assert_eq!(all.len(), 1, "{field} = {value}: {all:?}");
+        assert_eq!(all[0].path, path);
+        assert!(all[0].rule.contains(rule), "{:?} has no {rule:?}", all[0]);
+    };
+    for bad in ["a", "exporters/", "exporters/A", "exporters/a/b"] {
+        exporter("name", bad, "exporters/");
+    }
+    exporter("protocol", "sflow", "\"ipfix\"");
+    exporter("transport", "sctp", "\"udp\", \"tcp\"");
+    for bad in
+        ["collector", ":1", "h:0", "h:65536", "h:+1", "h:", "h h:1", "-h:1", "h..x:1", "2001:db8::1:4739", "[::1:4739", "[1.2.3.4]:1"]
+    {
+        exporter("address", &format!("{bad:?}"), "port");
+    }
+    exporter("address", "10.1:4739", "IPv4");
+    exporter("address", "256.0.0.1:4739", "IPv4");
+    exporter("template_refresh_s", "86401", "1 to 86400");
+    exporter("message_octets_max", "511", "512 to 65000");
+    exporter("message_octets_max", "65001", "512 to 65000");
+    exporter("options_interval_s", "86401", "1 to 86400");
+}
+
+#[test]
+fn every_violation_is_listed_not_the_first() {
+    let text = "[boot]\ninstance = \"A B\"\ncolour = 1\n[boot.cores]\nworkers = \"two\"\n[live.timeouts]\nidle_timeout_ms = -1\n\
+                active_timeout_ms = 5000000000\n[live]\nvlan_in_key = 3\nexporters = 1\n";
+    let all = parse_toml(text).expect_err("bad shape");
+    let paths: Vec<_> = all.iter().map(|v| v.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "boot.colour",
+            "boot.cores.workers",
+            "live.exporters",
+            "live.timeouts.active_timeout_ms",
+            "live.timeouts.idle_timeout_ms",
+            "live.vlan_in_key"
+        ]
+    );
+    assert_eq!(all[0].rule, "one of the fields cores, eal, instance, ports, records, table");
+    assert_eq!(
+        all[3].to_string(),
+        "live.timeouts.active_timeout_ms: must be a whole number from 0 to 4294967295; found the number 5000000000"
+    );
+}
+
+#[test]
+fn what_is_not_toml_says_where() {
+    let all = parse_toml("[boot]\ninstance = \n").expect_err("not TOML");
+    assert!(all[0].found.starts_with("line 2, column"), "{all:?}");
+    assert!(parse_toml(&"#".repeat(document::OCTETS_MAX + 1)).is_err());
+}
+
+#[test]
+fn set_takes_text_as_the_field_s_type_asks() {
+    let mut table = document::parse_table("").expect("empty");
+    for (path, value) in [
+        ("boot.ports[0].device", "net_pcap0,rx_pcap=/tmp/a.pcap"),
+        ("boot.ports[0].name", "\"quoted\""),
+        ("boot.ports[0].promiscuous", "false"),
+        ("boot.cores.workers", "[0, 1]"),
+        ("boot.cores.workers[2]", "5"),
+        ("boot.instance", "7"),
+    ] {
+        document::set(&mut table, path, value).expect(path);
+    }
+    let boot = document::from_table(&table).expect("good").boot.expect("boot");
+    assert_eq!((boot.instance.as_str(), boot.cores.expect("cores").workers), ("7", vec![0, 1, 5]));
+    assert_eq!((boot.ports[0].device.as_str(), boot.ports[0].name.as_str()), ("net_pcap0,rx_pcap=/tmp/a.pcap", "quoted"));
+    assert_eq!(boot.ports[0].promiscuous, Some(false));
+    for (path, value, rule) in [
+        ("boot.nothing", "1", "one of the fields"),
+        ("boot..x", "1", "a path"),
+        ("boot.ports[x].name", "1", "a path"),
+        ("boot.ports[5].name", "a", "an index from 0 to 1"),
+        ("boot.instance.x", "1", "a string"),
+        ("boot.cores.service", "one", "a whole number"),
+        ("boot.cores", "1", "a table"),
+    ] {
+        let refused = document::set(&mut table, path, value).expect_err(path);
+        assert!(refused.rule.starts_with(rule), "{refused:?}");
+    }
+}
+
+#[test]
+fn restart_is_required_by_boot_alone_and_names_the_fields() {
+    let a = constructed(&format!("{GOOD}[boot.cores]\nworkers = [1]\n")).expect("good");
+    let live = constructed(&format!("{GOOD}[boot.cores]\nworkers = [1]\n[live]\nvlan_in_key = false\n")).expect("good");
+    assert!(restart_required(&a, &live).is_empty());
+    let b = constructed(&format!(
+        "{}promiscuous = false\n[boot]\ninstance = \"b\"\n[boot.cores]\nworkers = [1, 2]\nservice = 0\n[boot.table]\nwide_flows = 2048\n",
+        GOOD.replace("net_null0", "net_null1")
+    ));
+    let paths = restart_required(&a, &b.expect("good"));
+    assert_eq!(
+        paths,
+        [
+            "boot.cores.service",
+            "boot.cores.workers",
+            "boot.instance",
+            "boot.ports[0].device",
+            "boot.ports[0].promiscuous",
+            "boot.table.wide_flows"
+        ]
+    );
+}
+
+#[test]
+fn every_profile_is_good_and_survives_the_journey() {
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../hw-profiles")).expect("profiles").count();
+    assert_eq!(files, PROFILES.len(), "every file of hw-profiles/ is embedded");
+    for (name, text) in PROFILES {
+        let settings = constructed(text).unwrap_or_else(|v| panic!("{name}: {v:?}"));
+        let document = v1::Settings::from(&settings);
+        let again = document::to_toml(&document);
+        assert_eq!(parse_toml(&again).expect("own TOML"), document, "{name}");
+        assert_eq!(Settings::try_from(&document).expect("own document"), settings, "{name}");
+    }
+}
+
+#[test]
+fn threads_are_placed_on_cores_that_are_there() {
+    let cores = |text: &str| constructed(&format!("{GOOD}[boot.cores]\n{text}\n")).expect("good").boot.cores;
+    let placed = cores("").place(&[2, 3, 5]).expect("defaults");
+    assert_eq!(placed, Placement { workers: vec![5], dispatcher: 5, service: 2 });
+    let placed = cores("workers = [3, 2]\nservice = 5").place(&[2, 3, 5]).expect("there");
+    assert_eq!(placed, Placement { workers: vec![3, 2], dispatcher: 3, service: 5 });
+    let faults = cores("workers = [3, 9]\ndispatcher = 7\nservice = 0").place(&[2, 3]).expect_err("not there");
+    let paths: Vec<_> = faults.iter().map(|f| f.path.as_str()).collect();
+    assert_eq!(paths, ["boot.cores.workers[1]", "boot.cores.dispatcher", "boot.cores.service"]);
+    assert!(faults[0].to_string().contains("core 9 does not exist"), "{}", faults[0]);
+}
+
+#[test]
+fn every_prefix_of_a_document_is_a_value_or_violations() {
+    for (_, text) in PROFILES {
+        for end in (0..=text.len()).filter(|i| text.is_char_boundary(*i)) {
+            if let Err(violations) = constructed(&text[..end]) {
+                assert!(!violations.is_empty());
+                assert!(violations.iter().all(|v| !v.rule.is_empty() && !v.found.is_empty()), "{violations:?}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn garbage_is_a_value_or_violations(text in "[\\[\\]a-z0-9=\"\n.{},#-]{0,120}") {
+        if let Err(violations) = constructed(&text) {
+            prop_assert!(!violations.is_empty());
+        }
+    }
+
+    #[test]
+    fn any_path_and_value_can_be_tried(path in "(boot|live|x)(\\.[a-z_]{1,9}(\\[[0-9]{1,3}\\])?){0,3}", value in "\\PC{0,20}") {
+        let mut table = document::parse_table(GOOD).expect("good");
+        let before = table.clone();
+        match document::set(&mut table, &path, &value) {
+            Err(refused) => {
+                prop_assert_eq!(refused.path, path);
+                prop_assert_eq!(table, before);
+            }
+            // Only what a single text cannot tell is left to the document: ranges, and the fields of an inline table.
+            Ok(()) => {
+                for violation in document::from_table(&table).err().unwrap_or_default() {
+                    prop_assert!(violation.path.starts_with(&path), "{:?}", violation);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_never_panics(at in 0usize..4096, byte in any::<u8>()) {
+        let mut bytes = PROFILES[0].1.as_bytes().to_vec();
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        if let Ok(text) = String::from_utf8(bytes)
+            && let Err(violations) = constructed(&text)
+        {
+            prop_assert!(!violations.is_empty());
+        }
+    }
+}
