@@ -1,1 +1,9 @@
-//! Placeholder replaced by the first commit of this crate.
+//! What the tests of Sonde stand on: traffic built from scratch, an IPFIX collector, a harness for the real processes.
+//!
+//! Nothing here uses the crates it is meant to test: the traffic builder knows no decoder of ours, the collector no encoder.
+//!
+//! *Not here*: the tests of one crate (they stand in that crate), reference captures (they are not part of the project).
+
+#![forbid(unsafe_code)]
+
+pub mod traffic;
