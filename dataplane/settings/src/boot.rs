@@ -131,7 +131,7 @@ pub struct Table {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Records {
-    /// Bytes, a power of two from 64 KiB to 4 GiB.
+    /// Bytes, a power of two from 256 KiB to 4 GiB.
     pub ring_bytes: u64,
 }
 
@@ -217,10 +217,10 @@ pub(crate) fn construct(boot: &v1::Boot, check: &mut Check) -> Boot {
 }
 
 fn records(records: v1::Records, check: &mut Check) -> Records {
-    const RULE: &str = "a power of two from 65536 (64 KiB) to 4294967296 (4 GiB), in bytes";
+    const RULE: &str = "a power of two from 262144 (256 KiB) to 4294967296 (4 GiB), in bytes";
     match records.ring_bytes {
         0 => Records { ring_bytes: 64 << 20 },
-        bytes if bytes.is_power_of_two() && (1 << 16..=1 << 32).contains(&bytes) => Records { ring_bytes: bytes },
+        bytes if bytes.is_power_of_two() && (1 << 18..=1 << 32).contains(&bytes) => Records { ring_bytes: bytes },
         bytes => {
             check.refuse("boot.records.ring_bytes", RULE, bytes.to_string());
             Records { ring_bytes: 64 << 20 }

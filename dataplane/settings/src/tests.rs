@@ -84,7 +84,7 @@ fn every_rule_of_boot_is_checked() {
     check("boot.cores.service", "9000", "0 to 8191", "9000");
     check("boot.table.ipv4_flows", "1023", "1024 to 268435456", "1023");
     check("boot.table.wide_flows", "268435457", "1024 to 268435456", "268435457");
-    for bad in ["65535", "100000", "8589934592"] {
+    for bad in ["131072", "300000", "8589934592"] {
         check("boot.records.ring_bytes", bad, "power of two", bad);
     }
 }
