@@ -1,0 +1,189 @@
+//! The segment and who has which part of it.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sonde_memory::SharedMap;
+
+use crate::layout::{
+    BLOCKS_AT, DIRECTORY_AT, ENDED_AT, ENTRIES, ENTRIES_AT, ENTRY, HEARTBEAT_AT, INFO_AT, INFO_WORDS, Kind, MAGIC, MAGIC_AT, PID_AT,
+    STARTED_AT, Shape, VERSION, VERSION_AT, WORDS_AT, pack, store,
+};
+use crate::view::{BlockView, parse};
+use crate::{Info, StatsError};
+
+/// Bytes of a segment: room for 64 workers and 8 ports with all that a NIC counts, twice over.
+const BYTES: usize = 2 << 20;
+
+/// The shared memory in which one dataplane shows its counters. A clone is the same segment.
+///
+/// The file stays when it is dropped, marked as ended: whoever made it removes it.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    shared: Arc<Shared>,
+}
+
+/// A segment as its blocks hold it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    map: SharedMap,
+    plan: Mutex<Plan>,
+}
+
+/// Who has which part. Kept to the process: a segment's own words are written, never read back.
+#[derive(Debug)]
+struct Plan {
+    /// First word and length of each gap, in ascending order, never two adjoining.
+    gaps: Vec<(usize, usize)>,
+    /// Generation of each entry of the directory; odd while in use.
+    generations: Vec<u64>,
+}
+
+impl Segment {
+    /// Makes a segment at `path`, replacing what was there.
+    ///
+    /// # Errors
+    /// [`StatsError::Map`] when the file cannot be made, for example because the shared memory is full.
+    pub fn create(path: &Path, info: &Info) -> Result<Self, StatsError> {
+        Self::create_sized(path, info, BYTES)
+    }
+
+    /// Makes a segment of another size: `bytes`, but never less than what the directory needs.
+    ///
+    /// # Errors
+    /// As [`Segment::create`].
+    pub fn create_sized(path: &Path, info: &Info, bytes: usize) -> Result<Self, StatsError> {
+        let words = (bytes / size_of::<u64>()).max(BLOCKS_AT);
+        let map = SharedMap::create_with(path, words, |memory| {
+            for (at, value) in [
+                (MAGIC_AT, MAGIC),
+                (VERSION_AT, VERSION),
+                (WORDS_AT, words as u64),
+                (PID_AT, u64::from(info.pid)),
+                (STARTED_AT, info.started_ns),
+                (ENTRIES_AT, ENTRIES as u64),
+                (HEARTBEAT_AT, info.started_ns),
+            ] {
+                store(memory, at, &[value]);
+            }
+            for (at, text) in INFO_AT.into_iter().zip([&info.instance, &info.version, &info.memory, &info.simd]) {
+                store(memory, at, &pack::<INFO_WORDS>(text));
+            }
+        })?;
+        let plan = Plan { gaps: vec![(BLOCKS_AT, words - BLOCKS_AT)], generations: vec![0; ENTRIES] };
+        Ok(Self { shared: Arc::new(Shared { map, plan: Mutex::new(plan) }) })
+    }
+
+    /// Says that the process is alive, at this time (nanoseconds since 1970 UTC). Called by its control thread once a second or so.
+    pub fn heartbeat(&self, now_ns: u64) {
+        store(self.shared.words(), HEARTBEAT_AT, &[now_ns]);
+    }
+
+    /// Where the segment was made.
+    pub fn path(&self) -> &Path {
+        self.shared.map.path()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Shared {
+    #[inline]
+    pub(crate) fn words(&self) -> &[AtomicU64] {
+        self.map.words()
+    }
+
+    /// Finds room for a block, lets `fill` write into it, and shows it.
+    pub(crate) fn claim(
+        &self,
+        kind: Kind,
+        name: &str,
+        shape: Shape,
+        fill: impl FnOnce(&[AtomicU64], usize),
+    ) -> Result<(usize, usize), StatsError> {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = plan.generations.iter().position(|generation| generation % 2 == 0);
+        let (Some(entry), Some(first)) = (entry, plan.take(shape.words)) else {
+            return Err(StatsError::Full {
+                name: name.to_owned(),
+                wanted: shape.words,
+                free: plan.gaps.iter().map(|(_, length)| *length).max().unwrap_or(0),
+                blocks: plan.generations.iter().filter(|generation| *generation % 2 == 1).count(),
+                blocks_max: ENTRIES,
+            });
+        };
+        let words = self.words();
+        // A reader that still copies the block that was here before finds its generation changed, for that was stored before the
+        // fence in `release`, and these stores come after it.
+        for word in words.iter().skip(first).take(shape.words) {
+            word.store(0, Ordering::Relaxed);
+        }
+        fill(words, first);
+        let at = DIRECTORY_AT + entry * ENTRY;
+        store(words, at + 1, &[kind as u64, first as u64, shape.counters as u64]);
+        plan.step(words, entry);
+        Ok((entry, first))
+    }
+
+    /// Takes a block out of the directory and its words back.
+    pub(crate) fn release(&self, entry: usize, first: usize, shape: Shape) {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        plan.step(self.words(), entry);
+        fence(Ordering::Release);
+        plan.give_back(first, shape.words);
+    }
+
+    /// What a reader would see of an entry.
+    pub(crate) fn view(&self, entry: usize) -> Option<BlockView> {
+        let at = DIRECTORY_AT + entry * ENTRY;
+        let word = |offset: usize| self.words().get(at + offset).map(|word| word.load(Ordering::Relaxed));
+        let first = usize::try_from(word(2)?).ok()?;
+        let counters = usize::try_from(word(3)?).ok()?;
+        parse(self.words(), word(0)? << 16 | entry as u64, Kind::from_word(word(1)?)?, first, Shape::new(counters))
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(word) = self.words().get(ENDED_AT) {
+            word.store(1, Ordering::Release);
+        }
+    }
+}
+
+impl Plan {
+    /// The first gap that is large enough gives its beginning.
+    fn take(&mut self, words: usize) -> Option<usize> {
+        let at = self.gaps.iter().position(|(_, length)| *length >= words)?;
+        let gap = self.gaps.get_mut(at)?;
+        let first = gap.0;
+        *gap = (gap.0 + words, gap.1 - words);
+        if gap.1 == 0 {
+            self.gaps.remove(at);
+        }
+        Some(first)
+    }
+
+    fn give_back(&mut self, first: usize, words: usize) {
+        let at = self.gaps.partition_point(|(start, _)| *start < first);
+        self.gaps.insert(at, (first, words));
+        self.gaps.dedup_by(|next, gap| {
+            let adjoining = gap.0 + gap.1 == next.0;
+            if adjoining {
+                gap.1 += next.1;
+            }
+            adjoining
+        });
+    }
+
+    /// Moves an entry to its next generation: from free to used or back.
+    fn step(&mut self, words: &[AtomicU64], entry: usize) {
+        if let (Some(generation), Some(word)) = (self.generations.get_mut(entry), words.get(DIRECTORY_AT + entry * ENTRY)) {
+            *generation += 1;
+            word.store(*generation, Ordering::Release);
+        }
+    }
+}
