@@ -1,7 +1,26 @@
-//! flow: Headers -> Entry, updated; ended and timed-out entries -> Record.
+//! flow: [`sonde_packet::Headers`] -> entry, updated; ended and timed-out entries -> [`Record`] -> record ring.
+//!
+//! Read in order: `key` (what makes packets one conversation), `entry` (a flow, and what a packet does to it), `table` (where
+//! entries stand), `track` (a burst through the table, in stages), `expiry` (the sweep), [`tracker`] (all of it for one worker),
+//! [`record`] and [`ring`] (what leaves).
+//!
+//! Not here: tunnels, fragments attributed to their first fragment, TCP performance, L7.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, clippy::expect_used))]
 
+mod counters;
+mod entry;
+mod expiry;
+mod key;
 pub mod record;
 pub mod ring;
+mod table;
+mod track;
+pub mod tracker;
 
+pub use counters::{COUNTERS, Counter, Counters, NAMES};
+pub use entry::Timeouts;
+pub use expiry::PERIOD_MAX as SWEEP_PERIOD_MAX;
 pub use record::Record;
+pub use track::BURST;
+pub use tracker::{Flush, Policy, Sizing, Tracker};

@@ -146,8 +146,8 @@ impl Record {
     /// (low 32 bits), which the ring fills in.
     pub fn encode(&self) -> [u64; HEAD_WORDS] {
         let wide = |a: &[u8; 16]| {
-            let v = u128::from_be_bytes(*a);
-            [(v >> 64) as u64, (v & u128::from(u64::MAX)) as u64]
+            let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *a;
+            [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])]
         };
         let [s0, s1] = wide(&self.src);
         let [d0, d1] = wide(&self.dst);
@@ -245,7 +245,7 @@ impl Record {
             smac: [m0, m1, m2, m3, m4, m5],
             dmac: [n0, n1, n2, n3, n4, n5],
             ethertype: u16::from_le_bytes([e0, e1]),
-            fragments: (syn >> 32) as u32,
+            fragments: u32::try_from(syn >> 32).unwrap_or(0),
             icmp: [i0, i1],
             syn_len,
             syn_window,

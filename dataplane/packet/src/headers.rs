@@ -177,3 +177,14 @@ pub struct Headers {
     /// Offset of the transport header; 0 when there is none to see (other fragments, no IP).
     pub l4_offset: u16,
 }
+
+impl Headers {
+    /// Whether the protocol has ports (or TCP flags) that could not be read, because the frame or its capture ends before them.
+    pub fn transport_truncated(&self, frame: &crate::Frame<'_>) -> bool {
+        if self.fragment.offset != 0 || !has_ports(self.protocol) {
+            return false;
+        }
+        let needed: usize = if self.protocol == proto::TCP { 16 } else { 4 };
+        self.l4_offset == 0 || frame.bytes.len() < usize::from(self.l4_offset).saturating_add(needed)
+    }
+}

@@ -1,0 +1,251 @@
+//! One worker's flows: the tables, the policy they obey, what is counted.
+
+use sonde_memory::prefetch::prefetch;
+use sonde_memory::slab::{Backing, OutOfMemory, Wanted};
+use sonde_memory::tags::Simd;
+use sonde_packet::{Frame, Headers, Network, decode, fast4};
+
+use crate::counters::{Counter, Counters};
+use crate::entry::{FRAGMENT, Packet, Timeouts};
+use crate::key::{Key4, KeyWide, Seed, vlan_bits};
+use crate::record::Output;
+use crate::table::{Footprint, Table};
+use crate::track::{BURST, Lane, Work, track};
+
+/// What can change while a worker runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// When flows end.
+    pub timeouts: Timeouts,
+    /// Whether VLAN ids are part of the key.
+    pub vlan_in_key: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { timeouts: Timeouts::default(), vlan_in_key: true }
+    }
+}
+
+/// What is fixed when a tracker is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizing {
+    /// IPv4 flows.
+    pub ipv4_flows: u64,
+    /// IPv6 flows and flows without IP.
+    pub wide_flows: u64,
+    /// How the memory is to be had.
+    pub wanted: Wanted,
+    /// Vector unit to use, if the machine has it.
+    pub simd: Simd,
+    /// Secret of the hash.
+    pub seed: u64,
+    /// Worker number: in every record, and in the high bits of flow ids.
+    pub worker: u8,
+    /// First flow id below the worker's number (48 bits): later than any id of an earlier run.
+    pub first_id: u64,
+}
+
+impl Sizing {
+    /// Memory the two tables take.
+    pub fn footprint(&self) -> Footprint {
+        let (narrow, wide) = (Table::<Key4>::footprint(self.ipv4_flows), Table::<KeyWide>::footprint(self.wide_flows));
+        Footprint { lines: narrow.lines.saturating_add(wide.lines), bytes: narrow.bytes.saturating_add(wide.bytes) }
+    }
+}
+
+/// The flows of one worker.
+#[derive(Debug)]
+pub struct Tracker {
+    ipv4: Table<Key4>,
+    wide: Table<KeyWide>,
+    lane4: Box<Lane<Key4>>,
+    lane_wide: Box<Lane<KeyWide>>,
+    policy: Policy,
+    counters: Counters,
+    worker: u8,
+    next_id: u64,
+}
+
+/// How far ahead header lines are asked for.
+const AHEAD: usize = 24;
+
+impl Tracker {
+    /// Makes the tables.
+    ///
+    /// # Errors
+    /// The memory is not there.
+    pub fn new(sizing: &Sizing, policy: Policy) -> Result<Self, OutOfMemory> {
+        let seed = Seed::from_u64(sizing.seed);
+        Ok(Self {
+            ipv4: Table::new(sizing.ipv4_flows, sizing.wanted, sizing.simd, seed)?,
+            wide: Table::new(sizing.wide_flows, sizing.wanted, sizing.simd, seed)?,
+            lane4: Lane::new(),
+            lane_wide: Lane::new(),
+            policy,
+            counters: Counters::default(),
+            worker: sizing.worker,
+            next_id: u64::from(sizing.worker) << 56 | sizing.first_id & ((1 << 56) - 1),
+        })
+    }
+
+    /// What was counted since the tracker was made.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Bytes of both tables.
+    pub fn bytes(&self) -> u64 {
+        self.ipv4.bytes() + self.wide.bytes()
+    }
+
+    /// The pages the tables stand in: the lesser of the two.
+    pub fn backing(&self) -> Backing {
+        self.ipv4.backing().max(self.wide.backing())
+    }
+
+    /// Takes over another policy. Flows that are due under shorter timeouts end within one pass of the sweep.
+    pub fn obey(&mut self, policy: Policy) {
+        if policy.timeouts != self.policy.timeouts {
+            self.ipv4.recheck();
+            self.wide.recheck();
+        }
+        self.policy = policy;
+    }
+
+    /// Decodes a burst (stage 1) and brings its flows up to date (stages 2 to 4). At most [`BURST`] frames are taken at a time;
+    /// `now` is the time of the burst.
+    pub fn track<O: Output>(&mut self, frames: &[Frame<'_>], now: u64, out: &mut O) {
+        for burst in frames.chunks(BURST) {
+            self.stage(burst);
+            let mut work = Work {
+                frames: burst,
+                now,
+                timeouts: &self.policy.timeouts,
+                worker: self.worker,
+                next_id: &mut self.next_id,
+                counters: &mut self.counters,
+                out,
+            };
+            track(&mut self.ipv4, &mut self.lane4, &mut work);
+            track(&mut self.wide, &mut self.lane_wide, &mut work);
+        }
+    }
+
+    /// Stage 1: decodes every frame into the lane of its table.
+    fn stage(&mut self, burst: &[Frame<'_>]) {
+        self.lane4.clear();
+        self.lane_wide.clear();
+        let (mut octets, mut common) = (0u64, 0u64);
+        for (at, frame) in (0u16..).zip(burst) {
+            if let Some(byte) = burst.get(usize::from(at) + AHEAD).and_then(|f| f.bytes.first()) {
+                prefetch(byte);
+            }
+            octets = octets.wrapping_add(u64::from(frame.wire_len));
+            if let Some(fast) = fast4(frame) {
+                common = common.wrapping_add(1);
+                let (key, direction) = Key4::of(&fast);
+                let packet = Packet {
+                    key,
+                    hash: 0,
+                    octets: u32::from(fast.octets),
+                    overhead: frame.wire_len.wrapping_sub(u32::from(fast.octets)).cast_signed(),
+                    flags: fast.tcp_flags,
+                    ttl: fast.ttl,
+                    tos: fast.tos,
+                    direction,
+                    general: 0,
+                    frame: at,
+                };
+                self.lane4.push(&self.ipv4, packet);
+            } else {
+                self.stage_general(frame, at);
+            }
+        }
+        self.counters.add(Counter::Received, burst.len() as u64);
+        self.counters.add(Counter::ReceivedOctets, octets);
+        self.counters.add(Counter::MeteredIpv4, common);
+    }
+
+    /// What the fast decoder does not know.
+    #[inline(never)]
+    fn stage_general(&mut self, frame: &Frame<'_>, at: u16) {
+        let headers = match decode(frame) {
+            Ok(headers) => headers,
+            Err(reason) => return self.counters.not_metered(reason),
+        };
+        let vlan = if self.policy.vlan_in_key { vlan_bits(&headers) } else { 0 };
+        if headers.fragment.is_fragment() {
+            self.counters.add(Counter::Fragments, 1);
+        }
+        if headers.transport_truncated(frame) {
+            self.counters.add(Counter::TransportTruncated, 1);
+        }
+        match headers.network {
+            Network::V4(src, dst) => {
+                let ends = (u32::from_be_bytes(src), u32::from_be_bytes(dst));
+                let (key, direction) = Key4::new(ends.0, ends.1, headers.sport, headers.dport, headers.protocol, vlan);
+                self.counters.add(Counter::MeteredIpv4, 1);
+                self.lane4.push(&self.ipv4, general_packet(key, direction, &headers, frame, at));
+            }
+            Network::V6(..) | Network::None => {
+                let (key, direction) = KeyWide::of(&headers, vlan);
+                let counter = if matches!(headers.network, Network::None) { Counter::MeteredLayer2 } else { Counter::MeteredIpv6 };
+                self.counters.add(counter, 1);
+                self.lane_wide.push(&self.wide, general_packet(key, direction, &headers, frame, at));
+            }
+        }
+    }
+
+    /// Ends flows that are due, as far as `budget` lines of each table go.
+    pub fn sweep<O: Output>(&mut self, now: u64, budget: u32, out: &mut O) {
+        let timeouts = &self.policy.timeouts;
+        self.ipv4.sweep(now, timeouts, budget, self.worker, &mut self.counters, out);
+        self.wide.sweep(now, timeouts, budget, self.worker, &mut self.counters, out);
+    }
+
+    /// Writes every flow with end reason 4 (forced end). Returns after some 4,000 flows so that the caller can publish; `true` when
+    /// there are more.
+    pub fn flush<O: Output>(&mut self, from: &mut Flush, out: &mut O) -> bool {
+        const LINES: u32 = 128;
+        if let Some(line) = from.ipv4 {
+            from.ipv4 = self.ipv4.flush(line, LINES, self.worker, &mut self.counters, out);
+        } else if let Some(line) = from.wide {
+            from.wide = self.wide.flush(line, LINES, self.worker, &mut self.counters, out);
+        }
+        from.ipv4.is_some() || from.wide.is_some()
+    }
+}
+
+/// How far a flush has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Flush {
+    ipv4: Option<u32>,
+    wide: Option<u32>,
+}
+
+impl Default for Flush {
+    fn default() -> Self {
+        Self { ipv4: Some(0), wide: Some(0) }
+    }
+}
+
+fn general_packet<K>(key: K, direction: u8, headers: &Headers, frame: &Frame<'_>, at: u16) -> Packet<K> {
+    let fragment = if headers.fragment.is_fragment() { FRAGMENT } else { 0 };
+    Packet {
+        key,
+        hash: 0,
+        octets: headers.octets,
+        overhead: frame.wire_len.wrapping_sub(headers.octets).cast_signed(),
+        flags: headers.tcp.map_or(0, |tcp| tcp.flags) | fragment,
+        ttl: headers.ttl,
+        tos: headers.tos,
+        direction,
+        general: 1,
+        frame: at,
+    }
+}
+
+#[cfg(test)]
+#[path = "tracker_tests.rs"]
+mod tests;

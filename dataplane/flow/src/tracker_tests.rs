@@ -1,0 +1,350 @@
+//! The table against an oracle that adds up every packet, and one test per rule of a flow's life.
+
+use std::collections::HashMap;
+
+use sonde_packet::Link;
+
+use super::*;
+use crate::record::{EndReason, Initiator, Kind, NO_VLAN, Record};
+
+const SECOND: u64 = 1_000_000_000;
+const START: u64 = 1_700_000_000 * SECOND;
+
+/// An Ethernet frame of IPv4 with TCP or UDP; `flags` are TCP's.
+fn ipv4(src: [u8; 4], dst: [u8; 4], sport: u16, dport: u16, protocol: u8, flags: u8) -> Vec<u8> {
+    let mut bytes = vec![2, 0, 0, 0, 0, dst[3], 2, 0, 0, 0, 0, src[3], 8, 0];
+    bytes.extend([0x45, 0, 0, 46, 0, 1, 0, 0, 64, protocol, 0, 0]);
+    bytes.extend(src);
+    bytes.extend(dst);
+    bytes.extend(sport.to_be_bytes());
+    bytes.extend(dport.to_be_bytes());
+    bytes.extend([0, 0, 0, 1, 0, 0, 0, 2, 0x50, flags, 0x20, 0, 0, 0, 0, 0]);
+    bytes.resize(60, 0);
+    bytes
+}
+
+fn with_vlan(bytes: &[u8], id: u16) -> Vec<u8> {
+    let mut tagged = bytes[..12].to_vec();
+    tagged.extend([0x81, 0]);
+    tagged.extend(id.to_be_bytes());
+    tagged.extend(&bytes[12..]);
+    tagged
+}
+
+fn ipv6(src: u8, dst: u8, sport: u16, dport: u16) -> Vec<u8> {
+    let mut bytes = vec![2, 0, 0, 0, 0, dst, 2, 0, 0, 0, 0, src, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 8, 17, 64];
+    bytes.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, src]);
+    bytes.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, dst]);
+    bytes.extend(sport.to_be_bytes());
+    bytes.extend(dport.to_be_bytes());
+    bytes.extend([0, 8, 0, 0]);
+    bytes
+}
+
+fn frame(bytes: &[u8], time: u64) -> Frame<'_> {
+    Frame { bytes, wire_len: u32::try_from(bytes.len()).expect("short"), link: Link::Ethernet, time, port: 3 }
+}
+
+fn tracker(flows: u64, policy: Policy) -> Tracker {
+    let wanted = Wanted { huge: false, populate: false };
+    let sizing = Sizing { ipv4_flows: flows, wide_flows: flows, wanted, simd: Simd::Avx512, seed: 7, worker: 9, first_id: 100 };
+    Tracker::new(&sizing, policy).expect("little memory")
+}
+
+/// A tracker with its records and a clock.
+struct World {
+    tracker: Tracker,
+    records: Vec<Record>,
+    now: u64,
+}
+
+impl World {
+    fn new(policy: Policy) -> Self {
+        Self { tracker: tracker(1000, policy), records: Vec::new(), now: START }
+    }
+
+    fn at(&mut self, seconds: f64, bytes: &[u8]) -> &mut Self {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small positive test times")]
+        let now = START + (seconds * 1e9) as u64;
+        self.now = now;
+        self.tracker.sweep(now, u32::MAX, &mut self.records);
+        self.tracker.track(&[frame(bytes, now)], now, &mut self.records);
+        self
+    }
+
+    fn idle(&mut self, seconds: u64) -> &mut Self {
+        // The clock of a live worker advances in small steps.
+        for _ in 0..seconds * 4 {
+            self.now += SECOND / 4;
+            self.tracker.sweep(self.now, u32::MAX, &mut self.records);
+        }
+        self
+    }
+
+    fn end(&mut self) -> Vec<Record> {
+        let mut flush = Flush::default();
+        while self.tracker.flush(&mut flush, &mut self.records) {}
+        assert!(self.tracker.counters().balances());
+        assert_eq!(self.tracker.counters().get(Counter::FlowsActive), 0);
+        assert_eq!(self.tracker.counters().records(), self.records.len() as u64);
+        self.records.clone()
+    }
+}
+
+const A: [u8; 4] = [10, 0, 0, 1];
+const B: [u8; 4] = [10, 0, 0, 2];
+
+#[test]
+fn both_directions_are_one_flow_and_the_first_packet_is_forward() {
+    for turned in [false, true] {
+        let (a, b) = if turned { (B, A) } else { (A, B) };
+        let records = World::new(Policy::default())
+            .at(0.0, &ipv4(a, b, 5, 6, 17, 0))
+            .at(0.5, &ipv4(b, a, 6, 5, 17, 0))
+            .at(0.7, &ipv4(b, a, 6, 5, 17, 0))
+            .end();
+        let [record] = records.as_slice() else { panic!("{records:?}") };
+        assert_eq!((&record.src[12..], record.sport, &record.dst[12..], record.dport), (&a[..], 5, &b[..], 6));
+        assert_eq!((record.packets, record.octets, record.wire), ([1, 2], [46, 92], [60, 120]));
+        assert_eq!((record.start, record.end - record.start), (START, 7 * SECOND / 10));
+        assert_eq!((record.kind, record.proto, record.end_reason, record.worker), (Kind::Ipv4, 17, EndReason::Forced, 9));
+        assert_eq!((record.smac[5], record.dmac[5], record.ethertype, record.ingress), (a[3], b[3], 0x800, 3));
+        assert_eq!((record.flow_id, record.vlan, record.ttl), (9 << 56 | 100, [NO_VLAN; 2], [64, 64]));
+        assert_eq!(record.initiator, Initiator::FirstPacket);
+    }
+}
+
+#[test]
+fn a_flow_ends_when_no_packet_came_for_the_idle_timeout() {
+    let mut world = World::new(Policy::default());
+    world.at(0.0, &ipv4(A, B, 5, 6, 17, 0)).idle(29);
+    assert!(world.records.is_empty());
+    world.idle(3);
+    assert_eq!(world.records.iter().map(|r| r.end_reason).collect::<Vec<_>>(), [EndReason::Idle]);
+    assert_eq!(world.tracker.counters().get(Counter::FlowsActive), 0);
+}
+
+#[test]
+fn a_packet_after_the_idle_timeout_begins_a_new_flow_even_before_the_sweep_has_passed() {
+    let mut world = World::new(Policy::default());
+    world.at(0.0, &ipv4(A, B, 5, 6, 17, 0));
+    let late = ipv4(B, A, 6, 5, 17, 0);
+    world.tracker.track(&[frame(&late, START + 31 * SECOND)], START, &mut world.records);
+    let records = world.end();
+    let [first, second] = records.as_slice() else { panic!("{records:?}") };
+    assert_eq!((first.end_reason, first.packets), (EndReason::Idle, [1, 0]));
+    assert_eq!((second.packets, second.sport), ([1, 0], 6));
+    assert_ne!(first.flow_id, second.flow_id);
+}
+
+#[test]
+fn a_flow_that_goes_on_is_reported_at_the_active_timeout_and_keeps_its_id() {
+    let policy = Policy { timeouts: Timeouts { active: 10 * SECOND, ..Timeouts::default() }, ..Policy::default() };
+    let mut world = World::new(policy);
+    for second in 0..25 {
+        world.at(f64::from(second), &ipv4(A, B, 5, 6, 17, 0));
+    }
+    let records = world.end();
+    let packets: u64 = records.iter().map(|r| r.packets[0]).sum();
+    assert_eq!(packets, 25);
+    assert_eq!(records.iter().map(|r| r.end_reason).collect::<Vec<_>>(), [EndReason::Active, EndReason::Active, EndReason::Forced]);
+    assert!(records.windows(2).all(|pair| pair[0].end < pair[1].start && pair[0].flow_id == pair[1].flow_id), "{records:?}");
+}
+
+#[test]
+fn a_reported_flow_without_further_packets_ends_without_a_record() {
+    let policy = Policy { timeouts: Timeouts { active: 5 * SECOND, ..Timeouts::default() }, ..Policy::default() };
+    let mut world = World::new(policy);
+    world.at(0.0, &ipv4(A, B, 5, 6, 17, 0)).at(4.0, &ipv4(A, B, 5, 6, 17, 0)).idle(60);
+    assert_eq!(world.records.iter().map(|r| r.end_reason).collect::<Vec<_>>(), [EndReason::Active]);
+    assert_eq!(world.tracker.counters().get(Counter::FlowsActive), 0);
+}
+
+const SYN: u8 = 2;
+const ACK: u8 = 16;
+const FIN: u8 = 1;
+const RST: u8 = 4;
+
+#[test]
+fn tcp_ends_after_fin_from_both_sides_and_the_last_segments_belong_to_it() {
+    let mut world = World::new(Policy::default());
+    world.at(0.0, &ipv4(A, B, 5, 6, 6, SYN)).at(0.1, &ipv4(B, A, 6, 5, 6, SYN | ACK)).at(0.2, &ipv4(A, B, 5, 6, 6, ACK));
+    world.at(1.0, &ipv4(A, B, 5, 6, 6, FIN | ACK)).idle(5);
+    assert!(world.records.is_empty(), "half closed");
+    world.at(7.0, &ipv4(B, A, 6, 5, 6, FIN | ACK)).at(7.1, &ipv4(A, B, 5, 6, 6, ACK)).idle(4);
+    let [record] = world.records.as_slice() else { panic!("{:?}", world.records) };
+    assert_eq!((record.end_reason, record.packets, record.tcp_flags), (EndReason::EndOfFlow, [4, 2], [0x13, 0x13]));
+    assert_eq!((record.initiator, record.syn_len, record.syn_window), (Initiator::Source, 46, 0x2000));
+}
+
+#[test]
+fn tcp_ends_after_rst() {
+    let mut world = World::new(Policy::default());
+    world.at(0.0, &ipv4(A, B, 5, 6, 6, SYN)).at(0.1, &ipv4(B, A, 6, 5, 6, RST | ACK)).idle(4);
+    assert_eq!(world.records.iter().map(|r| r.end_reason).collect::<Vec<_>>(), [EndReason::EndOfFlow]);
+}
+
+#[test]
+fn a_new_syn_on_a_closed_connection_is_a_new_flow() {
+    let mut world = World::new(Policy::default());
+    world.at(0.0, &ipv4(A, B, 5, 6, 6, SYN)).at(0.1, &ipv4(B, A, 6, 5, 6, RST | ACK)).at(0.2, &ipv4(A, B, 5, 6, 6, SYN));
+    let records = world.end();
+    assert_eq!(
+        records.iter().map(|r| (r.end_reason, r.packets)).collect::<Vec<_>>(),
+        [(EndReason::EndOfFlow, [1, 1]), (EndReason::Forced, [1, 0])]
+    );
+}
+
+#[test]
+fn a_flow_first_seen_by_its_answer_has_the_destination_as_initiator() {
+    let records = World::new(Policy::default()).at(0.0, &ipv4(B, A, 6, 5, 6, SYN | ACK)).end();
+    assert_eq!(records[0].initiator, Initiator::Destination);
+    let records = World::new(Policy::default()).at(0.0, &ipv4(B, A, 6, 5, 6, ACK)).at(0.0, &ipv4(A, B, 5, 6, 6, SYN)).end();
+    assert_eq!(records[0].initiator, Initiator::Destination);
+}
+
+#[test]
+fn vlan_is_in_the_key_unless_told_otherwise() {
+    let bytes = ipv4(A, B, 5, 6, 17, 0);
+    for (vlan_in_key, flows) in [(true, 3), (false, 1)] {
+        let policy = Policy { vlan_in_key, ..Policy::default() };
+        let records = World::new(policy).at(0.0, &bytes).at(0.1, &with_vlan(&bytes, 7)).at(0.2, &with_vlan(&with_vlan(&bytes, 7), 8)).end();
+        assert_eq!(records.len(), flows);
+        assert_eq!(records.iter().map(|r| r.packets[0]).sum::<u64>(), 3);
+        if vlan_in_key {
+            let mut vlans: Vec<_> = records.iter().map(|r| r.vlan).collect();
+            vlans.sort_unstable();
+            assert_eq!(vlans, [[7, NO_VLAN], [8, 7], [NO_VLAN, NO_VLAN]]);
+        }
+    }
+}
+
+#[test]
+fn ipv6_and_frames_without_ip_have_their_own_flows() {
+    let arp = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1, 8, 6], &[0; 46]].concat();
+    let mut world = World::new(Policy::default());
+    world.at(0.0, &ipv6(1, 2, 9, 10)).at(0.1, &ipv6(2, 1, 10, 9)).at(0.2, &arp).at(0.3, &arp).at(0.4, &[1, 2, 3]);
+    let counters = *world.tracker.counters();
+    assert_eq!((counters.get(Counter::MeteredIpv6), counters.get(Counter::MeteredLayer2), counters.get(Counter::Received)), (2, 2, 5));
+    let mut records = world.end();
+    records.sort_by_key(|r| r.kind as u8);
+    let [l2, v6] = records.as_slice() else { panic!("{records:?}") };
+    assert_eq!((l2.kind, l2.ethertype, l2.packets, l2.octets, l2.wire), (Kind::Layer2, 0x806, [2, 0], [92, 0], [120, 0]));
+    assert_eq!((v6.kind, v6.packets, v6.octets, v6.sport, v6.src[15]), (Kind::Ipv6, [1, 1], [48, 48], 9, 1));
+}
+
+#[test]
+fn shorter_timeouts_reach_flows_that_are_there_already() {
+    let mut world = World::new(Policy::default());
+    world.at(0.0, &ipv4(A, B, 5, 6, 17, 0)).idle(2);
+    world.tracker.obey(Policy { timeouts: Timeouts { idle: SECOND, ..Timeouts::default() }, ..Policy::default() });
+    world.idle(2);
+    assert_eq!(world.records.len(), 1);
+}
+
+/// What an oracle adds up for one conversation.
+#[derive(Default, Debug, PartialEq, Eq)]
+struct Sum {
+    octets: u64,
+    wire: u64,
+    packets: u64,
+    flags: u16,
+}
+
+/// Random conversations, bursts of random length, a clock with jumps: whatever the table does with timeouts and evictions, the
+/// records add up to the packets.
+fn add_up(flows: u64, hosts: u8, simd: Simd, seed: u64) -> Tracker {
+    let mut state = seed;
+    let mut random = move |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let policy = Policy { timeouts: Timeouts { idle: 5 * SECOND, active: 20 * SECOND, linger: SECOND }, vlan_in_key: true };
+    let wanted = Wanted { huge: false, populate: false };
+    let sizing = Sizing { ipv4_flows: flows, wide_flows: flows, wanted, simd, seed, worker: 0, first_id: 0 };
+    let mut tracker = Tracker::new(&sizing, policy).expect("little memory");
+    let mut records: Vec<Record> = Vec::new();
+    let mut oracle: HashMap<(Vec<u8>, Vec<u8>, u16, u16, u8), Sum> = HashMap::new();
+    let mut now = START;
+    for _ in 0..2000 {
+        now += if random(50) == 0 { random(30 * SECOND) } else { random(SECOND / 100) };
+        let mut frames = Vec::new();
+        for _ in 0..random(200) {
+            let [a, b] = [0; 2].map(|_: u8| u8::try_from(random(u64::from(hosts))).expect("a byte"));
+            let [p, q] = [0; 2].map(|_: u8| u16::try_from(random(4)).expect("small"));
+            let (bytes, src, dst, protocol, flags) = if random(4) == 0 {
+                (ipv6(a, b, p, q), vec![6, a], vec![6, b], 17, 0u8)
+            } else {
+                let protocol = if random(2) == 0 { 6 } else { 17 };
+                let flags = u8::try_from(random(32)).expect("a byte") & if protocol == 6 { 31 } else { 0 };
+                (ipv4([10, 0, 0, a], [10, 0, 0, b], p, q, protocol, flags), vec![4, a], vec![4, b], protocol, flags)
+            };
+            let (low, high) = if (&src, p) <= (&dst, q) { ((src, p), (dst, q)) } else { ((dst, q), (src, p)) };
+            let sum = oracle.entry((low.0, high.0, low.1, high.1, protocol)).or_default();
+            sum.packets += 1;
+            sum.octets += if bytes[12] == 8 { 46 } else { 48 };
+            sum.wire += bytes.len() as u64;
+            sum.flags |= u16::from(flags);
+            frames.push((bytes, now));
+        }
+        let frames: Vec<Frame<'_>> = frames.iter().map(|(bytes, time)| frame(bytes, *time)).collect();
+        tracker.sweep(now, 16, &mut records);
+        tracker.track(&frames, now, &mut records);
+    }
+    let mut flush = Flush::default();
+    while tracker.flush(&mut flush, &mut records) {}
+    let mut found: HashMap<_, Sum> = HashMap::new();
+    for record in &records {
+        let family = record.kind as u8;
+        let (src, dst) = ((vec![family, record.src[15]], record.sport), (vec![family, record.dst[15]], record.dport));
+        let (low, high) = if src <= dst { (src, dst) } else { (dst, src) };
+        let sum = found.entry((low.0, high.0, low.1, high.1, record.proto)).or_default();
+        sum.packets += record.packets.iter().sum::<u64>();
+        sum.octets += record.octets.iter().sum::<u64>();
+        sum.wire += record.wire.iter().sum::<u64>();
+        sum.flags |= record.tcp_flags[0] | record.tcp_flags[1];
+        assert!(record.end >= record.start && record.packets[0] > 0 || record.packets[1] > 0, "{record:?}");
+    }
+    assert_eq!(found, oracle);
+    assert!(tracker.counters().balances());
+    assert_eq!(tracker.counters().get(Counter::FlowsActive), 0);
+    assert_eq!(tracker.counters().records(), records.len() as u64);
+    tracker
+}
+
+#[test]
+fn records_add_up_to_packets_in_a_roomy_table() {
+    for simd in [Simd::Portable, Simd::Avx2, Simd::Avx512] {
+        let tracker = add_up(100_000, 40, simd, 3);
+        assert_eq!(tracker.counters().get(Counter::RecordsLackOfResources), 0);
+        assert!(tracker.counters().get(Counter::RecordsIdle) > 1000);
+        assert!(tracker.counters().get(Counter::RecordsEndOfFlow) > 1000);
+    }
+}
+
+#[test]
+fn records_add_up_to_packets_in_a_table_that_is_far_too_small() {
+    for seed in 1..4 {
+        let tracker = add_up(200, 200, Simd::Avx512, seed);
+        assert!(tracker.counters().get(Counter::RecordsLackOfResources) > 10_000);
+    }
+}
+
+#[test]
+fn eviction_prefers_what_would_end_first() {
+    // A table of two lines; one long conversation that goes on, and a flood of single packets.
+    let mut tracker = tracker(10, Policy::default());
+    let mut records = Vec::new();
+    let steady = ipv4(A, B, 1, 1, 17, 0);
+    for n in 0..5000u16 {
+        let now = START + u64::from(n) * 10_000_000;
+        let flood = ipv4([172, 16, n.to_be_bytes()[0], n.to_be_bytes()[1]], B, n + 1000, 53, 17, 0);
+        tracker.track(&[frame(&steady, now), frame(&flood, now)], now, &mut records);
+    }
+    let mut flush = Flush::default();
+    while tracker.flush(&mut flush, &mut records) {}
+    let of_steady: Vec<_> = records.iter().filter(|r| r.sport == 1).collect();
+    assert_eq!(of_steady.iter().map(|r| r.packets[0]).sum::<u64>(), 5000);
+    assert!(of_steady.len() <= 3, "the conversation was evicted {} times", of_steady.len());
+    assert_eq!(records.len() - of_steady.len(), 5000);
+}
