@@ -1,0 +1,455 @@
+//! A port: a NIC or a virtual device that frames come in by.
+
+use core::ffi::c_char;
+use std::ffi::CString;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::driver::{Driver, Spread};
+use crate::eal::{Eal, last_words, take_log};
+use crate::error::{DpdkError, PortError, check};
+use crate::frame::StampField;
+use crate::pool::Pool;
+use crate::queue::RxQueue;
+use crate::steer;
+use crate::sys;
+use crate::xstats::Xstats;
+
+/// An open port. Its queues are given out when it is started; it stops and closes when the port and all its queues are dropped.
+#[derive(Debug)]
+pub struct Port {
+    inner: Arc<Inner>,
+    info: PortInfo,
+}
+
+/// What the device says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortInfo {
+    /// The device as it was given, without arguments.
+    pub name: String,
+    /// DPDK's name of its driver.
+    pub driver: String,
+    /// The MAC address.
+    pub mac: [u8; 6],
+    /// The NUMA node it hangs on, if it hangs on one.
+    pub socket: Option<u32>,
+    /// Receive queues it has, those only that its way of spreading can fill.
+    pub rx_queues_max: u16,
+    /// How frames come to be in one queue or the other.
+    pub spread: Spread,
+    /// Octets of its RSS key; 0 without RSS.
+    pub rss_key_octets: u8,
+    /// The hash functions it knows (`RTE_ETH_RSS_*`).
+    pub rss_offloads: u64,
+    /// Entries of its redirection table.
+    pub reta_size: u16,
+    /// Longest frame it can receive, in octets without FCS.
+    pub frame_octets_max: u32,
+    /// Largest MTU it accepts.
+    pub mtu_max: u16,
+    /// Descriptors of one queue: least and most.
+    pub descriptors: (u16, u16),
+    /// Puts a long frame into several buffers.
+    pub can_scatter: bool,
+    /// Has receive times of its own.
+    pub can_timestamp: bool,
+}
+
+/// How a port is to receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortConfig {
+    /// Receive queues.
+    pub rx_queues: u16,
+    /// Descriptors of one queue, adjusted to what the device can.
+    pub descriptors: u16,
+    /// Longest frame, in octets without FCS, adjusted to what the device can; `None`: the driver's default.
+    pub frame_octets_max: Option<u32>,
+    /// Receive frames for other stations.
+    pub promiscuous: bool,
+    /// Ask for hardware receive times, where the device has them.
+    pub timestamps: bool,
+}
+
+/// What the device made of its configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confirmed {
+    /// Descriptors of one queue.
+    pub descriptors: u16,
+    /// It receives frames for other stations.
+    pub promiscuous: bool,
+    /// Both directions of a conversation come by the same queue.
+    pub symmetric: bool,
+    /// Frames carry hardware receive times.
+    pub timestamps: bool,
+    /// The MTU that was asked for; 0: the driver's default.
+    pub mtu: u32,
+}
+
+/// State of the link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Whether there is one.
+    pub up: bool,
+    /// Megabits a second; 0: not known.
+    pub speed_mbps: u32,
+    /// Both directions at once.
+    pub full_duplex: bool,
+}
+
+/// What the port has counted since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortStats {
+    /// Frames received (`ipackets`).
+    pub packets: u64,
+    /// Their octets, without FCS (`ibytes`).
+    pub octets: u64,
+    /// Frames the NIC dropped because no descriptor was free (`imissed`).
+    pub missed: u64,
+    /// Frames received with an error (`ierrors`).
+    pub errors: u64,
+    /// Times that no buffer was free (`rx_nombuf`).
+    pub no_buffer: u64,
+}
+
+/// The port as its queues, rules and statistics share it.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    number: u16,
+    device: String,
+    probed_here: bool,
+    started: bool,
+    /// How many times all steering rules have been flushed; the lock also keeps rule calls one at a time.
+    rules: Mutex<u64>,
+    /// After the port: the driver gives buffers back when it is closed.
+    pool: Option<Pool>,
+    eal: Eal,
+}
+
+impl Inner {
+    pub(crate) fn number(&self) -> u16 {
+        self.number
+    }
+
+    pub(crate) fn device(&self) -> &str {
+        &self.device
+    }
+
+    pub(crate) fn rules(&self) -> MutexGuard<'_, u64> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&mut self) {
+        if self.started {
+            // SAFETY: the port is open and started, and nobody polls it: there is no queue without a reference to this.
+            unsafe { sys::fp_port_stop(self.number) };
+            self.started = false;
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
+        // SAFETY: the port is open, stopped, and this is its last owner.
+        unsafe { sys::fp_port_close(self.number, i32::from(self.probed_here)) };
+        OPEN.lock().unwrap_or_else(PoisonError::into_inner).retain(|&number| number != self.number);
+    }
+}
+
+/// Ports that are open in this process, by DPDK's number: each has one owner.
+static OPEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+
+impl Port {
+    /// Opens a device: a PCI address (`0000:3b:00.0`, `3b:00.0`) or a virtual device with its arguments
+    /// (`net_pcap0,rx_pcap=/tmp/a.pcap`). One that the environment was started with is found by its name.
+    ///
+    /// # Errors
+    /// A sentence with the remedy: no such device, held by the kernel, bad arguments, opened twice.
+    pub fn open(eal: &Eal, device: &str) -> Result<Self, PortError> {
+        let device = full_address(device.trim());
+        let name = device.split(',').next().unwrap_or_default().to_owned();
+        let text = CString::new(device.as_str())
+            .map_err(|_| PortError::BadDevice { device: name.clone(), said: "it holds a zero octet".to_owned() })?;
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut probed_here = false;
+        let mut number = u16::MAX;
+        // SAFETY: the environment runs; `text` and `number` are live.
+        if unsafe { sys::fp_port_find(text.as_ptr(), &raw mut number) } != 0 {
+            probe(&device, &text)?;
+            probed_here = true;
+            // SAFETY: as above.
+            let code = unsafe { sys::fp_port_find(text.as_ptr(), &raw mut number) };
+            check("rte_eth_dev_get_port_by_name", code).map_err(|source| PortError::Probe {
+                device: name.clone(),
+                source,
+                said: last_words(&take_log()),
+            })?;
+        }
+        if open.contains(&number) {
+            return Err(PortError::InUse { device: name });
+        }
+        let mut raw = sys::fp_port_info::default();
+        // SAFETY: the port exists, `raw` is live.
+        let code = unsafe { sys::fp_port_info(number, &raw mut raw) };
+        check("rte_eth_dev_info_get", code).map_err(|source| PortError::Silent { port: name.clone(), source })?;
+        open.push(number);
+        let info = PortInfo::from_raw(name.clone(), &raw);
+        let inner = Inner { number, device: name, probed_here, started: false, rules: Mutex::new(0), pool: None, eal: eal.clone() };
+        Ok(Self { inner: Arc::new(inner), info })
+    }
+
+    /// What the device says of itself.
+    #[must_use]
+    pub fn info(&self) -> &PortInfo {
+        &self.info
+    }
+
+    /// Configures and starts the port, and gives out its queues, numbered from 0. `pool` supplies the buffers.
+    ///
+    /// Can be done again once all queues have been dropped.
+    ///
+    /// # Errors
+    /// When the device refuses, with its driver's words.
+    pub fn start(&mut self, config: &PortConfig, pool: &Pool) -> Result<(Confirmed, Vec<RxQueue>), PortError> {
+        let (device, driver) = (self.info.name.clone(), self.info.driver.clone());
+        let most = self.info.rx_queues_max;
+        if config.rx_queues == 0 || config.rx_queues > most {
+            return Err(PortError::TooManyQueues { port: device, driver, asked: config.rx_queues, most });
+        }
+        let raw = self.raw_config(config, pool);
+        let Some(inner) = Arc::get_mut(&mut self.inner) else { return Err(PortError::InUse { device }) };
+        inner.stop();
+        let mut answer = sys::fp_port_started::default();
+        // SAFETY: the port is open and nobody polls it (`get_mut`); `raw` and `answer` are live; the pool is kept below for as
+        // long as the port, whether the call succeeds or not.
+        let code = unsafe { sys::fp_port_start(inner.number, &raw const raw, pool.as_ptr(), &raw mut answer) };
+        // The pool before this one goes only now that no queue of the device refers to it.
+        inner.pool = Some(pool.clone());
+        if code != 0 {
+            let source = DpdkError { call: call_name(&answer), errno: code.wrapping_neg() };
+            return Err(PortError::Refused { port: device, driver, source, said: last_words(&take_log()) });
+        }
+        inner.started = true;
+        let row = Driver::of(&driver, self.info.rss_offloads);
+        let by_function = row.symmetric_function && raw.key_length != 0 && steer::symmetric_function(inner, config.rx_queues).is_ok();
+        let stamps = if raw.timestamps != 0 { StampField::find(&inner.eal) } else { None };
+        let confirmed = Confirmed {
+            descriptors: answer.descriptors,
+            promiscuous: answer.promiscuous != 0,
+            symmetric: config.rx_queues == 1 || by_function || answer.symmetric != 0 || self.info.spread == Spread::Own,
+            timestamps: stamps.is_some(),
+            mtu: raw.mtu,
+        };
+        let queues = (0..config.rx_queues).map(|queue| RxQueue::new(Arc::clone(&self.inner), queue, stamps)).collect();
+        Ok((confirmed, queues))
+    }
+
+    /// State of the link, without waiting for it.
+    ///
+    /// # Errors
+    /// When the driver does not answer.
+    pub fn link(&self) -> Result<Link, PortError> {
+        let mut raw = sys::fp_link::default();
+        // SAFETY: the port is open, `raw` is live.
+        let code = unsafe { sys::fp_port_link(self.inner.number, &raw mut raw) };
+        self.answered("rte_eth_link_get_nowait", code)?;
+        Ok(Link { up: raw.up != 0, speed_mbps: raw.speed_mbps, full_duplex: raw.full_duplex != 0 })
+    }
+
+    /// What the port has counted since it was started.
+    ///
+    /// # Errors
+    /// When the driver does not answer.
+    pub fn stats(&self) -> Result<PortStats, PortError> {
+        let mut raw = sys::fp_stats::default();
+        // SAFETY: the port is open, `raw` is live.
+        let code = unsafe { sys::fp_port_stats(self.inner.number, &raw mut raw) };
+        self.answered("rte_eth_stats_get", code)?;
+        Ok(PortStats { packets: raw.packets, octets: raw.octets, missed: raw.missed, errors: raw.errors, no_buffer: raw.no_buffer })
+    }
+
+    /// A reader of the extended statistics.
+    ///
+    /// # Errors
+    /// When the driver does not answer.
+    pub fn xstats(&self) -> Result<Xstats, PortError> {
+        Xstats::of(Arc::clone(&self.inner))
+    }
+
+    /// The NIC's clock now, in the units of its receive times.
+    ///
+    /// # Errors
+    /// When it has none that can be read.
+    pub fn clock(&self) -> Result<u64, PortError> {
+        let mut ticks = 0;
+        // SAFETY: the port is open, `ticks` is live.
+        let code = unsafe { sys::fp_read_clock(self.inner.number, &raw mut ticks) };
+        self.answered("rte_eth_read_clock", code)?;
+        Ok(ticks)
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    fn answered(&self, call: &'static str, code: i32) -> Result<u32, PortError> {
+        check(call, code).map_err(|source| PortError::Silent { port: self.info.name.clone(), source })
+    }
+
+    fn raw_config(&self, config: &PortConfig, pool: &Pool) -> sys::fp_port_config {
+        let row = Driver::of(&self.info.driver, self.info.rss_offloads);
+        let mut raw = sys::fp_port_config {
+            rx_queues: config.rx_queues,
+            tx_queues: if row.paired_queues { config.rx_queues } else { 0 },
+            descriptors: config.descriptors,
+            mtu: config.frame_octets_max.map_or(0, |octets| self.info.mtu_for(octets)),
+            timestamps: u8::from(config.timestamps && self.info.can_timestamp),
+            promiscuous: u8::from(config.promiscuous),
+            ..Default::default()
+        };
+        raw.scatter = u8::from(self.info.can_scatter && raw.mtu.saturating_add(HEADER) > pool.frame_octets());
+        let key = usize::from(self.info.rss_key_octets);
+        // The key 6d5a 6d5a ... makes the Toeplitz hash of (a, b) and of (b, a) the same.
+        if config.rx_queues > 1 && (1..=raw.key.len()).contains(&key) {
+            raw.key_length = self.info.rss_key_octets;
+            for (at, octet) in raw.key.iter_mut().take(key).enumerate() {
+                *octet = if at % 2 == 0 { 0x6d } else { 0x5a };
+            }
+        }
+        raw
+    }
+}
+
+/// An Ethernet header without tags, in octets.
+const HEADER: u32 = 14;
+/// An Ethernet header with FCS: what a driver adds to the MTU when it does not say.
+const OVERHEAD: u32 = 18;
+
+impl PortInfo {
+    fn from_raw(name: String, raw: &sys::fp_port_info) -> Self {
+        let driver = text(&raw.driver);
+        let row = Driver::of(&driver, raw.rss_offloads);
+        let most = row.rss_queues_max.map_or(raw.rx_queues_max, |limit| limit.min(raw.rx_queues_max));
+        Self {
+            name,
+            mac: raw.mac,
+            socket: u32::try_from(raw.socket).ok(),
+            rx_queues_max: if row.spread == Spread::One { most.min(1) } else { most },
+            spread: row.spread,
+            driver,
+            rss_key_octets: match (raw.rss_offloads, raw.hash_key_size) {
+                (0, _) => 0,
+                // rte_eth_rss_conf: 40 octets where the device does not say.
+                (_, 0) => 40,
+                (_, octets) => octets,
+            },
+            rss_offloads: raw.rss_offloads,
+            reta_size: raw.reta_size,
+            frame_octets_max: raw.frame_octets_max.saturating_sub(4),
+            mtu_max: raw.mtu_max,
+            descriptors: (raw.descriptors_min, raw.descriptors_max),
+            can_scatter: raw.can_scatter != 0,
+            can_timestamp: raw.can_timestamp != 0,
+        }
+    }
+
+    /// The MTU that lets frames of `octets` (without FCS) in, or the largest that the device accepts.
+    fn mtu_for(&self, octets: u32) -> u32 {
+        let with_fcs = self.frame_octets_max.saturating_add(4);
+        let mtu_max = u32::from(self.mtu_max);
+        // rte_eth_dev_configure checks MTU + overhead against the longest frame, the overhead being their difference.
+        let overhead = if mtu_max != u32::from(u16::MAX) && with_fcs > mtu_max { with_fcs - mtu_max } else { OVERHEAD };
+        octets.saturating_sub(HEADER).min(mtu_max).min(with_fcs.saturating_sub(overhead))
+    }
+}
+
+/// Plugs a device in.
+fn probe(device: &str, text: &CString) -> Result<(), PortError> {
+    let name = device.split(',').next().unwrap_or_default();
+    if let Some(address) = is_pci(name).then_some(name) {
+        check_pci(address)?;
+    }
+    let _ = take_log();
+    // SAFETY: the environment runs; `text` is live.
+    let code = unsafe { sys::fp_port_probe(text.as_ptr()) };
+    let Err(source) = check("rte_dev_probe", code) else { return Ok(()) };
+    let said = last_words(&take_log());
+    if said.contains("failed to parse device") || said.contains("Unable to find a bus") {
+        return Err(PortError::BadDevice { device: name.to_owned(), said });
+    }
+    if is_pci(name) && source.errno == 19 {
+        let hint = "DPDK does not see it; start it without --no-pci, and look with `dpdk-devbind.py --status`".to_owned();
+        return Err(PortError::Missing { device: name.to_owned(), hint });
+    }
+    Err(PortError::Probe { device: name.to_owned(), source, said })
+}
+
+/// What the kernel knows of a PCI device tells more than the probe that would fail.
+fn check_pci(address: &str) -> Result<(), PortError> {
+    let path = Path::new("/sys/bus/pci/devices").join(address);
+    if !path.exists() {
+        let hint = "there is nothing at this PCI address; `dpdk-devbind.py --status-dev net` lists the NICs of this machine".to_owned();
+        return Err(PortError::Missing { device: address.to_owned(), hint });
+    }
+    let driver = fs::read_link(path.join("driver")).ok().and_then(|link| Some(link.file_name()?.to_string_lossy().into_owned()));
+    match driver {
+        Some(driver) if !KERNEL_SIDE.contains(&driver.as_str()) => Err(PortError::Bound { device: address.to_owned(), driver }),
+        _ => Ok(()),
+    }
+}
+
+/// Kernel drivers that give a device to user space, or share it with DPDK.
+const KERNEL_SIDE: &[&str] = &["vfio-pci", "uio_pci_generic", "igb_uio", "mlx5_core", "mlx4_core", "mana"];
+
+/// Whether the text has the form of a PCI address, with its domain.
+fn is_pci(name: &str) -> bool {
+    let fields: Vec<&str> = name.split([':', '.']).collect();
+    let hex = |field: &str, length: usize| field.len() == length && field.bytes().all(|octet| octet.is_ascii_hexdigit());
+    matches!(fields.as_slice(), [domain, bus, slot, function] if hex(domain, 4) && hex(bus, 2) && hex(slot, 2) && hex(function, 1))
+}
+
+/// Adds the domain that `lspci` leaves out.
+fn full_address(device: &str) -> String {
+    let with_domain = format!("0000:{device}");
+    let name = with_domain.split(',').next().unwrap_or_default();
+    if is_pci(name) { with_domain } else { device.to_owned() }
+}
+
+/// The text of a C array, up to its end.
+pub(crate) fn text(from: &[c_char]) -> String {
+    let octets: Vec<u8> = from.iter().map(|&c| c.to_ne_bytes()[0]).take_while(|&octet| octet != 0).collect();
+    String::from_utf8_lossy(&octets).into_owned()
+}
+
+/// The DPDK function that failed, as the shim left it.
+fn call_name(answer: &sys::fp_port_started) -> &'static str {
+    if answer.call.is_null() {
+        return "rte_eth_dev_start";
+    }
+    // SAFETY: the shim sets it to string literals only, which live for ever.
+    unsafe { core::ffi::CStr::from_ptr(answer.call) }.to_str().unwrap_or("rte_eth_dev_start")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pci_addresses_are_told_from_virtual_devices() {
+        assert!(is_pci("0000:3b:00.0"));
+        assert!(!is_pci("3b:00.0") && !is_pci("net_pcap0") && !is_pci("0000:3b:00") && !is_pci("zzzz:3b:00.0"));
+        assert_eq!(full_address("3b:00.1,x=1"), "0000:3b:00.1,x=1");
+        assert_eq!(full_address("net_null0,size=64"), "net_null0,size=64");
+    }
+
+    #[test]
+    fn the_mtu_stays_within_what_the_device_can() {
+        let raw = sys::fp_port_info { frame_octets_max: 1514, mtu_max: u16::MAX, ..Default::default() };
+        assert_eq!(PortInfo::from_raw(String::new(), &raw).mtu_for(9018), 1496);
+        // An E810: 9728 octets with FCS, MTU 9702.
+        let raw = sys::fp_port_info { frame_octets_max: 9728, mtu_max: 9702, ..Default::default() };
+        assert_eq!(PortInfo::from_raw(String::new(), &raw).mtu_for(9018), 9004);
+        assert_eq!(PortInfo::from_raw(String::new(), &raw).mtu_for(20_000), 9702);
+    }
+}
