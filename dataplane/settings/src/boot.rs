@@ -1,7 +1,7 @@
 //! `boot`: what is fixed while the dataplane runs.
 
 use std::fmt;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 
 use sonde_proto::v1;
 
@@ -81,6 +81,8 @@ pub struct Port {
     pub promiscuous: bool,
     /// Use the NIC's receive timestamps where it has them.
     pub hardware_timestamps: bool,
+    /// Packets a second taken from this port, all queues together; `None`: as they come. Virtual devices only.
+    pub pace_pps: Option<NonZeroU32>,
 }
 
 /// What EAL opens.
@@ -339,15 +341,21 @@ fn construct_port(ingress: u16, port: &v1::Port, workers: usize, check: &mut Che
         0 => None,
         octets => Some(check.ranged(path("frame_octets_max"), octets, 9018, 64..=16_383)),
     };
+    let device = device(path("device"), &port.device, check);
+    if port.pace_pps != 0 && matches!(device, Device::Pci(_)) {
+        // A NIC does not wait: what is not taken in time is lost.
+        check.refuse(path("pace_pps"), "0 for a PCI device", port.pace_pps.to_string());
+    }
     Port {
         name: check.name(&path("name"), &port.name),
         ingress,
-        device: device(path("device"), &port.device, check),
+        device,
         rx_queues: u16::try_from(port.rx_queues).ok().and_then(NonZeroU16::new),
         rx_descriptors: u16::try_from(descriptors).unwrap_or(2048),
         frame_octets_max: octets.and_then(|o| u16::try_from(o).ok()),
         promiscuous: port.promiscuous.unwrap_or(true),
         hardware_timestamps: check.choice(path("hardware_timestamps"), &port.hardware_timestamps, &[("auto", true), ("off", false)]),
+        pace_pps: NonZeroU32::new(port.pace_pps),
     }
 }
 
@@ -413,6 +421,7 @@ impl From<&Port> for v1::Port {
             frame_octets_max: port.frame_octets_max.map_or(0, u32::from),
             promiscuous: Some(port.promiscuous),
             hardware_timestamps: if port.hardware_timestamps { "auto" } else { "off" }.to_owned(),
+            pace_pps: port.pace_pps.map_or(0, NonZeroU32::get),
         }
     }
 }

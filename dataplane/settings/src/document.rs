@@ -246,6 +246,7 @@ fn everything() -> v1::Settings {
         frame_octets_max: N,
         promiscuous: Some(true),
         hardware_timestamps: s(),
+        pace_pps: N,
     };
     let exporter = v1::Exporter {
         name: s(),

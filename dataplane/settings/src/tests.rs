@@ -63,6 +63,14 @@ fn zero_is_a_linger_and_a_domain() {
 }
 
 #[test]
+fn only_a_virtual_device_is_paced() {
+    let paced = constructed(&format!("{GOOD}pace_pps = 5000\n")).expect("good");
+    assert_eq!(paced.boot.ports[0].pace_pps.map(std::num::NonZeroU32::get), Some(5000));
+    let all = violations(&[("boot.eal.pci", "true"), ("boot.ports[0].device", "0000:3b:00.0"), ("boot.ports[0].pace_pps", "1")]);
+    assert_eq!(all.iter().map(|v| v.path.as_str()).collect::<Vec<_>>(), ["boot.ports[0].pace_pps"]);
+}
+
+#[test]
 fn every_rule_of_boot_is_checked() {
     check("boot.instance", "Upper", "a-z", "\"Upper\"");
     check("boot.instance", &"x".repeat(33), "1 to 32", "xxx");
