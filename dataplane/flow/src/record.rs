@@ -263,6 +263,16 @@ pub trait Output {
     fn publish(&mut self) {}
 }
 
+impl<O: Output + ?Sized> Output for &mut O {
+    fn put(&mut self, record: &Record) {
+        (**self).put(record);
+    }
+
+    fn publish(&mut self) {
+        (**self).publish();
+    }
+}
+
 impl Output for Vec<Record> {
     fn put(&mut self, record: &Record) {
         self.push(*record);

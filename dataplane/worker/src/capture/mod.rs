@@ -55,6 +55,9 @@ pub enum Damage {
     Shrunk,
 }
 
+/// Longest frame a record may claim: what is above is a damaged field, and would drown the sums.
+const WIRE_MAX: u32 = i32::MAX.cast_unsigned();
+
 /// The byte order a file, or a section of it, was written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {

@@ -1,22 +1,22 @@
 //! A recording as a source: its frames in bursts, by its own clock.
 
 use super::{Polled, Source};
-use crate::capture::{Batch, Capture, Damage, Fault, SPAN_NS};
+use crate::capture::{Batch, Capture, Damage, Fault};
 use sonde_memory::FileMap;
 use sonde_packet::Frame;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Lends the frames of a capture file that lies in memory.
 ///
-/// The clock is the recording's: the latest time seen so far, so that it stands still where a file's times go backwards.
-/// A gap in the recording is first told as a burst without frames, as an idle NIC would: what times out in the gap
-/// does so before the frames after it arrive.
+/// The clock is the recording's: the time of the burst's first frame, so that nothing ends because of frames that come after the
+/// one which would have kept it. It stands still where a file's times go backwards. A long gap is told in steps, as bursts
+/// without frames: the table's coarse clock of sixteen bits would not see how long it was.
 #[derive(Debug)]
 pub struct FileSource<'a> {
     capture: Capture<'a>,
     batch: Batch<'a>,
-    /// The batch is filled, and waits behind a gap.
-    held: bool,
+    /// The batch is filled, and waits behind a gap: how many steps were told of it.
+    held: Option<u32>,
     now: u64,
     position: Option<&'a AtomicU64>,
     map: Option<&'a FileMap>,
@@ -24,6 +24,11 @@ pub struct FileSource<'a> {
     check_at: u64,
     shrunk: Option<Fault>,
 }
+
+/// A gap longer than this is told in steps of this: half of what the table's coarse clock can tell apart.
+const STEP_NS: u64 = 2_000_000_000_000;
+/// No more steps than this of one gap: by then, no flow is left that the longest timeout (a day) has not ended.
+const STEPS_MAX: u32 = 45;
 
 /// How many octets are read between two looks at the file's length.
 const CHECK_EVERY: u64 = 4 << 20;
@@ -35,7 +40,7 @@ impl<'a> FileSource<'a> {
     /// When it is no capture, or ends inside its header.
     pub fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
         let capture = Capture::open(bytes)?;
-        Ok(Self { capture, batch: Batch::new(), held: false, now: 0, position: None, map: None, check_at: CHECK_EVERY, shrunk: None })
+        Ok(Self { capture, batch: Batch::new(), held: None, now: 0, position: None, map: None, check_at: CHECK_EVERY, shrunk: None })
     }
 
     /// Like [`Self::open`], for a mapped file: reading ends with a fault when another process cuts it meanwhile.
@@ -77,22 +82,23 @@ impl<'a> FileSource<'a> {
 
 impl Source for FileSource<'_> {
     fn burst<F: FnOnce(&[Frame<'_>], u64)>(&mut self, work: F) -> Polled {
-        if !self.held {
+        let told = self.held.unwrap_or_else(|| {
             self.fill();
-        }
+            0
+        });
         let frames = self.batch.frames();
         let Some(first) = frames.first() else {
             work(&[], self.now);
             return Polled::End;
         };
-        if !self.held && self.now != 0 && first.time.saturating_sub(self.now) > SPAN_NS {
-            self.held = true;
-            self.now = first.time;
+        if self.now != 0 && first.time.saturating_sub(self.now) > STEP_NS && told < STEPS_MAX {
+            self.held = Some(told.saturating_add(1));
+            self.now = self.now.saturating_add(STEP_NS);
             work(&[], self.now);
             return Polled::Idle;
         }
-        self.held = false;
-        self.now = self.now.max(self.batch.newest());
+        self.held = None;
+        self.now = self.now.max(first.time);
         work(frames, self.now);
         Polled::Frames
     }
@@ -135,19 +141,33 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_told_before_the_frames_behind_it() {
-        assert_eq!(
-            bursts(&recording(&[0, 900, 5000, 5100])),
-            [(Polled::Frames, 2, 900), (Polled::Idle, 0, 5000), (Polled::Frames, 2, 5100), (Polled::End, 0, 5100)]
-        );
+    fn the_time_of_a_burst_is_that_of_its_first_frame() {
+        assert_eq!(bursts(&recording(&[0, 900, 5000, 5100])), [(Polled::Frames, 2, 0), (Polled::Frames, 2, 5000), (Polled::End, 0, 5000)]);
     }
 
     #[test]
     fn the_clock_never_goes_back() {
         assert_eq!(
             bursts(&recording(&[9000, 2000, 1000, 3500, 10_500])),
-            [(Polled::Frames, 4, 9000), (Polled::Idle, 0, 10_500), (Polled::Frames, 1, 10_500), (Polled::End, 0, 10_500)]
+            [(Polled::Frames, 4, 9000), (Polled::Frames, 1, 10_500), (Polled::End, 0, 10_500)]
         );
+    }
+
+    #[test]
+    fn a_long_gap_is_told_in_steps() {
+        assert_eq!(
+            bursts(&recording(&[1000, 4_900_000])),
+            [
+                (Polled::Frames, 1, 1000),
+                (Polled::Idle, 0, 2_001_000),
+                (Polled::Idle, 0, 4_001_000),
+                (Polled::Frames, 1, 4_900_000),
+                (Polled::End, 0, 4_900_000)
+            ]
+        );
+        let weeks = bursts(&recording(&[1000, u32::MAX]));
+        assert_eq!(weeks.len(), 2 + STEPS_MAX as usize + 1);
+        assert_eq!(weeks.iter().rev().nth(1), Some(&(Polled::Frames, 1, u64::from(u32::MAX))));
     }
 
     #[test]
