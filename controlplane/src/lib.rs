@@ -1,1 +1,26 @@
-//! Placeholder replaced by the first commit of this crate.
+//! controlplane: the operator's side of Sonde. Northbound gRPC, history of the settings, and the command line `sonde`.
+//!
+//! Read in order: [`server`] (what there is), `service` (one file for each proto service), `desired` (the one place where settings
+//! change), `store` (their history), `link` (to the dataplane), `reconcile` (desired against in force, for ever), `seg` and
+//! `records` (what is read from shared memory).
+//!
+//! Everything here is on the operator's clock: it may be stopped, killed and replaced at any moment, and the dataplane does not
+//! notice. It links no DPDK.
+//!
+//! Not here: TLS and roles (their place: `service::author`, and the server's builder), detection, the store of flows and events.
+#![forbid(unsafe_code)]
+
+mod desired;
+mod document;
+mod fault;
+mod filter;
+mod flow;
+mod link;
+mod places;
+mod reconcile;
+mod records;
+mod seg;
+pub mod server;
+mod service;
+mod store;
+mod top;

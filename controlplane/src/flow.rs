@@ -1,0 +1,124 @@
+//! A record as the northbound API shows it.
+
+use prost_types::Timestamp;
+use sonde_flow::record::{Kind, NO_VLAN, Record};
+use sonde_proto::v1::Flow;
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Nanoseconds since 1970 UTC as a timestamp.
+pub(crate) fn timestamp(ns: u64) -> Timestamp {
+    let seconds = i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX);
+    let nanos = i32::try_from(ns % 1_000_000_000).unwrap_or(0);
+    Timestamp { seconds, nanos }
+}
+
+/// An address as text (RFC 5952); empty where the flow has none.
+pub(crate) fn address(kind: Kind, bytes: &[u8; 16]) -> String {
+    match kind {
+        Kind::Ipv4 => {
+            let [.., a, b, c, d] = *bytes;
+            Ipv4Addr::new(a, b, c, d).to_string()
+        }
+        Kind::Ipv6 => Ipv6Addr::from(*bytes).to_string(),
+        Kind::Layer2 => String::new(),
+    }
+}
+
+/// A MAC address as "00:11:22:33:44:55".
+pub(crate) fn mac(bytes: &[u8; 6]) -> String {
+    let mut text = String::with_capacity(17);
+    for (at, byte) in bytes.iter().enumerate() {
+        let colon = if at == 0 { "" } else { ":" };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{colon}{byte:02x}");
+    }
+    text
+}
+
+/// The name of an IANA protocol number, or the number.
+pub(crate) fn protocol(number: u8) -> String {
+    match number {
+        1 => "icmp",
+        2 => "igmp",
+        6 => "tcp",
+        17 => "udp",
+        33 => "dccp",
+        41 => "ipv6",
+        47 => "gre",
+        50 => "esp",
+        51 => "ah",
+        58 => "icmp6",
+        89 => "ospf",
+        103 => "pim",
+        112 => "vrrp",
+        132 => "sctp",
+        136 => "udplite",
+        other => return other.to_string(),
+    }
+    .to_owned()
+}
+
+/// The whole record.
+pub(crate) fn flow(record: &Record) -> Flow {
+    let [octets, octets_reverse] = record.octets;
+    let [packets, packets_reverse] = record.packets;
+    let [flags, flags_reverse] = record.tcp_flags;
+    let [wire, wire_reverse] = record.wire;
+    let [ttl, _] = record.ttl;
+    let [icmp_type, icmp_code] = record.icmp;
+    Flow {
+        flow_id: record.flow_id,
+        start: Some(timestamp(record.start)),
+        end: Some(timestamp(record.end)),
+        kind: u32::from(record.kind as u8),
+        source_address: address(record.kind, &record.src),
+        destination_address: address(record.kind, &record.dst),
+        source_port: record.sport.into(),
+        destination_port: record.dport.into(),
+        protocol: record.proto.into(),
+        octets,
+        octets_reverse,
+        packets,
+        packets_reverse,
+        tcp_control_bits: flags.into(),
+        tcp_control_bits_reverse: flags_reverse.into(),
+        end_reason: u32::from(record.end_reason as u8),
+        biflow_direction: u32::from(record.initiator as u8),
+        vlan_ids: record.vlan.iter().take_while(|v| **v != NO_VLAN).map(|v| u32::from(*v)).collect(),
+        source_mac: mac(&record.smac),
+        destination_mac: mac(&record.dmac),
+        ethernet_type: record.ethertype.into(),
+        ingress_interface: record.ingress.into(),
+        worker: record.worker.into(),
+        fragments: record.fragments,
+        icmp_type: icmp_type.into(),
+        icmp_code: icmp_code.into(),
+        wire_octets: wire.saturating_add(wire_reverse),
+        ttl: ttl.into(),
+        tos: record.tos.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_becomes_text() {
+        let mut record = Record { kind: Kind::Ipv4, vlan: [5, NO_VLAN], start: 1_500_000_000, wire: [60, 64], ..Record::default() };
+        record.src[12..].copy_from_slice(&[10, 0, 0, 1]);
+        record.smac = [0, 0x11, 0xab, 3, 4, 5];
+        let shown = flow(&record);
+        assert_eq!((shown.source_address.as_str(), shown.destination_address.as_str()), ("10.0.0.1", "0.0.0.0"));
+        assert_eq!(shown.source_mac, "00:11:ab:03:04:05");
+        assert_eq!(shown.vlan_ids, [5]);
+        assert_eq!(shown.start, Some(Timestamp { seconds: 1, nanos: 500_000_000 }));
+        assert_eq!(shown.wire_octets, 124);
+        record.kind = Kind::Layer2;
+        assert_eq!(flow(&record).source_address, "");
+        record.kind = Kind::Ipv6;
+        record.src = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        assert_eq!(flow(&record).source_address, "2001:db8::1");
+    }
+}

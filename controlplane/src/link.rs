@@ -1,0 +1,170 @@
+//! The southbound link: a client of the dataplane's unix socket that comes back by itself.
+
+use hyper_util::rt::TokioIo;
+use sonde_proto::southbound::dataplane_client::DataplaneClient;
+use sonde_proto::southbound::{ApplyRequest, ApplyResponse, DescribeRequest, Description};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::service_fn;
+
+/// Version of the southbound protocol this control plane speaks.
+pub(crate) const PROTOCOL_VERSION: u32 = 1;
+/// How often a dataplane that answers is asked whether it still does.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How often one that does not is looked for.
+const SEARCH: Duration = Duration::from_millis(250);
+/// A control thread that takes longer to describe itself is not there.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the link knows.
+#[derive(Clone, Debug)]
+pub(crate) enum Peer {
+    /// A dataplane that answers.
+    Present(Arc<Description>),
+    /// None does, for this reason.
+    Absent(String),
+}
+
+/// The link. Clones share it; it looks for the dataplane until the last one is dropped.
+#[derive(Clone)]
+pub(crate) struct Link {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: DataplaneClient<Channel>,
+    peer: watch::Sender<Peer>,
+    socket: PathBuf,
+}
+
+impl Link {
+    /// Starts to look for a dataplane at a socket.
+    ///
+    /// Must be called within a tokio runtime.
+    pub(crate) fn start(socket: &Path) -> Self {
+        let path = socket.to_owned();
+        let connector = service_fn(move |_: Uri| {
+            let path = path.clone();
+            async move { UnixStream::connect(path).await.map(TokioIo::new) }
+        });
+        // The name is for the HTTP/2 authority only; the connector knows where to go.
+        let channel = Endpoint::from_static("http://dataplane").connect_with_connector_lazy(connector);
+        let client = DataplaneClient::new(channel);
+        let peer = watch::Sender::new(Peer::Absent("not looked for yet".to_owned()));
+        let shared = Arc::new(Shared { client, peer, socket: socket.to_owned() });
+        tokio::spawn(keep_asking(Arc::downgrade(&shared)));
+        Self { shared }
+    }
+
+    /// The dataplane as it described itself last, if one answers.
+    pub(crate) fn description(&self) -> Option<Arc<Description>> {
+        match &*self.shared.peer.borrow() {
+            Peer::Present(description) => Some(Arc::clone(description)),
+            Peer::Absent(_) => None,
+        }
+    }
+
+    /// The dataplane as it describes itself now.
+    pub(crate) async fn describe(&self) -> Peer {
+        self.shared.ask().await
+    }
+
+    /// Follows what the link knows.
+    pub(crate) fn follow(&self) -> watch::Receiver<Peer> {
+        self.shared.peer.subscribe()
+    }
+
+    /// Sends settings and waits for the workers, for `deadline_ms` of the request and a little more. What the link knows is
+    /// renewed before this returns.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when no dataplane answers, else what the dataplane said.
+    pub(crate) async fn apply(&self, request: ApplyRequest) -> Result<ApplyResponse, Status> {
+        let patience = Duration::from_millis(request.deadline_ms.into()) + PATIENCE;
+        let mut client = self.shared.client.clone();
+        let answer = tokio::time::timeout(patience, client.apply(request)).await;
+        self.describe().await;
+        match answer {
+            Ok(answer) => answer.map(tonic::Response::into_inner),
+            Err(_) => Err(Status::unavailable(format!("the dataplane at {} did not answer in time", self.shared.socket.display()))),
+        }
+    }
+}
+
+impl Shared {
+    async fn ask(&self) -> Peer {
+        let found = describe(&mut self.client.clone(), &self.socket).await;
+        self.peer.send_if_modified(|known| replace(known, found.clone()));
+        found
+    }
+}
+
+async fn keep_asking(shared: Weak<Shared>) {
+    while let Some(shared) = shared.upgrade() {
+        let found = shared.ask().await;
+        drop(shared);
+        tokio::time::sleep(if matches!(found, Peer::Present(_)) { PERIOD } else { SEARCH }).await;
+    }
+}
+
+/// Takes what was found, logs a change, and says whether there was one.
+fn replace(known: &mut Peer, found: Peer) -> bool {
+    let changed = match (&*known, &found) {
+        (Peer::Present(a), Peer::Present(b)) => {
+            if a.pid != b.pid {
+                tracing::info!(pid = b.pid, "another dataplane answers");
+            }
+            a != b
+        }
+        (Peer::Absent(a), Peer::Absent(b)) => a != b,
+        (Peer::Absent(_), Peer::Present(b)) => {
+            tracing::info!(pid = b.pid, version = %b.version, generation = b.generation, "the dataplane answers");
+            true
+        }
+        (Peer::Present(_), Peer::Absent(why)) => {
+            tracing::warn!("{why}");
+            true
+        }
+    };
+    if changed {
+        *known = found;
+    }
+    changed
+}
+
+async fn describe(client: &mut DataplaneClient<Channel>, socket: &Path) -> Peer {
+    let request = DescribeRequest { protocol_version: PROTOCOL_VERSION };
+    let absent = |why: String| Peer::Absent(format!("no dataplane answers at {}: {why}", socket.display()));
+    match tokio::time::timeout(PATIENCE, client.describe(request)).await {
+        Ok(Ok(answer)) => {
+            let description = answer.into_inner();
+            if description.protocol_version == PROTOCOL_VERSION {
+                Peer::Present(Arc::new(description))
+            } else {
+                absent(format!(
+                    "it is version {} and speaks southbound protocol {}, this control plane speaks {PROTOCOL_VERSION}; install the same \
+                     version of both",
+                    description.version, description.protocol_version
+                ))
+            }
+        }
+        Ok(Err(status)) => absent(reason(&status)),
+        Err(_) => absent(format!("its control thread did not answer within {} s", PATIENCE.as_secs())),
+    }
+}
+
+/// The innermost cause of a failed call: "No such file or directory" says more than "transport error".
+fn reason(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut cause = std::error::Error::source(status);
+    while let Some(inner) = cause {
+        text = inner.to_string();
+        cause = inner.source();
+    }
+    text
+}

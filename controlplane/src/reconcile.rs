@@ -1,0 +1,38 @@
+//! Compares what is desired with what is in force, for ever.
+
+use crate::desired::Desired;
+use std::time::Duration;
+
+/// How often it looks when nothing happens.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How long it waits after it could not do what it had to.
+const AFTER_TROUBLE: Duration = Duration::from_secs(5);
+
+/// Runs until its task is dropped.
+pub(crate) async fn run(desired: Desired) {
+    let mut peer = desired.link().follow();
+    let mut trouble = String::new();
+    loop {
+        let pause = match desired.reconcile().await {
+            Ok(done) => {
+                trouble.clear();
+                if let Some(done) = done {
+                    tracing::info!("{done}");
+                }
+                PERIOD
+            }
+            Err(status) => {
+                // The same trouble is said once, not every five seconds.
+                if status.message() != trouble {
+                    tracing::warn!("cannot bring the dataplane to the desired settings: {}", status.message());
+                    status.message().clone_into(&mut trouble);
+                }
+                AFTER_TROUBLE
+            }
+        };
+        tokio::select! {
+            changed = peer.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}

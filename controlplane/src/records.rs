@@ -1,0 +1,215 @@
+//! Reads the record rings: all of them as one stream, with one cursor, and the window `Top` is answered from.
+
+use crate::fault;
+use crate::places::Places;
+use crate::top::Window;
+use parking_lot::Mutex;
+use sonde_flow::Record;
+use sonde_flow::ring::{Cursor, Reader};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tonic::Status;
+
+/// How long a reader sleeps when there is nothing to read.
+pub(crate) const IDLE: Duration = Duration::from_millis(20);
+/// How often it looks whether there are other rings.
+const LOOK: Duration = Duration::from_millis(500);
+/// Records taken from a ring before the next one has its turn.
+const TURN: usize = 1024;
+/// Begins every cursor: another version of this program may write others.
+const CURSOR_VERSION: &str = "v1";
+
+/// Every ring of the dataplane, as one stream.
+pub(crate) struct Rings {
+    places: Places,
+    readers: Vec<Reader>,
+    looked: Option<Instant>,
+    /// What of a client's cursor has found no ring yet.
+    resume: Vec<Cursor>,
+    /// Whose turn is first: with a small `max` the others would never have theirs.
+    first: usize,
+}
+
+/// What one look at all rings found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Records handed over.
+    pub records: usize,
+    /// Records that were overwritten before they were read, or could not be read.
+    pub lost: u64,
+    /// More can be read at once.
+    pub more: bool,
+}
+
+impl Rings {
+    /// Begins now, or behind a cursor.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` when the cursor is none of ours.
+    pub(crate) fn open(places: Places, cursor: &str) -> Result<Self, Status> {
+        let resume = if cursor.is_empty() { Vec::new() } else { parse_cursor(cursor).ok_or_else(|| bad_cursor(cursor))? };
+        let mut rings = Self { places, readers: Vec::new(), looked: None, resume, first: 0 };
+        rings.look(cursor.is_empty());
+        Ok(rings)
+    }
+
+    /// Opens rings that are new and lets go of those that are no more. `from_now`: a new ring's old records are not wanted.
+    fn look(&mut self, from_now: bool) {
+        self.looked = Some(Instant::now());
+        let paths = self.places.rings();
+        // A ring that was replaced has been read to its end by now: look is called when there is nothing to read.
+        self.readers.retain(|reader| !reader.replaced() && paths.iter().any(|p| p == reader.path()));
+        let known: Vec<PathBuf> = self.readers.iter().map(|r| r.path().to_owned()).collect();
+        for path in paths.into_iter().filter(|p| !known.contains(p)) {
+            // One that is not there yet, or is being made: the next look finds it.
+            let Ok(mut reader) = Reader::open(&path) else { continue };
+            let cursor = self.resume.iter().position(|c| c.instance == reader.instance()).map(|at| self.resume.swap_remove(at));
+            let resumed = cursor.is_some_and(|c| reader.seek(c));
+            if !from_now && !resumed {
+                reader.seek_oldest();
+            }
+            self.readers.push(reader);
+        }
+        self.readers.sort_by_key(Reader::worker);
+    }
+
+    /// Hands what is new to `take`, with its worker's place in the cursor moved on. Never waits.
+    pub(crate) fn read(&mut self, max: usize, mut take: impl FnMut(&Record)) -> Found {
+        let mut found = Found::default();
+        let count = self.readers.len().max(1);
+        self.first = (self.first + 1) % count;
+        let first = self.first.min(self.readers.len());
+        let (behind, ahead) = self.readers.split_at_mut(first);
+        for reader in ahead.iter_mut().chain(behind) {
+            let batch = reader.read(TURN.min(max.saturating_sub(found.records)), &mut take);
+            found.records += batch.records;
+            found.lost = found.lost.saturating_add(batch.lost).saturating_add(batch.damaged);
+            found.more |= batch.more;
+        }
+        if !found.more && self.looked.is_none_or(|at| at.elapsed() >= LOOK) {
+            self.look(false);
+        }
+        found
+    }
+
+    /// Where the next record will be read, as text for a client.
+    pub(crate) fn cursor(&self) -> String {
+        let mut text = CURSOR_VERSION.to_owned();
+        for Cursor { instance, position, sequence } in self.readers.iter().map(Reader::cursor) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, ".{instance:x}-{position:x}-");
+            if let Some(sequence) = sequence {
+                let _ = write!(text, "{sequence:x}");
+            }
+        }
+        text
+    }
+}
+
+fn parse_cursor(text: &str) -> Option<Vec<Cursor>> {
+    let mut parts = text.split('.');
+    if parts.next() != Some(CURSOR_VERSION) {
+        return None;
+    }
+    let hex = |t: &str| u64::from_str_radix(t, 16).ok();
+    parts
+        .map(|part| {
+            let mut fields = part.split('-');
+            let (instance, position, sequence) = (fields.next()?, fields.next()?, fields.next()?);
+            let sequence = if sequence.is_empty() { None } else { Some(hex(sequence)?) };
+            fields.next().is_none().then_some(Cursor { instance: hex(instance)?, position: hex(position)?, sequence })
+        })
+        .collect()
+}
+
+fn bad_cursor(text: &str) -> Status {
+    fault::bad_field("cursor", "a cursor from a TailResponse, or empty for now", text)
+}
+
+/// Seconds since 1970 UTC.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// The thread that keeps the window of the last minutes.
+pub(crate) struct Hub {
+    window: Arc<Mutex<Window>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Hub {
+    /// Starts to read, from now on.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub(crate) fn start(places: Places) -> std::io::Result<Self> {
+        let window = Arc::new(Mutex::new(Window::new(unix_seconds())));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (filled, stopped) = (Arc::clone(&window), Arc::clone(&stop));
+        let thread = std::thread::Builder::new().name("records".to_owned()).spawn(move || fill(places, &filled, &stopped))?;
+        Ok(Self { window, stop, thread: Some(thread) })
+    }
+
+    /// The window.
+    pub(crate) fn window(&self) -> &Arc<Mutex<Window>> {
+        &self.window
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic of it was printed when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn fill(places: Places, window: &Mutex<Window>, stop: &AtomicBool) {
+    let Ok(mut rings) = Rings::open(places, "") else { return };
+    let mut batch: Vec<Record> = Vec::with_capacity(TURN);
+    while !stop.load(Ordering::Relaxed) {
+        let found = rings.read(usize::MAX, |record| batch.push(*record));
+        if found.records != 0 || found.lost != 0 {
+            let now = unix_seconds();
+            let mut window = window.lock();
+            for record in batch.drain(..) {
+                window.add(now, &record);
+            }
+            if found.lost != 0 {
+                window.lost(now, found.lost);
+            }
+        }
+        if !found.more {
+            std::thread::sleep(IDLE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_survives_its_text() {
+        let cursors = parse_cursor("v1.ff-10-a.1-2-").expect("good");
+        assert_eq!(
+            cursors,
+            [Cursor { instance: 255, position: 16, sequence: Some(10) }, Cursor { instance: 1, position: 2, sequence: None }]
+        );
+        assert_eq!(parse_cursor("v1").as_deref(), Some(&[][..]), "a dataplane without rings");
+    }
+
+    #[test]
+    fn what_is_no_cursor_is_refused() {
+        for text in ["v2.1-2-3", "1-2-3", "v1.", "v1.1", "v1.1-2", "v1.x-2-3", "v1.1-2-3-4", "v1.1-2-3."] {
+            assert!(parse_cursor(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! The history of the settings: one file a generation, written whole or not at all.
+//!
+//! A generation is written under a temporary name, synced, renamed, and its directory synced: after a crash or on a full disk the
+//! history is what it was before, or what it was with the new generation. A file that cannot be read is left where it is, said,
+//! and its number is not used again.
+
+use crate::document;
+use serde::{Deserialize, Serialize};
+use sonde_proto::v1::{Generation, Settings};
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Generations kept; the oldest ones beyond are removed.
+pub(crate) const KEPT: usize = 10_000;
+
+/// Why the history cannot be used. Written for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The directory cannot be made or read.
+    #[error("cannot use {} for the history of the settings: {cause}; give another directory with --state-dir", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// Another control plane has it.
+    #[error("{} is in use by another control plane of this instance: stop that one, or give this one its own --state-dir or --instance", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// No room for the new generation; the history is as it was.
+    #[error(
+        "the disk that holds {} is full: generation {number} was not stored and nothing was changed; free some space there and \
+         apply it again",
+        path.display()
+    )]
+    Full {
+        /// The directory.
+        path: PathBuf,
+        /// What was to be stored.
+        number: u64,
+    },
+    /// The new generation could not be written; the history is as it was.
+    #[error("generation {number} was not stored in {}, and nothing was changed: {cause}", path.display())]
+    Write {
+        /// The directory.
+        path: PathBuf,
+        /// What was to be stored.
+        number: u64,
+        /// What the system said.
+        cause: io::Error,
+    },
+}
+
+/// A file that stands in the history and cannot be read.
+#[derive(Debug)]
+pub(crate) struct Damaged {
+    /// Which.
+    pub path: PathBuf,
+    /// Why.
+    pub cause: String,
+}
+
+/// A generation as it stands on disk.
+#[derive(Serialize, Deserialize)]
+struct OnDisk {
+    format: u32,
+    number: u64,
+    applied_at: String,
+    author: String,
+    comment: String,
+    request_id: String,
+    /// Its `boot` was meant to differ from what ran, and to be taken at the next start.
+    #[serde(default)]
+    boot_pending: bool,
+    settings: Settings,
+}
+
+const FORMAT: u32 = 1;
+
+/// What is written down with the settings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Note {
+    /// Who.
+    pub author: String,
+    /// Why.
+    pub comment: String,
+    /// The request.
+    pub request_id: String,
+    /// Its `boot` is meant to differ from what runs, and to be taken at the next start.
+    pub boot_pending: bool,
+}
+
+/// A generation and what is kept of it beside.
+#[derive(Clone, Debug, PartialEq)]
+struct Kept {
+    generation: Generation,
+    boot_pending: bool,
+}
+
+/// The history. One control plane at a time has it.
+#[derive(Debug)]
+pub(crate) struct Store {
+    directory: PathBuf,
+    generations: BTreeMap<u64, Kept>,
+    /// Highest number that is or was taken.
+    highest: u64,
+    /// Held for its lock.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the history in a directory, which is made when it is not there.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, or another control plane has it.
+    pub(crate) fn open(directory: &Path) -> Result<(Self, Vec<Damaged>), StoreError> {
+        let wrap = |cause| StoreError::Directory { path: directory.to_owned(), cause };
+        fs::create_dir_all(directory).map_err(wrap)?;
+        let lock = File::options().create(true).truncate(false).write(true).open(directory.join("lock")).map_err(wrap)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path: directory.to_owned() }),
+            Err(TryLockError::Error(cause)) => return Err(wrap(cause)),
+        }
+        let mut store = Self { directory: directory.to_owned(), generations: BTreeMap::new(), highest: 0, _lock: lock };
+        let mut damaged = Vec::new();
+        for file in fs::read_dir(directory).map_err(wrap)? {
+            let path = file.map_err(wrap)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.ends_with(".tmp") {
+                // Left by a crash before its rename: never part of the history.
+                fs::remove_file(&path).map_err(wrap)?;
+                continue;
+            }
+            let Some(number) = name.strip_prefix("generation-").and_then(|n| n.strip_suffix(".json")).and_then(|n| n.parse().ok()) else {
+                continue;
+            };
+            store.highest = store.highest.max(number);
+            match read(&path, number) {
+                Ok(kept) => {
+                    store.generations.insert(number, kept);
+                }
+                Err(cause) => damaged.push(Damaged { path, cause }),
+            }
+        }
+        damaged.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok((store, damaged))
+    }
+
+    /// The generation that is desired: the newest.
+    pub(crate) fn newest(&self) -> Option<&Generation> {
+        self.generations.last_key_value().map(|(_, k)| &k.generation)
+    }
+
+    /// Takes note that the newest generation's `boot` runs now: it is pending no more.
+    ///
+    /// # Errors
+    /// When that could not be written.
+    pub(crate) fn boot_taken(&mut self) -> io::Result<()> {
+        let Some(Kept { generation, .. }) = self.generations.last_key_value().map(|(_, kept)| kept.clone()) else { return Ok(()) };
+        let number = generation.number;
+        self.replace(number, &OnDisk::of(generation.clone(), false))?;
+        self.generations.insert(number, Kept { generation, boot_pending: false });
+        Ok(())
+    }
+
+    /// Whether the newest generation's `boot` was meant to differ from what ran when it was stored.
+    pub(crate) fn boot_pending(&self) -> bool {
+        self.generations.last_key_value().is_some_and(|(_, k)| k.boot_pending)
+    }
+
+    /// One generation.
+    pub(crate) fn get(&self, number: u64) -> Option<&Generation> {
+        self.generations.get(&number).map(|k| &k.generation)
+    }
+
+    /// The generation a request made, if it made one.
+    pub(crate) fn by_request(&self, request_id: &str) -> Option<&Generation> {
+        self.generations.values().rev().map(|k| &k.generation).find(|g| g.request_id == request_id)
+    }
+
+    /// Generations older than `before` (all when `None`), newest first.
+    pub(crate) fn older(&self, before: Option<u64>) -> impl Iterator<Item = &Generation> {
+        self.generations.range(..before.unwrap_or(u64::MAX)).rev().map(|(_, k)| &k.generation)
+    }
+
+    /// The number the next generation gets, at least `least`.
+    pub(crate) fn next_number(&self, least: u64) -> u64 {
+        (self.highest + 1).max(least)
+    }
+
+    /// Appends a generation with [`Store::next_number`]`(least)`. When this returns it is on disk.
+    ///
+    /// # Errors
+    /// When it could not be written; the history is as it was.
+    pub(crate) fn append(
+        &mut self,
+        settings: Settings,
+        note: Note,
+        now: prost_types::Timestamp,
+        least: u64,
+    ) -> Result<Generation, StoreError> {
+        let number = self.next_number(least);
+        let on_disk = OnDisk {
+            format: FORMAT,
+            number,
+            applied_at: now.to_string(),
+            author: note.author,
+            comment: note.comment,
+            request_id: note.request_id,
+            boot_pending: note.boot_pending,
+            settings,
+        };
+        self.write(number, &on_disk).map_err(|cause| match cause.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { path: self.directory.clone(), number },
+            _ => StoreError::Write { path: self.directory.clone(), number, cause },
+        })?;
+        let kept = on_disk.kept(now);
+        let generation = kept.generation.clone();
+        self.highest = number;
+        self.generations.insert(number, kept);
+        self.forget_oldest();
+        Ok(generation)
+    }
+
+    fn write(&self, number: u64, on_disk: &OnDisk) -> io::Result<()> {
+        let written = self.replace(number, on_disk);
+        if written.is_err() {
+            // It may have been renamed and not be synced: the history stays what it was. That it is not there is no trouble.
+            let _ = fs::remove_file(self.path(number));
+        }
+        written
+    }
+
+    fn replace(&self, number: u64, on_disk: &OnDisk) -> io::Result<()> {
+        let temporary = self.directory.join(format!("generation-{number}.json.tmp"));
+        let written = (|| {
+            let mut file = File::create(&temporary)?;
+            serde_json::to_writer_pretty(&mut file, on_disk)?;
+            file.write_all(b"\n")?;
+            file.sync_all()?;
+            fs::rename(&temporary, self.path(number))?;
+            File::open(&self.directory)?.sync_all()
+        })();
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+
+    /// Takes the newest generation back: the dataplane refused it, and it was never in force.
+    pub(crate) fn withdraw(&mut self, number: u64) -> io::Result<()> {
+        fs::remove_file(self.path(number))?;
+        self.generations.remove(&number);
+        self.highest = number.saturating_sub(1);
+        File::open(&self.directory)?.sync_all()
+    }
+
+    fn forget_oldest(&mut self) {
+        while self.generations.len() > KEPT {
+            let Some((number, _)) = self.generations.pop_first() else { return };
+            // The file of a forgotten generation is harmless where it cannot be removed.
+            let _ = fs::remove_file(self.path(number));
+        }
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.directory.join(format!("generation-{number}.json"))
+    }
+}
+
+impl OnDisk {
+    fn of(generation: Generation, boot_pending: bool) -> Self {
+        let Generation { number, applied_at, author, comment, request_id, settings, etag: _ } = generation;
+        let applied_at = applied_at.unwrap_or_default().to_string();
+        Self { format: FORMAT, number, applied_at, author, comment, request_id, boot_pending, settings: settings.unwrap_or_default() }
+    }
+
+    fn kept(self, applied_at: prost_types::Timestamp) -> Kept {
+        let generation = Generation {
+            number: self.number,
+            applied_at: Some(applied_at),
+            author: self.author,
+            comment: self.comment,
+            request_id: self.request_id,
+            etag: document::etag(self.number, &self.settings),
+            settings: Some(self.settings),
+        };
+        Kept { generation, boot_pending: self.boot_pending }
+    }
+}
+
+fn read(path: &Path, number: u64) -> Result<Kept, String> {
+    let text = fs::read(path).map_err(|e| e.to_string())?;
+    let on_disk: OnDisk = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
+    if on_disk.format != FORMAT {
+        return Err(format!("it has format {}, this version reads format {FORMAT}", on_disk.format));
+    }
+    if on_disk.number != number {
+        return Err(format!("it says it is generation {}", on_disk.number));
+    }
+    let applied_at = on_disk.applied_at.parse().map_err(|e| format!("applied_at {:?}: {e}", on_disk.applied_at))?;
+    Ok(on_disk.kept(applied_at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sonde_proto::v1::{Live, Timeouts};
+
+    fn settings(idle: u32) -> Settings {
+        let timeouts = Timeouts { idle_timeout_ms: idle, ..Timeouts::default() };
+        Settings { boot: None, live: Some(Live { timeouts: Some(timeouts), ..Live::default() }) }
+    }
+
+    fn note(request: &str) -> Note {
+        Note { request_id: request.into(), comment: "why".into(), author: "who".into(), boot_pending: request == "b" }
+    }
+
+    fn append(store: &mut Store, idle: u32, request: &str) -> Generation {
+        let now = prost_types::Timestamp { seconds: 1_700_000_000, nanos: 123_000_000 };
+        store.append(settings(idle), note(request), now, 0).expect("stored")
+    }
+
+    #[test]
+    fn the_history_survives_a_restart() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut store, _) = Store::open(dir.path()).expect("opens");
+        let first = append(&mut store, 1000, "a");
+        let second = append(&mut store, 2000, "b");
+        assert_eq!((first.number, second.number), (1, 2));
+        drop(store);
+        let (store, damaged) = Store::open(dir.path()).expect("opens again");
+        assert!(damaged.is_empty());
+        assert_eq!(store.newest(), Some(&second));
+        assert_eq!(store.get(1), Some(&first));
+        assert!(store.boot_pending());
+        assert_eq!(store.by_request("a"), Some(&first));
+        assert_eq!(store.older(None).map(|g| g.number).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(store.older(Some(2)).map(|g| g.number).collect::<Vec<_>>(), [1]);
+        drop(store);
+        let (mut store, _) = Store::open(dir.path()).expect("opens");
+        store.boot_taken().expect("written");
+        drop(store);
+        let (store, _) = Store::open(dir.path()).expect("opens");
+        assert!(!store.boot_pending());
+        assert_eq!(store.newest(), Some(&second), "nothing else of it changed");
+    }
+
+    #[test]
+    fn one_control_plane_at_a_time() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let held = Store::open(dir.path()).expect("opens");
+        assert!(matches!(Store::open(dir.path()), Err(StoreError::InUse { .. })));
+        drop(held);
+        Store::open(dir.path()).expect("free again");
+    }
+
+    #[test]
+    fn a_damaged_file_is_said_and_its_number_not_used_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut store, _) = Store::open(dir.path()).expect("opens");
+        append(&mut store, 1000, "a");
+        append(&mut store, 2000, "b");
+        drop(store);
+        fs::write(dir.path().join("generation-2.json"), "{\"format\":1,").expect("written");
+        fs::write(dir.path().join("generation-3.json.tmp"), "half").expect("written");
+        let (mut store, damaged) = Store::open(dir.path()).expect("opens");
+        assert_eq!(damaged.len(), 1);
+        assert!(damaged[0].path.ends_with("generation-2.json"), "{damaged:?}");
+        assert_eq!(store.newest().map(|g| g.number), Some(1));
+        assert_eq!(append(&mut store, 3000, "c").number, 3);
+        assert!(dir.path().join("generation-2.json").exists(), "it is left for the operator to look at");
+    }
+
+    #[test]
+    fn a_withdrawn_generation_was_never_there() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut store, _) = Store::open(dir.path()).expect("opens");
+        append(&mut store, 1000, "a");
+        append(&mut store, 2000, "b");
+        store.withdraw(2).expect("withdrawn");
+        assert_eq!(store.newest().map(|g| g.number), Some(1));
+        assert_eq!(append(&mut store, 3000, "c").number, 2);
+    }
+
+    #[test]
+    fn what_cannot_be_written_changes_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut store, _) = Store::open(dir.path()).expect("opens");
+        append(&mut store, 1000, "a");
+        // A directory in the place of the temporary file: no user, not even root, can write there.
+        fs::create_dir(dir.path().join("generation-2.json.tmp")).expect("made");
+        let refused = store.append(settings(2000), note("b"), prost_types::Timestamp::default(), 0);
+        assert!(matches!(refused, Err(StoreError::Write { number: 2, .. })), "{refused:?}");
+        assert_eq!((store.newest().map(|g| g.number), store.older(None).count()), (Some(1), 1));
+    }
+}
