@@ -92,11 +92,14 @@ impl Burst {
     pub fn bytes(&self, at: usize) -> &[u8] {
         let base: *const u8 = self.field::<*const u8, { sys::FP_MBUF_BUF_ADDR as usize }>(at);
         let from = usize::from(self.field::<u16, { sys::FP_MBUF_DATA_OFF as usize }>(at));
-        let length = usize::from(self.field::<u16, { sys::FP_MBUF_DATA_LEN as usize }>(at));
-        debug_assert!(from + length <= usize::from(self.field::<u16, { sys::FP_MBUF_BUF_LEN as usize }>(at)));
-        // SAFETY: the driver put the frame at `data_off` in the buffer that starts at `buf_addr`.
+        let told = usize::from(self.field::<u16, { sys::FP_MBUF_DATA_LEN as usize }>(at));
+        let room = usize::from(self.field::<u16, { sys::FP_MBUF_BUF_LEN as usize }>(at));
+        // Not every driver is to be believed: net_null tells the length of its arguments, whatever the buffer holds.
+        let from = from.min(room);
+        let length = told.min(room - from);
+        // SAFETY: `from` is at most `buf_len`, the size of the buffer that starts at `buf_addr`.
         let data = unsafe { base.add(from) };
-        // SAFETY: `data_len` octets from there are the frame, written before the buffer was handed to us; the buffer is ours
+        // SAFETY: `length` octets from there are inside the buffer, were initialised when its memory was mapped, and are ours
         // alone until the burst is cleared, which needs `&mut self`.
         unsafe { slice::from_raw_parts(data, length) }
     }

@@ -41,6 +41,14 @@ impl PoolSum {
         // A cache may not be larger than two thirds of its pool.
         if sum < 2 * Self::CACHE { 2 * Self::CACHE } else { sum }
     }
+
+    /// Memory the pool takes when each buffer holds `frame_octets` of a frame, in octets: the object header (64), the mbuf,
+    /// the headroom and the data.
+    #[must_use]
+    pub const fn octets(&self, frame_octets: u32) -> u64 {
+        let each = 64 + sys::FP_MBUF_SIZE as u64 + sys::FP_HEADROOM as u64 + frame_octets as u64;
+        self.elements() as u64 * each.next_multiple_of(64)
+    }
 }
 
 /// A pool of packet buffers. Clones share it; it goes when the last holder (a port, a queue) does.
@@ -85,8 +93,7 @@ impl Pool {
         let pool = unsafe { sys::fp_pool_create(text.as_ptr(), elements, PoolSum::CACHE, room, node) };
         let Some(pool) = NonNull::new(pool) else {
             let source = DpdkError { call: "rte_pktmbuf_pool_create", errno: errno() };
-            // 64 octets of object header, the mbuf, the data, and up to a page in a hundred lost at page ends.
-            let needed_mib = (u64::from(elements) * (64 + u64::from(sys::FP_MBUF_SIZE) + u64::from(room))).div_ceil(1 << 20);
+            let needed_mib = sum.octets(frame_octets).div_ceil(1 << 20);
             return Err(match source.errno {
                 12 => PoolError::NoMemory { name, elements, needed_mib, socket },
                 17 | 36 => PoolError::Name { name, source },
@@ -140,5 +147,7 @@ mod tests {
         let sum = PoolSum { queues: 4, descriptors: 2048, bursts: 5, ring_places: 8192, threads: 2, kept_by_driver: 7 };
         assert_eq!(sum.elements(), 4 * 2048 + 5 * 128 + 8192 + 2 * 384 + 7);
         assert_eq!(PoolSum::default().elements(), 512);
+        // 2368 octets each, an odd number of cache lines: frames do not all fall into the same sets.
+        assert_eq!(PoolSum::default().octets(2048), 512 * 2368);
     }
 }
