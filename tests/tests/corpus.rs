@@ -159,8 +159,12 @@ fn every_packet_is_accounted_for() {
     let Some(corpus) = corpus() else { return };
     let pcaps = corpus.join("pcaps");
     let status = fs::read_to_string(corpus.join("reference/status.csv")).unwrap();
-    let seen: HashMap<&str, u64> =
-        status.lines().skip(1).filter_map(|line| line.split_once(',')).filter_map(|(f, r)| Some((f, r.split(',').next()?.parse().ok()?))).collect();
+    let seen: HashMap<&str, u64> = status
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(','))
+        .filter_map(|(f, r)| Some((f, r.split(',').next()?.parse().ok()?)))
+        .collect();
     for path in captures(&pcaps) {
         let name = path.strip_prefix(&pcaps).unwrap().to_string_lossy().into_owned();
         let (text, summary) = replay(&path);
