@@ -80,6 +80,12 @@ impl Segment {
         store(self.shared.words(), HEARTBEAT_AT, &[now_ns]);
     }
 
+    /// Says that the process takes its leave, as dropping the last handle does: for one that leaves its last counters to be read,
+    /// and so drops neither blocks nor segment.
+    pub fn end(&self) {
+        self.shared.end();
+    }
+
     /// Where the segment was made.
     pub fn path(&self) -> &Path {
         self.shared.map.path()
@@ -146,11 +152,17 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
-    fn drop(&mut self) {
+impl Shared {
+    fn end(&self) {
         if let Some(word) = self.words().get(ENDED_AT) {
             word.store(1, Ordering::Release);
         }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
