@@ -1,0 +1,334 @@
+//! From a profile to running threads.
+//!
+//! The order is that of the price of a refusal: first what costs nothing to find out (settings, another dataplane, cores), then the
+//! memory, then DPDK, the tables, the ports. What fails takes down what was made before it, and says one sentence.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use dpdk_sys::Eal;
+use sonde_flow::Sizing;
+use sonde_memory::slab::{Backing, Wanted};
+use sonde_memory::tags::Simd;
+use sonde_proto::southbound::Description;
+use sonde_settings::paths::Paths;
+use sonde_settings::{Boot, Device, Placement, Settings};
+use sonde_stats::{Info, Segment};
+use sonde_worker::clock::Clock;
+use sonde_worker::mailbox::Letter;
+use tokio::net::UnixListener;
+
+use crate::cli::RunArgs;
+use crate::control::{Control, PROTOCOL_VERSION, Reach};
+use crate::crew::{self, Seat, Waiting};
+use crate::error::StartError;
+use crate::exporters::{Exporters, From};
+use crate::gauges::{Facts, Gauge};
+use crate::lock::{self, Lock};
+use crate::machine::{self, Memory, mib};
+use crate::memory::{self, Decision, Need};
+use crate::origin::{self, Chosen, Profile};
+use crate::run::{House, Plant, Spread};
+use crate::source::{self, Idle, NicSource, Opened, Options};
+use crate::southbound;
+
+/// What the EAL takes for itself beside packet buffers, in bytes.
+const EAL_BYTES: u64 = 32 << 20;
+
+/// Says a line to whoever started the program. One that closed the pipe does not want to know.
+pub fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Runs a dataplane from its profile to its summary.
+///
+/// # Errors
+/// Why it did not start.
+pub fn run(args: &RunArgs) -> Result<ExitCode, StartError> {
+    let profile = Profile::read(&args.settings.profile, &args.settings.sets)?;
+    let instance = profile.settings.boot.instance.clone();
+    let paths = Paths::of(&instance, args.run_dir.as_deref());
+    let _lock = Lock::take(&instance, &paths)?;
+    let chosen = origin::choose(&profile, &paths.settings(), args.fresh);
+    say(&format!("sonde-dataplane {}: instance {instance}, process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
+    say(&format!("settings: {}", chosen.origin));
+    chosen.remark.iter().for_each(|remark| say(&format!("  note: {remark}")));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| StartError::Other(format!("cannot make the control thread's runtime: {e}; see `ulimit -n`")))?;
+    let house = {
+        let _inside = runtime.enter();
+        build(&profile, chosen, &paths)?
+    };
+    Ok(runtime.block_on(house.live()))
+}
+
+/// Everything, up to the moment before the first packet.
+fn build(profile: &Profile, chosen: Chosen, paths: &Paths) -> Result<House, StartError> {
+    let Chosen { settings, generation, .. } = chosen;
+    let boot = &settings.boot;
+    let placement = boot.cores.place(&machine::cores()?).map_err(StartError::Cores)?;
+    // Whatever this thread starts without saying where inherits its core.
+    machine::pin(placement.service)?;
+    let removed = lock::clean(paths)?;
+    if removed > 0 {
+        say(&format!("  note: {removed} files of a dataplane that did not stop cleanly were removed from {}", paths.shared().display()));
+    }
+    let listener = southbound::listen(&paths.southbound())?;
+    let seats = seats(boot, &placement, paths)?;
+    let decision = decide(boot, &seats)?;
+    say(&format!("memory: {}", decision.sentence));
+    let seats = seats.into_iter().map(|seat| huge(seat, decision.tables_huge)).collect::<Vec<_>>();
+    let eal = Eal::start(&eal_arguments(boot, &placement, &decision)).map_err(|e| StartError::Other(e.to_string()))?;
+    log_dpdk();
+    let segment = segment(boot, paths, &decision)?;
+    let policy = Letter { generation, value: crew::policy(&settings.live) };
+    let rings: Vec<PathBuf> = seats.iter().map(|seat| seat.ring.clone()).collect();
+    let waiting = crew::gather::<NicSource>(&eal, &segment, seats, policy)?;
+    if decision.tables_huge && waiting.backing != Backing::Huge {
+        say("  note: some flow tables did not get huge pages, somebody else took them meanwhile");
+    }
+    let rest = Rest { settings, generation, profile: profile.fingerprint.clone(), placement, paths, segment, rings, listener };
+    match rest.open(&eal) {
+        Ok((opened, gauges, exporters)) => rest.assemble(&eal, waiting, opened, gauges, exporters),
+        Err(e) => {
+            waiting.disband();
+            Err(e)
+        }
+    }
+}
+
+/// What is there once the workers have their memory.
+struct Rest<'a> {
+    settings: Settings,
+    generation: u64,
+    profile: String,
+    placement: Placement,
+    paths: &'a Paths,
+    segment: Segment,
+    rings: Vec<PathBuf>,
+    listener: UnixListener,
+}
+
+impl Rest<'_> {
+    /// Opens the ports, and makes ready whoever reads the rings: nothing must be missed once packets come.
+    fn open(&self, eal: &Eal) -> Result<(Opened, Vec<Gauge>, Exporters), StartError> {
+        let other = |e: String| StartError::Other(e);
+        let boot = &self.settings.boot;
+        let opened = source::open(eal, &boot.ports, &self.options()).map_err(|e| other(e.to_string()))?;
+        log_dpdk();
+        let gauges = opened.ports.iter().map(|port| {
+            let facts = Facts {
+                name: port.name.clone(),
+                ingress: port.ingress,
+                device: port.device.clone(),
+                rx_queues: port.rx_queues,
+                dispatched: port.dispatched,
+            };
+            Gauge::new(&self.segment, &facts, &port.port).map_err(|e| other(e.to_string()))
+        });
+        let gauges = gauges.collect::<Result<_, _>>()?;
+        let interfaces = boot.ports.iter().map(|port| (u32::from(port.ingress), port.name.clone())).collect();
+        let exporters = Exporters::new(self.segment.clone(), self.rings.clone(), interfaces);
+        Ok((opened, gauges, exporters))
+    }
+
+    fn options(&self) -> Options {
+        let Placement { workers, dispatcher, service } = &self.placement;
+        let virtual_only = self.settings.boot.ports.iter().all(|port| matches!(port.device, Device::Vdev(_)));
+        let shared = workers.contains(service);
+        Options {
+            workers: u16::try_from(workers.len()).unwrap_or(u16::MAX),
+            clock: Clock::new(),
+            idle: if virtual_only || shared { Idle::Yield } else { Idle::Spin },
+            dispatcher_shares_core: workers.contains(dispatcher),
+        }
+    }
+
+    /// The first packet is received in here.
+    fn assemble(
+        self,
+        eal: &Eal,
+        waiting: Waiting<NicSource>,
+        opened: Opened,
+        gauges: Vec<Gauge>,
+        mut exporters: Exporters,
+    ) -> Result<House, StartError> {
+        let Opened { sources, dispatcher, ports, counts, notes } = opened;
+        self.tell(&ports, &notes);
+        let other = |e: String| StartError::Other(e);
+        let begun = exporters.plan(&self.settings.live.exporters, From::Oldest).and_then(|plan| {
+            let done = exporters.begin(plan);
+            done.map_err(|faults| faults.join("; "))
+        });
+        if let Err(e) = begun {
+            waiting.disband();
+            return Err(other(e));
+        }
+        let spread = match dispatcher.map(|d| Spread::start(eal, d, self.placement.dispatcher)).transpose() {
+            Ok(spread) => spread,
+            Err(e) => {
+                waiting.disband();
+                return Err(e);
+            }
+        };
+        let crew = Arc::new(waiting.go(sources));
+        let description = Description {
+            protocol_version: PROTOCOL_VERSION,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            stats_path: self.paths.stats().display().to_string(),
+            ring_paths: self.rings.iter().map(|ring| ring.display().to_string()).collect(),
+            ..Description::default()
+        };
+        let reach =
+            Reach { settings: self.settings, generation: self.generation, profile: self.profile, path: self.paths.settings(), exporters };
+        let control = Control::new(Arc::clone(&crew), reach, description);
+        let gauges = gauges.into_iter().zip(ports).collect();
+        let plant = Plant { crew, counts, spread, gauges, segment: self.segment };
+        Ok(House { plant, control, listener: self.listener, paths: self.paths.clone() })
+    }
+
+    fn tell(&self, ports: &[source::OpenPort], notes: &[String]) {
+        let Placement { workers, dispatcher, service } = &self.placement;
+        let cores: Vec<String> = workers.iter().map(u32::to_string).collect();
+        say(&format!("cores: workers on {}, everything else on {service}", cores.join(", ")));
+        if workers.contains(service) {
+            say("  note: a worker shares its core with everything else; for full speed give it one of its own (boot.cores)");
+        }
+        for port in ports {
+            let way = if port.dispatched { format!("the dispatcher on core {dispatcher}") } else { "a queue for each worker".to_owned() };
+            let queues = if port.rx_queues == 1 { "1 queue".to_owned() } else { format!("{} queues", port.rx_queues) };
+            say(&format!("port {} ({}): {}, {queues}, {way}", port.ingress, port.name, port.device));
+        }
+        notes.iter().for_each(|note| say(&format!("  note: {note}")));
+        let exporters: Vec<String> =
+            self.settings.live.exporters.iter().filter(|e| e.enabled).map(|e| format!("{} to {}", e.name, e.address())).collect();
+        say(&format!("exporters: {}", if exporters.is_empty() { "none".to_owned() } else { exporters.join(", ") }));
+    }
+}
+
+/// What each worker is made from.
+fn seats(boot: &Boot, placement: &Placement, paths: &Paths) -> Result<Vec<Seat>, StartError> {
+    let mut secret = [0; 8];
+    File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut secret))
+        .map_err(|e| StartError::Other(format!("cannot read a secret for the flow hash from /dev/urandom: {e}")))?;
+    let first_id = first_id(SystemTime::now());
+    let ring_bytes = usize::try_from(boot.records.ring_bytes).unwrap_or(usize::MAX);
+    let seat = |(worker, core): (u8, &u32)| Seat {
+        core: *core,
+        ring: paths.ring(worker.into()),
+        ring_bytes,
+        sizing: Sizing {
+            ipv4_flows: boot.table.ipv4_flows,
+            wide_flows: boot.table.wide_flows,
+            wanted: Wanted { huge: true, populate: true },
+            simd: Simd::detect(),
+            seed: u64::from_le_bytes(secret),
+            worker,
+            first_id,
+        },
+    };
+    Ok((0..).zip(&placement.workers).map(seat).collect())
+}
+
+fn huge(seat: Seat, huge: bool) -> Seat {
+    let wanted = Wanted { huge, ..seat.sizing.wanted };
+    Seat { sizing: Sizing { wanted, ..seat.sizing }, ..seat }
+}
+
+/// Later than any flow id of an earlier run, as long as no worker makes more than 16 million flows a second all its life.
+fn first_id(now: SystemTime) -> u64 {
+    let micros = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    u64::try_from(micros).unwrap_or(0).wrapping_mul(16)
+}
+
+fn decide(boot: &Boot, seats: &[Seat]) -> Result<Decision, StartError> {
+    let tables = seats.iter().map(|seat| seat.sizing.footprint().bytes).fold(0, u64::saturating_add);
+    let buffers = match boot.eal.memory_mib {
+        Some(mib) => u64::from(mib) << 20,
+        None => EAL_BYTES + source::buffer_octets(&boot.ports, u16::try_from(seats.len()).unwrap_or(u16::MAX)),
+    };
+    memory::decide(boot.eal.huge_pages, Need { buffers, tables, workers: seats.len() }, Memory::of_this_machine())
+}
+
+fn eal_arguments(boot: &Boot, placement: &Placement, decision: &Decision) -> Vec<String> {
+    let mut arguments = vec![
+        "-l".to_owned(),
+        placement.service.to_string(),
+        format!("--file-prefix=sonde-{}", boot.instance),
+        "-m".to_owned(),
+        mib(decision.buffers).to_string(),
+    ];
+    // Both leave nothing behind when the process is killed; the EAL refuses them together.
+    arguments.push(if decision.buffers_huge { "--in-memory" } else { "--no-huge" }.to_owned());
+    arguments.push("--no-telemetry".to_owned());
+    if boot.eal.pci {
+        // Only what the settings name: the other NICs of the machine are none of our business.
+        arguments.extend(boot.ports.iter().filter_map(|port| match &port.device {
+            Device::Pci(address) => Some(format!("--allow={address}")),
+            Device::Vdev(_) => None,
+        }));
+    } else {
+        arguments.push("--no-pci".to_owned());
+    }
+    arguments.extend(boot.eal.extra_args.iter().cloned());
+    arguments
+}
+
+fn segment(boot: &Boot, paths: &Paths, decision: &Decision) -> Result<Segment, StartError> {
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let memory = match (decision.buffers_huge, decision.tables_huge) {
+        (true, true) => "huge",
+        (true, false) => "transparent",
+        (false, _) => "small",
+    };
+    let info = Info {
+        instance: boot.instance.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        started_ns: u64::try_from(started.as_nanos()).unwrap_or(u64::MAX),
+        memory: memory.to_owned(),
+        simd: Simd::detect().name().to_owned(),
+    };
+    Segment::create(&paths.stats(), &info).map_err(|e| StartError::Other(format!("cannot make the stats segment: {e}")))
+}
+
+/// What DPDK said goes to our log, for who asks for it (RUST_LOG=debug).
+fn log_dpdk() {
+    for line in dpdk_sys::take_log().lines().filter(|line| !line.trim().is_empty()) {
+        tracing::debug!(target: "dpdk", "{}", line.trim());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flow_ids_of_a_later_run_are_later() {
+        let now = SystemTime::now();
+        let later = now + std::time::Duration::from_millis(1);
+        assert!(first_id(now) > 0 && first_id(later) >= first_id(now) + 16_000);
+        // Below the worker's number in the highest octet, until the year 2112.
+        assert!(first_id(later) < 1 << 56);
+    }
+
+    #[test]
+    fn eal_gets_only_the_devices_of_the_settings() {
+        let sets = ["boot.eal.pci=true", "boot.ports[0].device=0000:3b:00.0", "boot.cores.workers=[1]", "boot.cores.service=0"];
+        let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+        let boot = Profile::read(std::path::Path::new("virtual"), &sets).expect("good").settings.boot;
+        let placement = boot.cores.place(&[0, 1]).expect("two cores");
+        let decision = Decision { buffers: 100 << 20, buffers_huge: false, tables_huge: false, sentence: String::new() };
+        let line = eal_arguments(&boot, &placement, &decision).join(" ");
+        assert_eq!(line, "-l 0 --file-prefix=sonde-sonde -m 100 --no-huge --no-telemetry --allow=0000:3b:00.0");
+    }
+}
