@@ -7,4 +7,5 @@
 #![forbid(unsafe_code)]
 
 pub mod collector;
+pub mod harness;
 pub mod traffic;

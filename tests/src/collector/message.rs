@@ -111,6 +111,8 @@ pub struct Collected {
     pub missing: u64,
     /// What was wrong, in sentences.
     pub faults: Vec<String>,
+    /// The messages as they came, for other decoders.
+    pub raw: Vec<Vec<u8>>,
 }
 
 /// Templates and sequence numbers of one transport session.
