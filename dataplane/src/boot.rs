@@ -74,6 +74,7 @@ fn build(profile: &Profile, chosen: Chosen, paths: &Paths) -> Result<House, Star
     let Chosen { settings, generation, .. } = chosen;
     let boot = &settings.boot;
     let placement = boot.cores.place(&machine::cores()?).map_err(StartError::Cores)?;
+    boot.ports.iter().try_for_each(machine::look_at)?;
     // Whatever this thread starts without saying where inherits its core.
     machine::pin(placement.service)?;
     let removed = lock::clean(paths)?;

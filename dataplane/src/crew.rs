@@ -46,6 +46,11 @@ pub fn policy(live: &Live) -> Policy {
 /// Counters in a worker's block behind the worker's own; the control thread writes them.
 const BESIDE: [&str; 4] = ["core", "dispatched", "dispatch_dropped", "segmented"];
 
+/// Index of the counter that is the acknowledgement.
+fn generation_index() -> usize {
+    counter_names().iter().position(|name| *name == "generation").expect("workers show their generation")
+}
+
 /// A worker as the control thread knows it.
 #[derive(Debug)]
 struct Member {
@@ -123,6 +128,8 @@ impl<S: Source + Send + 'static> Waiting<S> {
         let names: Vec<&str> = counter_names().into_iter().chain(BESIDE).collect();
         let block = segment.block(Kind::Worker, &name, &names).map_err(|e| StartError::Other(e.to_string()))?;
         block.set(names.len() - BESIDE.len(), seat.core.into());
+        // It is made to obey this generation from its first packet on: who asks before that gets the same answer.
+        block.set(generation_index(), first.generation);
         let block = Arc::new(block);
         let mailbox = Arc::new(Mailbox::new(first));
         let (source, sources) = channel();
@@ -209,9 +216,8 @@ impl<S> Waiting<S> {
             posts.push((mailbox, block));
             threads.push((number, thread));
         }
-        let own = counter_names();
-        let generation = own.iter().position(|name| *name == "generation").expect("workers show their generation");
-        Crew { posts, threads: parking_lot::Mutex::new(threads), stop: self.stop, generation, beside: own.len() }
+        let (generation, beside) = (generation_index(), counter_names().len());
+        Crew { posts, threads: parking_lot::Mutex::new(threads), stop: self.stop, generation, beside }
     }
 
     /// Ends the threads and waits for it: the environment must not be cleaned up while they hold some of it.

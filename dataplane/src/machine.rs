@@ -1,8 +1,10 @@
 //! What this machine has: cores, memory, huge pages.
 
-use std::fs;
+use std::fs::{self, File};
+use std::path::Path;
 
 use rustix::thread::CpuSet;
+use sonde_settings::{Device, Port};
 
 use crate::error::StartError;
 
@@ -58,6 +60,43 @@ impl Memory {
         }
         Self { available: sonde_memory::slab::available(), huge_free, huge_reserved }
     }
+}
+
+/// Looks at what a virtual device's arguments name: the driver's own words for something that is missing are no help.
+///
+/// # Errors
+/// A sentence with the port, what was found and the remedy.
+pub fn look_at(port: &Port) -> Result<(), StartError> {
+    let Device::Vdev(device) = &port.device else { return Ok(()) };
+    let field = format!("boot.ports[{}].device", port.ingress.saturating_sub(1));
+    for argument in device.split(',').skip(1) {
+        match argument.split_once('=') {
+            Some(("iface" | "rx_iface", name)) if !device.starts_with("net_tap") => interface(&port.name, name, &field)?,
+            Some(("rx_pcap", path)) => {
+                File::open(path).map_err(|e| {
+                    StartError::Other(format!(
+                        "port \"{}\": cannot open the capture {path}: {e}; name one that can be read in {field}",
+                        port.name
+                    ))
+                })?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn interface(port: &str, name: &str, field: &str) -> Result<(), StartError> {
+    if Path::new("/sys/class/net").join(name).exists() {
+        return Ok(());
+    }
+    let mut there: Vec<String> =
+        fs::read_dir("/sys/class/net").into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    there.sort_unstable();
+    let there = there.join(", ");
+    Err(StartError::Other(format!(
+        "port \"{port}\": there is no network interface {name:?}; this machine has {there}; name one of them in {field}"
+    )))
 }
 
 /// Whole MiB that hold so many bytes.
