@@ -1,0 +1,313 @@
+//! The thread of one exporter: rings -> messages -> collector.
+
+use std::borrow::Borrow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sonde_flow::ring::{Cursor, Reader};
+use sonde_stats::Block;
+
+use crate::announce::{self, Statistics};
+use crate::ipfix::Encoder;
+pub use crate::transport::Timing;
+use crate::transport::{Now, Room, Tally, Tcp, Transport, Udp};
+
+/// Names of an exporter's counters, in the order of its stats block.
+///
+/// Every record of a ring is in one of four places: `records` (handed to the kernel), `lost_ring` (overwritten before it was read,
+/// or unreadable), `lost_send` (read, and not sent), or still on its way.
+pub const COUNTERS: &[&str] = &["records", "messages", "octets", "lost_ring", "lost_send", "templates", "send_errors", "segments_batched"];
+/// Names of an exporter's texts in its stats block: "connected", "connecting" or "failed", and the last trouble in a sentence.
+pub const TEXTS: &[&str] = &["state", "last_error"];
+
+const RECORDS: usize = 0;
+const MESSAGES: usize = 1;
+const OCTETS: usize = 2;
+const LOST_RING: usize = 3;
+const LOST_SEND: usize = 4;
+const TEMPLATES: usize = 5;
+const SEND_ERRORS: usize = 6;
+const SEGMENTS_BATCHED: usize = 7;
+
+/// Most records taken from one ring before the others get their turn.
+const TURN: usize = 256;
+/// Sleep of a session whose rings hold little: short first, then longer, so that an idle exporter costs next to nothing and a
+/// record waits milliseconds at most.
+const SLEEP: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(5)];
+
+/// What carries the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// RFC 7011 section 10.3.
+    Udp,
+    /// RFC 7011 section 10.4.
+    Tcp,
+}
+
+/// What an exporter is told. The meaning of each field is that of the settings (`sonde.v1.Exporter`).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What carries the messages.
+    pub protocol: Protocol,
+    /// "host:port" of the collector.
+    pub address: String,
+    /// Observation domain id.
+    pub observation_domain_id: u32,
+    /// Templates are sent again so often over UDP.
+    pub template_refresh: Duration,
+    /// Largest message, 512 to 65000 octets.
+    pub message_octets_max: usize,
+    /// Exporter statistics and interface names are sent so often.
+    pub options_interval: Duration,
+    /// Number (`ingressInterface`) and name of each port.
+    pub interfaces: Vec<(u32, String)>,
+    /// How long things may take.
+    pub timing: Timing,
+}
+
+impl Config {
+    /// An exporter to `address` with the defaults of the settings.
+    pub fn new(protocol: Protocol, address: &str) -> Self {
+        Self {
+            protocol,
+            address: address.to_owned(),
+            observation_domain_id: 1,
+            template_refresh: Duration::from_secs(600),
+            message_octets_max: 1400,
+            options_interval: Duration::from_secs(60),
+            interfaces: Vec::new(),
+            timing: Timing::default(),
+        }
+    }
+}
+
+/// Exports the records of `inputs` until told to stop; then sends what the rings still hold and returns where it stopped in each,
+/// so that a successor ([`Reader::seek`]) loses nothing.
+///
+/// The counters of `block` are [`COUNTERS`]; they are added to, so that a successor may go on with the same block (pass an `Arc`). A collector
+/// that is down never makes this fail: it is a state and a sentence in the block.
+///
+/// When told to stop, the collector gets [`Timing::linger`] to take what is left. What it does not take stays in the ring for a
+/// successor; but where the writer has left for good there is none, and the rest is counted as lost.
+pub fn run(config: &Config, inputs: Vec<Reader>, block: impl Borrow<Block>, stop: &AtomicBool) -> Vec<Cursor> {
+    let mut session = Session::new(config, inputs, block.borrow());
+    let mut stop_at = None;
+    loop {
+        let now = Now::read();
+        let stopping = stop.load(Ordering::Relaxed);
+        let taken = session.step(now);
+        if stopping {
+            let deadline = *stop_at.get_or_insert(now.instant + config.timing.linger);
+            if taken == 0 && session.flush(now) || now.instant >= deadline {
+                break;
+            }
+        }
+        session.rest(taken);
+    }
+    session.finish()
+}
+
+/// An exporter at work.
+struct Session<'a> {
+    config: &'a Config,
+    inputs: Vec<Reader>,
+    block: &'a Block,
+    encoder: Encoder,
+    transport: Transport,
+    tally: Tally,
+    lost_ring: u64,
+    templates_at: Option<Instant>,
+    options_at: Option<Instant>,
+    /// Since when records may wait in messages that are not full.
+    flushed: Instant,
+    sleep: Duration,
+    /// What the block says.
+    told: (&'static str, String),
+}
+
+impl<'a> Session<'a> {
+    fn new(config: &'a Config, inputs: Vec<Reader>, block: &'a Block) -> Self {
+        let now = Now::read();
+        let (address, domain) = (config.address.as_str(), config.observation_domain_id);
+        let transport = match config.protocol {
+            Protocol::Udp => Transport::Udp(Udp::new(address, domain, config.timing, now)),
+            Protocol::Tcp => Transport::Tcp(Tcp::new(address, domain, config.timing, now)),
+        };
+        Self {
+            config,
+            inputs,
+            block,
+            encoder: Encoder::new(config.message_octets_max, usize::MAX),
+            transport,
+            tally: Tally::default(),
+            lost_ring: 0,
+            templates_at: None,
+            options_at: None,
+            flushed: now.instant,
+            sleep: SLEEP[0],
+            told: ("", String::new()),
+        }
+    }
+
+    /// One round: the collector's news, templates and options that are due, a turn of each ring. Returns how many records it took.
+    fn step(&mut self, now: Now) -> usize {
+        self.transport.maintain(now, &mut self.tally);
+        let room = self.transport.room(now);
+        let taken = match room {
+            Room::Ready => {
+                self.announce(now);
+                self.take(now)
+            }
+            Room::Wait => 0,
+            Room::Drop => self.lose(),
+        };
+        if room == Room::Ready {
+            let due = now.instant.duration_since(self.flushed) >= self.config.timing.flush;
+            if due || taken == 0 {
+                self.send(due, now);
+            }
+        }
+        self.publish();
+        taken
+    }
+
+    /// Reads and encodes; sends each batch that is full.
+    fn take(&mut self, now: Now) -> usize {
+        let mut taken = 0;
+        for input in &mut self.inputs {
+            let batch = input.read(TURN, |record| {
+                if let Some(full) = self.encoder.put(record) {
+                    full.drain(false, |sealed| self.transport.send(sealed, now, &mut self.tally));
+                }
+            });
+            self.lost_ring += batch.lost + batch.damaged;
+            taken += batch.records;
+        }
+        taken
+    }
+
+    /// Reads and drops.
+    fn lose(&mut self) -> usize {
+        let mut taken = 0;
+        for input in &mut self.inputs {
+            let batch = input.read(TURN, |_| ());
+            self.lost_ring += batch.lost + batch.damaged;
+            taken += batch.records;
+        }
+        self.tally.lost_send += taken as u64;
+        taken
+    }
+
+    /// Sends the full messages, and with `partial` the others too.
+    fn send(&mut self, partial: bool, now: Now) {
+        for batch in self.encoder.batches() {
+            batch.drain(partial, |sealed| self.transport.send(sealed, now, &mut self.tally));
+        }
+        if partial {
+            self.flushed = now.instant;
+        }
+    }
+
+    /// Sends templates and options where they are due.
+    fn announce(&mut self, now: Now) {
+        let older = |at: Option<Instant>, interval| at.is_none_or(|at| now.instant.duration_since(at) >= interval);
+        // RFC 7011 section 8.4: over UDP templates are repeated. Over TCP they must not be (section 8.1): once a connection.
+        let refresh = self.config.protocol == Protocol::Udp && older(self.templates_at, self.config.template_refresh);
+        let new = self.transport.wants_templates(now);
+        if new || refresh {
+            let messages = announce::templates(self.config.message_octets_max);
+            self.transport.announce(messages, now, &mut self.tally);
+            self.templates_at = Some(now.instant);
+        }
+        if new || older(self.options_at, self.config.options_interval) {
+            let config = self.config;
+            let messages =
+                announce::options(config.message_octets_max, config.observation_domain_id, &self.statistics(), &config.interfaces);
+            self.transport.announce(messages, now, &mut self.tally);
+            self.options_at = Some(now.instant);
+        }
+    }
+
+    fn statistics(&self) -> Statistics {
+        Statistics {
+            octets: self.block.get(OCTETS) + self.tally.octets,
+            messages: self.block.get(MESSAGES) + self.tally.messages,
+            records: self.block.get(RECORDS) + self.tally.records,
+            not_sent: self.block.get(LOST_RING) + self.lost_ring + self.block.get(LOST_SEND) + self.tally.lost_send,
+        }
+    }
+
+    /// Adds what happened to the counters, and says how it goes.
+    fn publish(&mut self) {
+        let tally = std::mem::take(&mut self.tally);
+        let counts = [
+            (RECORDS, tally.records),
+            (MESSAGES, tally.messages),
+            (OCTETS, tally.octets),
+            (LOST_RING, std::mem::take(&mut self.lost_ring)),
+            (LOST_SEND, tally.lost_send),
+            (TEMPLATES, tally.templates),
+            (SEND_ERRORS, tally.send_errors),
+            (SEGMENTS_BATCHED, tally.segments_batched),
+        ];
+        for (counter, count) in counts {
+            if count > 0 {
+                self.block.add(counter, count);
+            }
+        }
+        let (state, trouble) = self.transport.status();
+        if self.told.0 != state.name() {
+            self.told.0 = state.name();
+            self.block.text(TEXTS[0], state.name());
+        }
+        if self.told.1 != trouble {
+            trouble.clone_into(&mut self.told.1);
+            self.block.text(TEXTS[1], trouble);
+        }
+    }
+
+    /// Sends everything that was read; whether nothing is left to send.
+    fn flush(&mut self, now: Now) -> bool {
+        if self.transport.room(now) == Room::Ready {
+            self.send(true, now);
+            self.transport.maintain(now, &mut self.tally);
+        }
+        self.encoder.records() == 0 && self.transport.waiting() == 0
+    }
+
+    /// Sleeps, the longer the less there was to do.
+    fn rest(&mut self, taken: usize) {
+        self.sleep = if taken > 0 { SLEEP[0] } else { (self.sleep * 2).min(SLEEP[1]) };
+        if taken < TURN {
+            thread::sleep(self.sleep);
+        }
+    }
+
+    /// Counts what will not be sent any more, and says where the successor goes on.
+    fn finish(mut self) -> Vec<Cursor> {
+        self.tally.lost_send += self.encoder.records() as u64;
+        self.transport.abandon(&mut self.tally);
+        for input in &mut self.inputs {
+            let cursor = input.cursor();
+            let (mut left, mut lost) = (0, 0);
+            let ended = loop {
+                let batch = input.read(TURN, |_| ());
+                left += batch.records as u64;
+                lost += batch.lost + batch.damaged;
+                if !batch.more {
+                    break batch.ended;
+                }
+            };
+            if ended {
+                self.tally.lost_send += left;
+                self.lost_ring += lost;
+            } else {
+                let back = input.seek(cursor);
+                debug_assert!(back, "a cursor of this ring");
+            }
+        }
+        self.publish();
+        self.inputs.iter().map(Reader::cursor).collect()
+    }
+}

@@ -1,0 +1,201 @@
+//! How messages reach a collector: UDP or TCP, name resolution, and what to tell the operator when it does not work.
+//!
+//! A transport never waits longer than a moment. While it cannot send, its session leaves the records in the ring for
+//! [`Timing::hold`] (the ring is the buffer); after that it takes and drops them, so that the loss is counted when it happens.
+
+mod resolve;
+mod tcp;
+mod udp;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::announce::Message;
+use crate::ipfix::Sealed;
+pub use tcp::Tcp;
+pub use udp::Udp;
+
+/// One reading of both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For intervals.
+    pub instant: Instant,
+    /// Seconds since 1970 UTC, for message headers.
+    pub unix: u32,
+}
+
+impl Now {
+    /// Reads the clocks.
+    pub fn read() -> Self {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        // RFC 7011 section 3.1: 32 bits, which suffice until 2106.
+        Self { instant: Instant::now(), unix: u32::try_from(seconds).unwrap_or(u32::MAX) }
+    }
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Between two attempts to resolve or to connect, and the longest an attempt may take.
+    pub retry: Duration,
+    /// Records stay in the ring so long while nothing can be sent; then they are dropped and counted.
+    pub hold: Duration,
+    /// A message that is not full is sent after so long.
+    pub flush: Duration,
+    /// A stopping exporter gives the collector so long to take what is left.
+    pub linger: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { retry: seconds(5), hold: seconds(5), flush: seconds(1), linger: seconds(2) }
+    }
+}
+
+/// What happened since it was last taken; the session adds it to the exporter's counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Flow records handed to the kernel.
+    pub records: u64,
+    /// Messages handed to the kernel.
+    pub messages: u64,
+    /// Octets of these messages.
+    pub octets: u64,
+    /// Flow records that could not be sent.
+    pub lost_send: u64,
+    /// Template and options template records sent.
+    pub templates: u64,
+    /// Failed calls: a refused or failed send, a lost connection.
+    pub send_errors: u64,
+    /// Messages that went to the kernel together with others by UDP_SEGMENT.
+    pub segments_batched: u64,
+}
+
+/// Whether the session may hand over messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Go on.
+    Ready,
+    /// Not now: leave the records where they are.
+    Wait,
+    /// Not for long now: drop the records and count them.
+    Drop,
+}
+
+/// State of an exporter, as operators read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Messages are sent.
+    Connected,
+    /// The collector is not reached yet, or not any more; it is tried again.
+    Connecting,
+}
+
+impl State {
+    /// The state's name in the status of an exporter.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Connecting => "connecting",
+        }
+    }
+}
+
+/// The collector an exporter sends to.
+#[derive(Debug)]
+pub enum Transport {
+    /// Datagrams.
+    Udp(Udp),
+    /// A connection.
+    Tcp(Tcp),
+}
+
+impl Transport {
+    /// Goes on with whatever is under way: resolving, connecting, writing. Never blocks.
+    pub fn maintain(&mut self, now: Now, tally: &mut Tally) {
+        match self {
+            Self::Udp(udp) => udp.maintain(now),
+            Self::Tcp(tcp) => tcp.maintain(now, tally),
+        }
+    }
+
+    /// Whether messages may be handed over now.
+    pub fn room(&self, now: Now) -> Room {
+        match self {
+            Self::Udp(udp) => udp.room(now),
+            Self::Tcp(tcp) => tcp.room(now),
+        }
+    }
+
+    /// Whether the collector has to be told the templates now: a new stream, or a collector that was gone.
+    pub fn wants_templates(&self, now: Now) -> bool {
+        match self {
+            Self::Udp(udp) => udp.wants_templates(now),
+            Self::Tcp(tcp) => tcp.wants_templates(),
+        }
+    }
+
+    /// Sends templates or options.
+    pub fn announce(&mut self, messages: Vec<Message>, now: Now, tally: &mut Tally) {
+        match self {
+            Self::Udp(udp) => udp.announce(messages, now, tally),
+            Self::Tcp(tcp) => tcp.announce(messages, now),
+        }
+    }
+
+    /// Sends flow records. What cannot be sent is counted, not kept.
+    pub fn send(&mut self, sealed: Sealed<'_>, now: Now, tally: &mut Tally) {
+        match self {
+            Self::Udp(udp) => udp.send(sealed, now, tally),
+            Self::Tcp(tcp) => tcp.send(sealed, now),
+        }
+    }
+
+    /// Flow records that were handed over but are not sent yet.
+    pub fn waiting(&self) -> u64 {
+        match self {
+            Self::Udp(_) => 0,
+            Self::Tcp(tcp) => tcp.waiting(),
+        }
+    }
+
+    /// Gives up what is not sent yet and counts it.
+    pub fn abandon(&mut self, tally: &mut Tally) {
+        if let Self::Tcp(tcp) = self {
+            tcp.abandon(tally);
+        }
+    }
+
+    /// What to tell operators: the state, and the last trouble in a sentence (empty when there was none).
+    pub fn status(&self) -> (State, &str) {
+        match self {
+            Self::Udp(udp) => udp.status(),
+            Self::Tcp(tcp) => tcp.status(),
+        }
+    }
+}
+
+/// Says in a sentence why the collector is not reached, with the remedy.
+fn explain(collector: SocketAddr, error: &io::Error, retry: Duration) -> String {
+    let again = format!("retrying every {} s", retry.as_secs_f32());
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            format!("collector {collector} refused the connection; is a collector listening there? {again}")
+        }
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+            format!("there is no route to collector {collector}; check the address and this machine's routes; {again}")
+        }
+        io::ErrorKind::TimedOut => {
+            format!("collector {collector} does not answer; check the address, the port and the firewalls between; {again}")
+        }
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+            format!("collector {collector} closed the connection; see the collector's log for the reason; {again}")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("this machine forbids sending to collector {collector} ({error}); check its firewall rules; {again}")
+        }
+        _ => format!("sending to collector {collector} failed: {error}; {again}"),
+    }
+}

@@ -1,0 +1,311 @@
+//! Every rule of the encoder, read back by a decoder that shares no code with it.
+
+mod decoder;
+
+use decoder::{Collector, Fields, Message, number, octets};
+use proptest::prelude::*;
+use sonde_export::announce::{self, Statistics};
+use sonde_export::elements::REVERSE_PEN;
+use sonde_export::file::FileWriter;
+use sonde_export::ipfix::{Encoder, Stamp, ntp};
+use sonde_export::template::TEMPLATES;
+use sonde_flow::record::{EndReason, Initiator, Kind, NO_VLAN, Output, Record};
+
+const TIME: u32 = 1_700_000_000;
+
+/// Everything an exporter sends for these records, each message on its own, flushed at the end.
+fn send(records: &[Record], octets_max: usize, messages_max: usize) -> Vec<Vec<u8>> {
+    let mut sent = Vec::new();
+    let mut sequence = 0;
+    for mut message in announce::templates(octets_max) {
+        Stamp { time: TIME, domain: 7, sequence }.write(&mut message.octets);
+        sent.push(message.octets);
+    }
+    let mut encoder = Encoder::new(octets_max, messages_max);
+    let mut take = |batch: &mut sonde_export::ipfix::Batch, partial| {
+        batch.drain(partial, |mut sealed| {
+            sequence = sealed.stamp(Stamp { time: TIME, domain: 7, sequence });
+            sent.extend(sealed.each().map(|(message, _)| message.to_vec()));
+        });
+    };
+    for record in records {
+        if let Some(batch) = encoder.put(record) {
+            take(batch, false);
+        }
+    }
+    for batch in encoder.batches() {
+        take(batch, false);
+        take(batch, true);
+    }
+    assert_eq!(encoder.records(), 0);
+    sent
+}
+
+fn read(sent: &[Vec<u8>]) -> Vec<Message> {
+    let mut collector = Collector::default();
+    sent.iter().map(|message| collector.message(message)).collect()
+}
+
+/// What the record must look like on the wire, field by field.
+fn check(record: &Record, id: u16, fields: &Fields) {
+    let reverse = REVERSE_PEN;
+    let expect = |pen, element, value: u64| assert_eq!(number(fields, pen, element), value, "{pen}:{element}");
+    let tag = |id| if id == NO_VLAN { 0 } else { u64::from(id) };
+    expect(0, 148, record.flow_id);
+    expect(0, 152, record.start / 1_000_000);
+    expect(0, 153, record.end / 1_000_000);
+    assert_eq!(nanoseconds(number(fields, 0, 156)), record.start % (1_000_000_000 << 32), "flowStartNanoseconds");
+    assert_eq!(nanoseconds(number(fields, 0, 157)), record.end % (1_000_000_000 << 32), "flowEndNanoseconds");
+    for (element, [forward, back]) in [(1, record.octets), (2, record.packets), (352, record.wire)] {
+        expect(0, element, forward);
+        expect(reverse, element, back);
+    }
+    expect(0, 10, record.ingress.into());
+    expect(0, 136, record.end_reason as u64);
+    expect(0, 239, record.initiator as u64);
+    expect(0, 58, tag(record.vlan[0]));
+    expect(0, 245, tag(record.vlan[1]));
+    assert_eq!(octets(fields, 0, 56), record.smac);
+    assert_eq!(octets(fields, 0, 80), record.dmac);
+    expect(0, 256, record.ethertype.into());
+    let (version, source, addresses, icmp) = match record.kind {
+        Kind::Ipv4 => (4, 12, [8, 12], [176, 177]),
+        Kind::Ipv6 => (6, 0, [27, 28], [178, 179]),
+        Kind::Layer2 => {
+            assert_eq!((id, fields.len()), (258, 19));
+            return;
+        }
+    };
+    assert_eq!((id, fields.len()), (if version == 4 { 256 } else { 257 }, 32));
+    expect(0, 60, version);
+    expect(0, 4, record.proto.into());
+    expect(0, 5, record.tos.into());
+    expect(0, 192, record.ttl[0].into());
+    expect(reverse, 192, record.ttl[1].into());
+    expect(0, 6, record.tcp_flags[0].into());
+    expect(reverse, 6, record.tcp_flags[1].into());
+    expect(0, 7, record.sport.into());
+    expect(0, 11, record.dport.into());
+    expect(0, icmp[0], record.icmp[0].into());
+    expect(0, icmp[1], record.icmp[1].into());
+    assert_eq!(octets(fields, 0, addresses[0]), &record.src[source..]);
+    assert_eq!(octets(fields, 0, addresses[1]), &record.dst[source..]);
+}
+
+/// Nanoseconds since 1970, modulo the 2^32 seconds of the format, of an NTP timestamp, rounded down.
+fn nanoseconds(ntp: u64) -> u64 {
+    let seconds = (ntp >> 32).wrapping_sub(2_208_988_800) & 0xffff_ffff;
+    seconds * 1_000_000_000 + (((ntp & 0xffff_ffff) * 1_000_000_000) >> 32)
+}
+
+prop_compose! {
+    fn any_record()(
+        ids in any::<(u64, u64, u64, u16, u8)>(),
+        kind in prop::sample::select(vec![Kind::Ipv4, Kind::Ipv6, Kind::Layer2]),
+        end_reason in (1u8..=5).prop_map(|n| EndReason::from_u8(n).unwrap()),
+        initiator in prop::sample::select(vec![Initiator::FirstPacket, Initiator::Source, Initiator::Destination]),
+        addresses in any::<([u8; 16], [u8; 16], [u8; 6], [u8; 6])>(),
+        ports in any::<(u16, u16, u8, u8, [u8; 2])>(),
+        counts in any::<([u64; 2], [u64; 2], [u64; 2])>(),
+        rest in any::<([u16; 2], [u8; 2], [u16; 2], u16)>(),
+    ) -> Record {
+        let (flow_id, start, end, ingress, worker) = ids;
+        let (src, dst, smac, dmac) = addresses;
+        let (sport, dport, proto, tos, icmp) = ports;
+        let (octets, packets, wire) = counts;
+        let (tcp_flags, ttl, vlan, ethertype) = rest;
+        Record {
+            flow_id, kind, end_reason, initiator, worker, ingress, start, end, src, dst, sport, dport, proto, octets, packets, wire,
+            tcp_flags, ttl, tos, vlan, smac, dmac, ethertype, icmp, ..Record::default()
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_record_is_read_back_field_by_field(record in any_record()) {
+        let messages = read(&send(&[record], 1400, 1));
+        let [(id, fields)] = messages.last().unwrap().records.as_slice() else { panic!("one record") };
+        check(&record, *id, fields);
+    }
+
+    #[test]
+    fn any_sequence_of_records_arrives_whole_in_messages_that_fit(
+        records in prop::collection::vec(any_record(), 0..200),
+        octets_max in 512usize..3000,
+        messages_max in 1usize..8,
+    ) {
+        let messages = read(&send(&records, octets_max, messages_max));
+        let mut sequence = 0u32;
+        let mut arrived = Vec::new();
+        for message in &messages {
+            prop_assert!(message.octets <= octets_max, "{} > {octets_max}", message.octets);
+            prop_assert_eq!((message.time, message.domain, message.sequence), (TIME, 7, sequence));
+            sequence += u32::try_from(message.records.len()).unwrap();
+            arrived.extend(&message.records);
+        }
+        prop_assert_eq!(arrived.len(), records.len());
+        // Each template keeps the order of its records.
+        for (kind, template) in [(Kind::Ipv4, 256), (Kind::Ipv6, 257), (Kind::Layer2, 258)] {
+            let sent = records.iter().filter(|record| record.kind == kind);
+            let read = arrived.iter().filter(|(id, _)| *id == template);
+            for (record, (id, fields)) in sent.zip(read) {
+                check(record, *id, fields);
+            }
+        }
+    }
+
+    #[test]
+    fn nanoseconds_survive_the_ntp_format(time in 0u64..1 << 62) {
+        prop_assert_eq!(nanoseconds(ntp(time)), time % (1_000_000_000 << 32));
+    }
+}
+
+#[test]
+fn the_ntp_format_counts_from_1900() {
+    assert_eq!(ntp(0), 2_208_988_800 << 32);
+    assert_eq!(ntp(500_000_000), 2_208_988_800 << 32 | 1 << 31);
+    // The era ends on 7 February 2036, and the count begins again.
+    assert_eq!(ntp(2_085_978_496_000_000_000), 0);
+}
+
+#[test]
+fn a_full_message_is_as_large_as_it_may_be() {
+    for octets_max in [512, 513, 514, 515, 1400, 1432, 8972, 65_000] {
+        for kind in [Kind::Ipv4, Kind::Ipv6, Kind::Layer2] {
+            let records = vec![Record { kind, ..Record::default() }; 1500];
+            let messages = read(&send(&records, octets_max, 4));
+            let record = messages.iter().find_map(|m| m.records.first()).unwrap().1.iter().map(|f| f.2.len()).sum::<usize>();
+            let full = messages.iter().map(|m| m.octets).max().unwrap();
+            assert!(full <= octets_max && full + record + 4 > octets_max, "{full} of {octets_max}, records of {record}");
+        }
+    }
+}
+
+#[test]
+fn all_messages_of_a_batch_but_the_last_have_its_segment_size() {
+    let mut encoder = Encoder::new(1400, 8);
+    let batch = (0..).find_map(|_| encoder.put(&Record::default()).map(|batch| batch.records())).unwrap();
+    assert_eq!(batch, 80, "8 messages of 10 records");
+    let [ipv4, ..] = encoder.batches();
+    let sizes = ipv4.drain(false, |mut sealed| {
+        assert_eq!((sealed.messages(), sealed.records()), (8, 80));
+        let segment = sealed.segment;
+        sealed.each().all(|(message, records)| message.len() == segment && records == 10)
+    });
+    assert_eq!(sizes, Some(true));
+}
+
+#[test]
+fn a_message_that_is_not_full_waits_unless_asked_for() {
+    let mut encoder = Encoder::new(1400, 8);
+    for _ in 0..13 {
+        encoder.put(&Record::default());
+    }
+    let [ipv4, ..] = encoder.batches();
+    assert_eq!(ipv4.drain(false, |sealed| (sealed.messages(), sealed.records())), Some((1, 10)));
+    assert_eq!(ipv4.drain(false, |_| ()), None);
+    assert_eq!(ipv4.drain(true, |sealed| (sealed.messages(), sealed.records())), Some((1, 3)));
+    assert!(ipv4.is_empty());
+}
+
+#[test]
+fn templates_are_split_over_small_messages_and_all_arrive() {
+    for octets_max in [512, 600, 1400, 65_000] {
+        let messages = announce::templates(octets_max);
+        let mut collector = Collector::default();
+        let mut announced = 0;
+        for message in &messages {
+            assert!(message.octets.len() <= octets_max);
+            let read = collector.message(&message.octets);
+            assert_eq!((read.templates.len(), message.records), (message.templates as usize, 0));
+            announced += read.templates.len();
+        }
+        assert_eq!(announced, TEMPLATES.len());
+        for template in &TEMPLATES {
+            let read = &collector.templates[&template.id];
+            let fields: Vec<_> = template.fields.iter().map(|f| (f.pen(), f.element.id, f.element.length)).collect();
+            assert_eq!((read.scope, &read.fields), (template.scope, &fields));
+        }
+    }
+}
+
+#[test]
+fn options_tell_the_statistics_and_every_interface() {
+    let statistics = Statistics { octets: 1 << 40, messages: 2, records: 3, not_sent: 4 };
+    let long = "ü".repeat(200);
+    let mut interfaces: Vec<_> = (1..=60).map(|n| (n, format!("uplink-{n}"))).collect();
+    interfaces.push((61, long));
+    let mut collector = Collector::default();
+    for message in announce::templates(512) {
+        collector.message(&message.octets);
+    }
+    let (mut records, mut counted) = (Vec::new(), 0);
+    for message in announce::options(512, 7, &statistics, &interfaces) {
+        assert!(message.octets.len() <= 512 && message.templates == 0);
+        counted += message.records;
+        records.extend(collector.message(&message.octets).records);
+    }
+    assert_eq!((records.len(), counted), (62, 62));
+    let (id, fields) = &records[0];
+    let values = [149, 40, 41, 42, 166].map(|element| number(fields, 0, element));
+    assert_eq!((*id, values), (259, [7, 1 << 40, 2, 3, 4]));
+    for ((number_set, name), (id, fields)) in interfaces.iter().zip(&records[1..]) {
+        assert_eq!((*id, number(fields, 0, 10)), (260, u64::from(*number_set)));
+        let read = std::str::from_utf8(octets(fields, 0, 82)).unwrap();
+        assert!(name.starts_with(read) && read.len() == name.len().min(254), "{read}");
+    }
+}
+
+#[test]
+fn a_file_is_a_stream_of_messages() {
+    let kinds = [Kind::Ipv4, Kind::Ipv6, Kind::Layer2];
+    let records: Vec<_> = (0..5000u64)
+        .zip(kinds.into_iter().cycle())
+        .map(|(n, kind)| Record { flow_id: n, kind, end: (100 + n) * 1_000_000_000, octets: [n, 1], ..Record::default() })
+        .collect();
+    let write = || {
+        let mut file = FileWriter::new(Vec::new(), 3, vec![(1, "lan".to_owned())]);
+        for record in &records {
+            file.put(record);
+        }
+        file.finish().unwrap()
+    };
+    let (file, totals) = write();
+    let messages = Collector::default().stream(&file);
+    let flows: Vec<_> = messages.iter().flat_map(|m| &m.records).filter(|(id, _)| *id < 259).collect();
+    assert_eq!((totals.records, totals.octets, flows.len()), (5000, file.len() as u64, 5000));
+    assert_eq!(flows.iter().map(|(_, fields)| number(fields, 0, 1)).sum::<u64>(), 5000 * 4999 / 2);
+    let mut sequence = 0;
+    for message in &messages[..messages.len() - 1] {
+        assert_eq!((message.domain, message.sequence), (3, sequence));
+        sequence += u32::try_from(message.records.len()).unwrap();
+    }
+    assert_eq!(messages.last().unwrap().time, 5099, "the end of the last flow");
+    assert_eq!(file, write().0, "the same records make the same file");
+}
+
+#[test]
+fn a_file_of_no_flow_has_templates_and_statistics() {
+    let (file, totals) = FileWriter::new(Vec::new(), 1, Vec::new()).finish().unwrap();
+    let messages = Collector::default().stream(&file);
+    assert_eq!((totals.records, messages.len()), (0, 2));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_says_so_at_the_end() {
+    #[derive(Debug)]
+    struct Full;
+    impl std::io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut file = FileWriter::new(Full, 1, Vec::new());
+    file.put(&Record::default());
+    file.put(&Record::default());
+    assert_eq!(file.finish().unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+}
