@@ -24,6 +24,8 @@ pub enum Command {
     Run(RunArgs),
     /// Check a profile, list everything that is wrong with it, and print it with its defaults
     Check(ProfileArgs),
+    /// Measure the whole journey of packets on one core of this machine
+    Bench(crate::bench::Args),
 }
 
 /// Which settings.

@@ -8,6 +8,7 @@
 //! mailboxes, rings and counters go between them.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod boot;
 pub mod cli;
 pub mod control;

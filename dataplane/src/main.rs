@@ -5,10 +5,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sonde_dataplane::boot;
 use sonde_dataplane::cli::{Cli, Command, ProfileArgs};
 use sonde_dataplane::error::StartError;
 use sonde_dataplane::origin::Profile;
+use sonde_dataplane::{bench, boot};
 use sonde_proto::v1;
 use sonde_settings::document;
 
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Some(Command::Check(args)) => check(&args),
+        Some(Command::Bench(args)) => return measure(args),
         Some(Command::Run(args)) => run(&args),
         None => run(&cli.run),
     };
@@ -41,4 +42,14 @@ fn check(args: &ProfileArgs) -> Result<ExitCode, StartError> {
     // A reader that closes the pipe early has read enough.
     let _ = write!(std::io::stdout(), "# {}: good. With its defaults:\n{text}", profile.origin);
     Ok(ExitCode::SUCCESS)
+}
+
+fn measure(args: bench::Args) -> ExitCode {
+    match bench::run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("sonde-dataplane: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -22,6 +22,8 @@ pub struct Summary {
     pub records: Vec<(String, u64)>,
     /// Of each exporter: name, records sent, records lost.
     pub exporters: Vec<(String, u64, u64)>,
+    /// Packets the dispatcher dropped because a worker's ring was full.
+    pub dispatch_dropped: u64,
     /// Of each port: name, packets the NIC dropped (`imissed` and `rx_nombuf`).
     pub dropped: Vec<(String, u64)>,
 }
@@ -56,6 +58,7 @@ impl Summary {
             match name.as_str() {
                 "received" => self.received += n,
                 "flows_created" => self.flows += n,
+                "dispatch_dropped" => self.dispatch_dropped += n,
                 name if name.starts_with("metered_") => self.metered += n,
                 name if name.starts_with(REASON) => add(&mut self.reasons, &name[REASON.len()..], *n),
                 name if name.starts_with("records_") => add(&mut self.records, &name["records_".len()..], *n),
@@ -92,6 +95,9 @@ impl Display for Summary {
         for (port, n) in &self.dropped {
             writeln!(f, "  port      {port}: {n} dropped before they were received")?;
         }
+        if self.dispatch_dropped > 0 {
+            writeln!(f, "            {} dropped by the dispatcher, because a worker did not keep up", self.dispatch_dropped)?;
+        }
         let records: u64 = self.records.iter().map(|(_, n)| n).sum();
         writeln!(f, "  flows     {}", self.flows)?;
         writeln!(f, "  records   {records}{}", if records > 0 { format!(": {}", listed(&self.records)) } else { String::new() })?;
@@ -123,6 +129,7 @@ mod tests {
             ("not_metered.ipv4_truncated", 3),
             ("records_idle", 2),
             ("flows_created", 4),
+            ("dispatch_dropped", 7),
         ];
         let blocks = [
             block(Kind::Worker, "worker-0", &worker),
@@ -138,6 +145,7 @@ mod tests {
             "6 ipv4_truncated",
             "every packet has its place",
             "a: 6 dropped",
+            "14 dropped by the dispatcher",
             "4: 4 idle",
             "exporters/x: 3 records sent, 1 lost",
         ] {
