@@ -33,6 +33,13 @@ impl Sweep {
     }
 }
 
+impl Sweep {
+    /// The sweep of a table of `lines` lines that has taken over the flows of this one: it begins at the first of them.
+    pub(crate) fn moved(&self, lines: u32) -> Self {
+        Self { line: 0, until: self.until, recheck: if self.recheck > 0 { lines } else { 0 } }
+    }
+}
+
 /// Slots of one step, so that their entries are prefetched together.
 const STEP: usize = 64;
 

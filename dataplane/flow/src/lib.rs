@@ -4,13 +4,17 @@
 //! entries stand), `track` (a burst through the table, in stages), `expiry` (the sweep), [`tracker`] (all of it for one worker),
 //! [`record`] and [`ring`] (what leaves).
 //!
-//! Not here: tunnels, fragments attributed to their first fragment, TCP performance, L7.
+//! Beside it: `fragments` (ports for fragments that have none), `grow` (a larger table, for recordings).
+//!
+//! Not here: tunnels, TCP performance, L7.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, clippy::expect_used))]
 
 mod counters;
 mod entry;
 mod expiry;
+mod fragments;
+mod grow;
 mod key;
 pub mod record;
 pub mod ring;

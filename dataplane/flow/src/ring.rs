@@ -27,6 +27,8 @@
 
 mod consume;
 mod layout;
+#[cfg(test)]
+mod loom_tests;
 mod produce;
 #[cfg(test)]
 mod tests;
@@ -38,7 +40,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sonde_memory::{MapError, ReadMap, SharedMap};
 
 use crate::record::{Output, Record};
-use consume::Consumer;
+use consume::{Consumer, TRIES_MAX};
 use layout::{
     CAPACITY_AT, DATA_AT, INSTANCE_AT, Layout, MAGIC, MAGIC_AT, PID_AT, SEGMENT, SEGMENT_AT, SEGMENTS_MIN, VERSION, VERSION_AT, WORKER_AT,
 };
@@ -223,7 +225,7 @@ impl Reader {
         };
         let instance = word(INSTANCE_AT);
         let mut consumer = Consumer::new(layout);
-        consumer.seek_newest(&map);
+        consumer.seek_newest(&map, TRIES_MAX);
         Ok(Self { map, consumer, worker, instance, pid })
     }
 

@@ -19,7 +19,7 @@ pub(crate) const PLACES_MASK: u32 = (1 << PLACES) - 1;
 pub(crate) const TICK_SHIFT: u32 = 27;
 /// A line of a table sized for `n` flows is three quarters full when they are all there: then one flow in 3,000 finds both of its
 /// lines full.
-const LOAD_PERCENT: u64 = 75;
+pub(crate) const LOAD_PERCENT: u64 = 75;
 
 /// Where an entry stands: line times 31 plus place.
 pub(crate) type Slot = u32;
@@ -116,7 +116,6 @@ impl<K: Key> Table<K> {
 
     /// Second line of a hash.
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the high half of a product of two 32-bit numbers")]
     pub(crate) fn second(&self, hash: u64, first: u32) -> u32 {
         let line = (((hash & 0xffff_ffff) * u64::from(self.lines)) >> 32) as u32;
         if line != first {

@@ -7,6 +7,8 @@ use sonde_packet::{Frame, Headers, Network, decode, fast4};
 
 use crate::counters::{Counter, Counters};
 use crate::entry::{FRAGMENT, Packet, Timeouts};
+use crate::fragments::Fragments;
+use crate::grow::Context;
 use crate::key::{Key4, KeyWide, Seed, vlan_bits};
 use crate::record::Output;
 use crate::table::{Footprint, Table};
@@ -61,10 +63,13 @@ pub struct Tracker {
     wide: Table<KeyWide>,
     lane4: Box<Lane<Key4>>,
     lane_wide: Box<Lane<KeyWide>>,
+    fragments: Fragments,
     policy: Policy,
     counters: Counters,
     worker: u8,
     next_id: u64,
+    /// Flows that may have begun before [`Tracker::make_room`] must look at the tables again.
+    room_until: u64,
 }
 
 /// How far ahead header lines are asked for.
@@ -82,10 +87,12 @@ impl Tracker {
             wide: Table::new(sizing.wide_flows, sizing.wanted, sizing.simd, seed)?,
             lane4: Lane::new(),
             lane_wide: Lane::new(),
+            fragments: Fragments::new(sizing.seed),
             policy,
             counters: Counters::default(),
             worker: sizing.worker,
             next_id: u64::from(sizing.worker) << 56 | sizing.first_id & ((1 << 56) - 1),
+            room_until: 0,
         })
     }
 
@@ -170,13 +177,14 @@ impl Tracker {
     /// What the fast decoder does not know.
     #[inline(never)]
     fn stage_general(&mut self, frame: &Frame<'_>, at: u16) {
-        let headers = match decode(frame) {
+        let mut headers = match decode(frame) {
             Ok(headers) => headers,
             Err(reason) => return self.counters.not_metered(reason),
         };
         let vlan = if self.policy.vlan_in_key { vlan_bits(&headers) } else { 0 };
         if headers.fragment.is_fragment() {
             self.counters.add(Counter::Fragments, 1);
+            self.fragments.resolve(&mut headers, vlan, frame.time);
         }
         if headers.transport_truncated(frame) {
             self.counters.add(Counter::TransportTruncated, 1);
@@ -202,6 +210,24 @@ impl Tracker {
         let timeouts = &self.policy.timeouts;
         self.ipv4.sweep(now, timeouts, budget, self.worker, &mut self.counters, out);
         self.wide.sweep(now, timeouts, budget, self.worker, &mut self.counters, out);
+    }
+
+    /// Makes room for the flows of another burst, in larger tables if need be, but none for more than `flows_max` flows. For
+    /// recordings: it allocates.
+    ///
+    /// # Errors
+    /// The memory for a larger table is not there; the one that is there goes on, and evicts.
+    #[inline]
+    pub fn make_room<O: Output>(&mut self, flows_max: u64, now: u64, out: &mut O) -> Result<(), OutOfMemory> {
+        let created = self.counters.get(Counter::FlowsCreated);
+        if created.saturating_add(BURST as u64) < self.room_until {
+            return Ok(());
+        }
+        let Self { worker, counters, .. } = self;
+        let narrow = self.ipv4.make_room(flows_max, now, Context { worker: *worker, counters, out })?;
+        let wide = self.wide.make_room(flows_max, now, Context { worker: *worker, counters, out })?;
+        self.room_until = created.saturating_add(narrow.min(wide));
+        Ok(())
     }
 
     /// Writes every flow with end reason 4 (forced end). Returns after some 4,000 flows so that the caller can publish; `true` when

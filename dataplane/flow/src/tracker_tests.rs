@@ -242,6 +242,9 @@ fn shorter_timeouts_reach_flows_that_are_there_already() {
     assert_eq!(world.records.len(), 1);
 }
 
+/// Family and last address byte of both ends, their ports, the protocol.
+type Ends = (Vec<u8>, Vec<u8>, u16, u16, u8);
+
 /// What an oracle adds up for one conversation.
 #[derive(Default, Debug, PartialEq, Eq)]
 struct Sum {
@@ -264,7 +267,7 @@ fn add_up(flows: u64, hosts: u8, simd: Simd, seed: u64) -> Tracker {
     let sizing = Sizing { ipv4_flows: flows, wide_flows: flows, wanted, simd, seed, worker: 0, first_id: 0 };
     let mut tracker = Tracker::new(&sizing, policy).expect("little memory");
     let mut records: Vec<Record> = Vec::new();
-    let mut oracle: HashMap<(Vec<u8>, Vec<u8>, u16, u16, u8), Sum> = HashMap::new();
+    let mut oracle: HashMap<Ends, Sum> = HashMap::new();
     let mut now = START;
     for _ in 0..2000 {
         now += if random(50) == 0 { random(30 * SECOND) } else { random(SECOND / 100) };

@@ -6,6 +6,8 @@ pub use file::FileSource;
 
 use sonde_packet::Frame;
 
+pub mod template;
+
 /// Most frames one burst holds: the table needs this many in flight to hide memory latency.
 pub const BURST_MAX: usize = 128;
 

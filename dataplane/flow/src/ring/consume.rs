@@ -9,7 +9,7 @@ const CHUNK: usize = 1024;
 /// Jumps and damages after which a call returns, so that neither a fast writer nor a broken ring can hold it.
 const FAULTS_MAX: u32 = 16;
 /// Tries to find position and sequence of one moment.
-const TRIES_MAX: u32 = 1000;
+pub(super) const TRIES_MAX: u32 = 1000;
 
 /// Where a reader stands.
 #[derive(Debug)]
@@ -37,10 +37,10 @@ impl Consumer {
         Self { layout, position: 0, expected: Some(0), buffer: Box::new([0; CHUNK]) }
     }
 
-    /// Goes to the end of what is written.
-    pub(super) fn seek_newest<M: Memory>(&mut self, memory: &M) {
+    /// Goes to the end of what is written. `tries` is [`TRIES_MAX`], except in the model of loom, which tries them all.
+    pub(super) fn seek_newest<M: Memory>(&mut self, memory: &M, tries: u32) {
         let control = self.layout.control;
-        for _ in 0..TRIES_MAX {
+        for _ in 0..tries {
             // Stored in the order BEFORE, COMMITTED, AFTER and loaded in the opposite one: equal counts enclose one moment.
             let after = memory.load(control + AFTER);
             memory.fence();

@@ -1,0 +1,127 @@
+//! The whole journey under load, measured: what `sonde-dataplane bench` runs.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use sonde_packet::{decode, fast4};
+
+use crate::source::{Polled, Source};
+
+/// CPU time of the calling thread. A worker polls, so on an idle machine it is the same as the time that passed; on a shared
+/// machine it is what the worker had.
+pub fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Nanoseconds a packet of one stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stages {
+    /// Lending the frames.
+    pub source_ns: f64,
+    /// Decoding them.
+    pub decode_ns: f64,
+}
+
+/// Measures the source alone, and the source with decoding, over `packets` packets each.
+pub fn stages<S: Source>(source: &mut S, packets: u64) -> Stages {
+    let source_ns = pass(source, packets, |_| 0);
+    let both = pass(source, packets, |frame| match fast4(frame) {
+        Some(fast) => u64::from(fast.sport) ^ u64::from(fast.src ^ fast.dst) ^ u64::from(fast.octets),
+        None => decode(frame).map_or(0, |h| u64::from(h.sport) ^ u64::from(h.octets)),
+    });
+    Stages { source_ns, decode_ns: (both - source_ns).max(0.0) }
+}
+
+fn pass<S: Source>(source: &mut S, packets: u64, mut work: impl FnMut(&sonde_packet::Frame<'_>) -> u64) -> f64 {
+    let mut sum = 0u64;
+    let mut done = 0u64;
+    let start = cpu_time();
+    while done < packets {
+        let polled = source.burst(|frames, _| {
+            done += frames.len() as u64;
+            for frame in frames {
+                sum = sum.wrapping_add(work(frame));
+            }
+        });
+        if polled == Polled::End {
+            break;
+        }
+    }
+    std::hint::black_box(sum);
+    ns_per(cpu_time().saturating_sub(start), done)
+}
+
+fn ns_per(time: Duration, packets: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a measurement, not an account")]
+    let packets = packets.max(1) as f64;
+    time.as_secs_f64() * 1e9 / packets
+}
+
+/// Stops a measurement: wraps a source, counts what it lends, and reads the time at the marks set from outside.
+#[derive(Debug)]
+pub struct Metered<S> {
+    source: S,
+    /// Packets lent since the beginning.
+    pub packets: u64,
+    /// Octets lent, as on the wire.
+    pub octets: u64,
+    warm_up: u64,
+    until: Duration,
+    started: Option<(Duration, u64, u64)>,
+    /// CPU time from the end of the warm-up to the end.
+    pub elapsed: Duration,
+    /// Packets and octets in that time.
+    pub measured: (u64, u64),
+}
+
+impl<S: Source> Metered<S> {
+    /// Measures `source` for `until` after the first `warm_up` packets.
+    pub fn new(source: S, warm_up: u64, until: Duration) -> Self {
+        Self { source, packets: 0, octets: 0, warm_up, until, started: None, elapsed: Duration::ZERO, measured: (0, 0) }
+    }
+
+    /// Gives the source back.
+    pub fn into_inner(self) -> S {
+        self.source
+    }
+}
+
+impl<S: Source> Source for Metered<S> {
+    #[inline]
+    fn burst<F: FnOnce(&[sonde_packet::Frame<'_>], u64)>(&mut self, work: F) -> Polled {
+        let (packets, octets) = (&mut self.packets, &mut self.octets);
+        let polled = self.source.burst(|frames, now| {
+            *packets += frames.len() as u64;
+            *octets += frames.iter().map(|f| u64::from(f.wire_len)).sum::<u64>();
+            work(frames, now);
+        });
+        if self.packets < self.warm_up {
+            return polled;
+        }
+        let (start, packets, octets) = *self.started.get_or_insert_with(|| (cpu_time(), self.packets, self.octets));
+        // The time is read once in 64 bursts.
+        if polled == Polled::End || (self.packets / 128).is_multiple_of(64) && cpu_time().saturating_sub(start) >= self.until {
+            self.elapsed = cpu_time().saturating_sub(start);
+            self.measured = (self.packets - packets, self.octets - octets);
+            return Polled::End;
+        }
+        polled
+    }
+}
+
+/// Counts records and forgets them: an output for measuring the worker alone.
+#[derive(Debug, Default)]
+pub struct Discard {
+    records: AtomicU64,
+}
+
+impl sonde_flow::record::Output for Discard {
+    fn put(&mut self, record: &sonde_flow::Record) {
+        std::hint::black_box(record);
+        self.records.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A stop flag that is never set.
+pub static NEVER: AtomicBool = AtomicBool::new(false);

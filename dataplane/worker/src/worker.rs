@@ -1,0 +1,148 @@
+//! THE LOOP.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sonde_flow::record::Output;
+use sonde_flow::{Flush, NAMES, Policy, Tracker};
+use sonde_stats::Block;
+
+use crate::mailbox::{Letter, Mailbox};
+use crate::source::{Polled, Source};
+
+/// Lines of each table the sweep may pass in one burst: bounded work, and a pass a second up to 32,000 lines per millisecond.
+const SWEEP_BUDGET: u32 = 32;
+/// Most records a second that are written when the probe stops, so that exporters can follow (a ring holds some hundred thousand).
+const FLUSH_PAUSE: std::time::Duration = std::time::Duration::from_millis(4);
+
+/// Counters of a worker beside those of its tracker, in the stats block behind them.
+const OWN: [&str; 5] = ["generation", "heartbeat_ns", "bursts", "idle_polls", "table_bytes"];
+
+/// Names of a worker's counters in its stats block.
+pub fn counter_names() -> Vec<&'static str> {
+    NAMES.iter().chain(&OWN).copied().collect()
+}
+
+/// How the worker deals with time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// The clock goes on by itself: the sweep does bounded work a burst.
+    Live,
+    /// The clock is the recording's and may jump: the sweep does whatever a jump asks for, and stopping does not wait for readers.
+    ///
+    /// The table begins small, and grows to at most so many flows of each kind: nobody knows a recording's number of flows before.
+    Recorded {
+        /// Most flows of each kind.
+        flows_max: u64,
+    },
+}
+
+/// One worker: a source's frames become flows, flows become records.
+#[derive(Debug)]
+pub struct Worker<O: Output> {
+    tracker: Tracker,
+    output: O,
+    block: Arc<Block>,
+    mailbox: Arc<Mailbox<Policy>>,
+    held: Arc<Letter<Policy>>,
+    pace: Pace,
+    bursts: u64,
+    idle_polls: u64,
+    now: u64,
+}
+
+impl<O: Output> Worker<O> {
+    /// Puts a worker together. `block` must have been made with [`counter_names`], or begin with them; whoever shares it may go on
+    /// showing it when the worker has ended.
+    pub fn new(tracker: Tracker, output: O, block: impl Into<Arc<Block>>, mailbox: Arc<Mailbox<Policy>>, pace: Pace) -> Self {
+        let held = mailbox.latest();
+        let mut worker = Self { tracker, output, block: block.into(), mailbox, held, pace, bursts: 0, idle_polls: 0, now: 0 };
+        worker.tracker.obey(worker.held.value);
+        worker
+    }
+
+    /// Runs until told to stop or until the source ends. Everything that a packet costs is in this function's callees.
+    ///
+    /// Between start and stop nothing is allocated, no lock is waited for, nothing is logged.
+    pub fn run<S: Source>(&mut self, source: &mut S, stop: &AtomicBool) {
+        let budget = match self.pace {
+            Pace::Live => SWEEP_BUDGET,
+            Pace::Recorded { .. } => u32::MAX,
+        };
+        self.quiesce();
+        while !stop.load(Ordering::Relaxed) {
+            let (tracker, output, clock) = (&mut self.tracker, &mut self.output, &mut self.now);
+            let polled = source.burst(|frames, now| {
+                *clock = now;
+                tracker.sweep(now, budget, output); //  ended flows -> records
+                tracker.track(frames, now, output); //  frames -> flows
+                output.publish(); //                    records -> readers
+            });
+            self.bursts = self.bursts.wrapping_add(u64::from(polled == Polled::Frames));
+            self.idle_polls = self.idle_polls.wrapping_add(u64::from(polled == Polled::Idle));
+            self.quiesce();
+            self.make_room();
+            if polled == Polled::End {
+                break;
+            }
+        }
+    }
+
+    /// A recording's table grows where a live one evicts.
+    #[inline]
+    fn make_room(&mut self) {
+        if let Pace::Recorded { flows_max } = self.pace
+            && self.tracker.make_room(flows_max, self.now, &mut self.output).is_err()
+        {
+            // The memory is not there: from now on it evicts, and the records say so.
+            self.pace = Pace::Recorded { flows_max: 0 };
+        }
+    }
+
+    /// Writes every flow that is left, with end reason 4 (forced end).
+    pub fn finish(&mut self) {
+        let mut flush = Flush::default();
+        let mut records = self.tracker.counters().records();
+        loop {
+            let more = self.tracker.flush(&mut flush, &mut self.output);
+            self.output.publish();
+            self.quiesce();
+            if !more {
+                return;
+            }
+            // Nobody sends packets any more: now the worker may wait for the readers of its ring.
+            if self.pace == Pace::Live && self.tracker.counters().records() - records > 4000 {
+                records = self.tracker.counters().records();
+                std::thread::sleep(FLUSH_PAUSE);
+            }
+        }
+    }
+
+    /// Between two bursts: takes over new settings and shows the counters. The generation in the stats block is the acknowledgement.
+    #[inline]
+    fn quiesce(&mut self) {
+        if self.mailbox.collect(&mut self.held) {
+            self.tracker.obey(self.held.value);
+        }
+        let own = [self.held.generation, self.now, self.bursts, self.idle_polls, self.tracker.bytes()];
+        let values = self.tracker.counters().values().iter().chain(&own);
+        for (counter, value) in self.block.counters().iter().zip(values) {
+            counter.store(*value, Ordering::Relaxed);
+        }
+    }
+
+    /// The flows.
+    pub fn tracker(&self) -> &Tracker {
+        &self.tracker
+    }
+
+    /// Where records go.
+    pub fn output(&mut self) -> &mut O {
+        &mut self.output
+    }
+
+    /// Gives back where records go.
+    pub fn into_output(self) -> O {
+        self.output
+    }
+}
