@@ -311,3 +311,29 @@ impl<'a> Session<'a> {
         self.inputs.iter().map(Reader::cursor).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_session_sleeps_longer_and_longer_and_a_busy_one_does_not() {
+        let config = Config::new(Protocol::Udp, "127.0.0.1:9");
+        let block = Block::detached(sonde_stats::Kind::Exporter, "exporters/test", COUNTERS);
+        let mut session = Session::new(&config, Vec::new(), &block);
+        let sleeps: Vec<_> = (0..7)
+            .map(|_| {
+                session.rest(0);
+                session.sleep.as_micros()
+            })
+            .collect();
+        assert_eq!(sleeps, [400, 800, 1600, 3200, 5000, 5000, 5000]);
+        session.rest(1);
+        assert_eq!(session.sleep, SLEEP[0]);
+        let start = Instant::now();
+        for _ in 0..1000 {
+            session.rest(TURN);
+        }
+        assert!(start.elapsed() < Duration::from_millis(100), "a full turn is followed by the next at once");
+    }
+}

@@ -49,7 +49,7 @@ pub(crate) const NAME: usize = 8;
 /// Most bytes of the name of a block, a counter or a text. A name of DPDK's extended statistics has at most 63.
 pub const NAME_BYTES_MAX: usize = NAME * 8 - 1;
 /// Words of the value of a text.
-pub(crate) const VALUE: usize = 15;
+pub(crate) const VALUE: usize = 31;
 /// Most bytes of the value of a text; what is longer is cut.
 pub const TEXT_BYTES_MAX: usize = VALUE * 8 - 1;
 /// Words of a text: label, sequence, value.

@@ -123,8 +123,8 @@ fn names_and_lists_that_do_not_fit_are_refused_and_texts_are_cut() {
     }
     let fits = "n".repeat(NAME_BYTES_MAX);
     let block = segment.block(Kind::Port, &fits, &[fits.as_str()]).expect("a name of the full length");
-    // 119 is odd and every character has two bytes: the last whole one ends at 118.
-    block.text("error", &"é".repeat(100));
+    // 247 is odd and every character has two bytes: the last whole one ends at 246.
+    block.text("error", &"é".repeat(200));
     let view = View::open(&path).expect("a view");
     assert_eq!(view.blocks()[0].counter(&fits), Some(0));
     assert_eq!(view.blocks()[0].text("error"), Some("é".repeat(TEXT_BYTES_MAX / 2).as_str()));

@@ -1,0 +1,441 @@
+//! A session from ring to socket: what arrives, what is counted, and what happens when the collector does not play along.
+
+mod decoder;
+
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use decoder::{Collector, Message, number};
+use sonde_export::session::{COUNTERS, Config, Protocol, Timing, run};
+use sonde_flow::record::{Kind, Output, Record};
+use sonde_flow::ring::{Cursor, Reader, Writer};
+use sonde_stats::{Block, Kind as BlockKind};
+use tempfile::TempDir;
+
+/// Nothing here takes so long unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(20);
+const MS: Duration = Duration::from_millis(1);
+const DATA: std::ops::RangeInclusive<u16> = 256..=258;
+
+/// A ring and the exporter that reads it.
+struct Probe {
+    dir: TempDir,
+    writer: Option<Writer>,
+    block: Arc<Block>,
+    written: u64,
+}
+
+struct Running {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<Cursor>>,
+}
+
+impl Running {
+    fn stop(self) -> Vec<Cursor> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the session ends without a panic")
+    }
+}
+
+impl Probe {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = Writer::create(&dir.path().join("ring"), 64 << 20, 0).unwrap();
+        let block = Arc::new(Block::detached(BlockKind::Exporter, "exporters/test", COUNTERS));
+        Self { dir, writer: Some(writer), block, written: 0 }
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::open(&self.dir.path().join("ring")).unwrap()
+    }
+
+    fn run(&self, config: Config, reader: Reader) -> Running {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (told, block) = (Arc::clone(&stop), Arc::clone(&self.block));
+        let thread = thread::spawn(move || run(&config, vec![reader], block, &told));
+        Running { stop, thread }
+    }
+
+    /// Writes so many records; the octets of each are its number, from 0.
+    fn write(&mut self, count: u64) {
+        let kinds = [Kind::Ipv4, Kind::Ipv4, Kind::Ipv6, Kind::Layer2];
+        let writer = self.writer.as_mut().unwrap();
+        for (n, kind) in (self.written..self.written + count).zip(kinds.into_iter().cycle()) {
+            writer.put(&Record { flow_id: n, kind, octets: [n, 1], packets: [1, 1], ..Record::default() });
+        }
+        writer.publish();
+        self.written += count;
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        self.block.get(COUNTERS.iter().position(|counter| *counter == name).unwrap())
+    }
+
+    fn text(&self, label: &str) -> String {
+        self.block.view().unwrap().text(label).unwrap_or_default().to_owned()
+    }
+
+    /// Sent and lost: every record of the ring that is not on its way.
+    fn accounted(&self) -> u64 {
+        ["records", "lost_ring", "lost_send"].iter().map(|name| self.count(name)).sum()
+    }
+
+    fn wait(&self, what: &str, until: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !until(self) {
+            let counters: Vec<_> = COUNTERS.iter().map(|name| (*name, self.count(name))).collect();
+            assert!(start.elapsed() < PATIENCE, "waited in vain for {what}: {counters:?} {:?}", self.text("last_error"));
+            thread::sleep(MS);
+        }
+    }
+}
+
+fn config(protocol: Protocol, address: SocketAddr) -> Config {
+    let timing = Timing { retry: 100 * MS, hold: 300 * MS, flush: 50 * MS, linger: 1000 * MS };
+    Config { timing, ..Config::new(protocol, &address.to_string()) }
+}
+
+fn udp_collector() -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20).unwrap();
+    socket.set_read_timeout(Some(200 * MS)).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+/// Everything that arrives until `flows` flow records did, or nothing does for a while.
+fn receive(socket: &UdpSocket, collector: &mut Collector, flows: usize) -> Vec<Message> {
+    let mut messages: Vec<Message> = Vec::new();
+    let mut octets = vec![0; 65_536];
+    while self::flows(&messages).len() < flows
+        && let Ok(length) = socket.recv(&mut octets)
+    {
+        messages.push(collector.message(&octets[..length]));
+    }
+    messages
+}
+
+/// The numbers of the flows in these messages.
+fn flows(messages: &[Message]) -> Vec<u64> {
+    let records = messages.iter().flat_map(|message| &message.records);
+    records.filter(|(id, _)| DATA.contains(id)).map(|(_, fields)| number(fields, 0, 148)).collect()
+}
+
+fn sorted(mut numbers: Vec<u64>) -> Vec<u64> {
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Every message says how many data records came before it in its stream.
+fn check_sequence(messages: &[Message]) {
+    let mut sequence = messages[0].sequence;
+    for message in messages {
+        assert_eq!(message.sequence, sequence);
+        sequence = sequence.wrapping_add(u32::try_from(message.records.len()).unwrap());
+    }
+}
+
+/// A connection's messages until it ends, or for so long.
+fn read_stream(stream: &mut TcpStream, flows: usize) -> Vec<Message> {
+    stream.set_read_timeout(Some(20 * MS)).unwrap();
+    let (mut collector, mut messages, mut buffer) = (Collector::default(), Vec::new(), Vec::new());
+    let start = Instant::now();
+    while self::flows(&messages).len() < flows {
+        let mut chunk = [0; 65_536];
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(length) => buffer.extend_from_slice(&chunk[..length]),
+            Err(error) => assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}"),
+        }
+        let mut whole = 0;
+        while let [_, _, a, b, ..] = buffer[whole..]
+            && let length = usize::from(u16::from_be_bytes([a, b]))
+            && buffer.len() - whole >= length
+        {
+            whole += length;
+        }
+        messages.extend(collector.stream(&buffer[..whole]));
+        buffer.drain(..whole);
+        assert!(start.elapsed() < PATIENCE, "{} of {flows} flows", self::flows(&messages).len());
+    }
+    messages
+}
+
+#[test]
+fn every_record_arrives_over_udp_and_is_counted() {
+    let (socket, address) = udp_collector();
+    let mut probe = Probe::new();
+    let running = probe.run(config(Protocol::Udp, address), probe.reader());
+    let mut collector = Collector::default();
+    let mut messages = Vec::new();
+    for _ in 0..10 {
+        probe.write(1000);
+        messages.extend(receive(&socket, &mut collector, 1000));
+    }
+    running.stop();
+    assert_eq!(sorted(flows(&messages)), (0..10_000).collect::<Vec<_>>());
+    check_sequence(&messages);
+    assert!(!messages[0].templates.is_empty(), "templates come first");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    for message in &messages {
+        assert_eq!(message.domain, 1, "the default observation domain");
+        assert!(u64::from(message.time).abs_diff(now) < 60, "export time in seconds since 1970");
+    }
+    let scoped = collector.templates.values().filter(|template| template.scope > 0).count();
+    assert_eq!(scoped, 2, "two of the five templates are options templates");
+    let octets: usize = messages.iter().map(|message| message.octets).sum();
+    let counters = ["records", "messages", "octets", "lost_ring", "lost_send", "send_errors"].map(|name| probe.count(name));
+    assert_eq!(counters, [10_000, messages.len() as u64, octets as u64, 0, 0, 0]);
+    assert_eq!(probe.count("templates"), 5);
+    assert!(probe.count("segments_batched") > 500, "{}", probe.count("segments_batched"));
+    assert_eq!((probe.text("state").as_str(), probe.text("last_error").as_str()), ("connected", ""));
+}
+
+#[test]
+fn a_single_record_does_not_wait_for_its_message_to_fill() {
+    let (socket, address) = udp_collector();
+    let mut probe = Probe::new();
+    let running = probe.run(config(Protocol::Udp, address), probe.reader());
+    probe.write(1);
+    let messages = receive(&socket, &mut Collector::default(), 1);
+    assert_eq!(flows(&messages), [0]);
+    running.stop();
+}
+
+#[test]
+fn templates_and_options_are_repeated_over_udp() {
+    let (socket, address) = udp_collector();
+    let probe = Probe::new();
+    let mut config = config(Protocol::Udp, address);
+    (config.template_refresh, config.options_interval) = (30 * MS, 40 * MS);
+    config.interfaces = vec![(1, "lan".to_owned())];
+    let running = probe.run(config, probe.reader());
+    probe.wait("three refreshes", |probe| probe.count("templates") >= 20);
+    running.stop();
+    let messages = receive(&socket, &mut Collector::default(), 1);
+    assert!(messages.iter().filter(|message| !message.templates.is_empty()).count() >= 4);
+    let options: Vec<_> = messages.iter().flat_map(|message| &message.records).collect();
+    assert!(options.iter().filter(|(id, _)| *id == 259).count() >= 2, "statistics");
+    assert!(options.iter().any(|(id, fields)| *id == 260 && decoder::octets(fields, 0, 82) == b"lan"), "interface name");
+    check_sequence(&messages);
+}
+
+#[test]
+fn the_statistics_say_what_was_sent() {
+    let (socket, address) = udp_collector();
+    let mut probe = Probe::new();
+    let mut config = config(Protocol::Udp, address);
+    config.options_interval = 100 * MS;
+    let running = probe.run(config, probe.reader());
+    probe.write(500);
+    let mut collector = Collector::default();
+    let mut messages = receive(&socket, &mut collector, 500);
+    probe.wait("the records to be sent", |probe| probe.count("records") == 500);
+    thread::sleep(250 * MS);
+    running.stop();
+    messages.extend(receive(&socket, &mut collector, 1));
+    let (before, last) = messages
+        .iter()
+        .enumerate()
+        .filter_map(|(at, m)| m.records.iter().find(|(id, _)| *id == 259).map(|(_, fields)| (&messages[..at], fields)))
+        .next_back()
+        .unwrap();
+    let octets: usize = before.iter().map(|message| message.octets).sum();
+    let said = [149, 40, 41, 42, 166].map(|element| number(last, 0, element));
+    assert_eq!(said, [1, octets as u64, before.len() as u64, 500, 0]);
+}
+
+#[test]
+fn a_udp_collector_that_comes_back_gets_the_templates_at_once() {
+    let (socket, address) = udp_collector();
+    let mut probe = Probe::new();
+    let running = probe.run(config(Protocol::Udp, address), probe.reader());
+    probe.write(100);
+    assert_eq!(flows(&receive(&socket, &mut Collector::default(), 100)).len(), 100);
+    drop(socket);
+    for _ in 0..20 {
+        probe.write(10);
+        thread::sleep(10 * MS);
+    }
+    probe.wait("the refusal to be noticed", |probe| probe.count("send_errors") > 0);
+    assert!(probe.text("last_error").contains("is a collector listening there?"), "{}", probe.text("last_error"));
+    let socket = UdpSocket::bind(address).unwrap();
+    socket.set_read_timeout(Some(200 * MS)).unwrap();
+    // Data may come before the templates; a collector without templates has to skip it.
+    let (mut octets, mut collector, start) = (vec![0; 65_536], Collector::default(), Instant::now());
+    let mut read = Vec::new();
+    while flows(&read).len() < 50 {
+        assert!(start.elapsed() < PATIENCE);
+        probe.write(1);
+        if let Ok(length) = socket.recv(&mut octets)
+            && (octets[17] < 4 && octets[16] == 0 || !collector.templates.is_empty())
+        {
+            read.push(collector.message(&octets[..length]));
+        }
+    }
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    probe.wait("the trouble to be over", |probe| probe.text("state") == "connected");
+    running.stop();
+    assert_eq!(probe.accounted(), probe.written);
+}
+
+#[test]
+fn every_record_arrives_over_tcp_and_templates_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut probe = Probe::new();
+    let mut config = config(Protocol::Tcp, listener.local_addr().unwrap());
+    config.template_refresh = MS;
+    let running = probe.run(config, probe.reader());
+    let (mut stream, _) = listener.accept().unwrap();
+    probe.write(50_000);
+    let messages = read_stream(&mut stream, 50_000);
+    running.stop();
+    assert_eq!(sorted(flows(&messages)), (0..50_000).collect::<Vec<_>>());
+    check_sequence(&messages);
+    assert_eq!(messages.iter().map(|message| message.templates.len()).sum::<usize>(), 5);
+    assert_eq!(["records", "lost_ring", "lost_send", "templates"].map(|name| probe.count(name)), [50_000, 0, 0, 5]);
+}
+
+#[test]
+fn a_tcp_collector_that_restarts_gets_templates_first_and_a_new_sequence() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut probe = Probe::new();
+    let running = probe.run(config(Protocol::Tcp, listener.local_addr().unwrap()), probe.reader());
+    let (mut stream, _) = listener.accept().unwrap();
+    probe.write(1000);
+    let before = read_stream(&mut stream, 1000);
+    drop(stream);
+    probe.wait("the end of the connection to be noticed", |probe| probe.count("send_errors") > 0);
+    assert!(probe.text("last_error").contains("closed the connection"), "{}", probe.text("last_error"));
+    probe.write(1000);
+    let (mut stream, _) = listener.accept().unwrap();
+    let after = read_stream(&mut stream, 1000);
+    running.stop();
+    assert_eq!((after[0].sequence, after[0].templates.is_empty()), (0, false));
+    check_sequence(&after);
+    // It noticed before it sent more, so nothing is lost.
+    assert_eq!(sorted([flows(&before), flows(&after)].concat()), (0..2000).collect::<Vec<_>>());
+    assert_eq!((probe.count("records"), probe.accounted()), (2000, 2000));
+}
+
+#[test]
+fn a_tcp_collector_that_stops_reading_blocks_nothing_and_every_record_is_accounted_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut probe = Probe::new();
+    let running = probe.run(config(Protocol::Tcp, listener.local_addr().unwrap()), probe.reader());
+    let (mut stream, _) = listener.accept().unwrap();
+    // More than all buffers between hold: the kernel's of both sides (up to 10 MB) and the session's.
+    for _ in 0..150 {
+        probe.write(1000);
+        thread::sleep(MS);
+    }
+    probe.wait("records to be dropped", |probe| probe.count("lost_send") > 0);
+    assert!(probe.text("last_error").contains("has read nothing for"), "{}", probe.text("last_error"));
+    probe.wait("the ring to be read", |probe| probe.accounted() + 20_000 > probe.written);
+    // It reads again.
+    let dropped = probe.count("lost_send");
+    let reader = thread::spawn(move || read_stream(&mut stream, usize::MAX));
+    probe.wait("what waited to be sent", |probe| probe.accounted() == probe.written);
+    assert_eq!(probe.count("lost_send"), dropped, "nothing is dropped once it reads");
+    probe.write(1000);
+    probe.wait("new records to be sent", |probe| probe.accounted() == probe.written);
+    running.stop();
+    let messages = reader.join().unwrap();
+    check_sequence(&messages);
+    assert_eq!(flows(&messages).len() as u64, probe.count("records"));
+    assert_eq!(probe.count("records") + probe.count("lost_send") + probe.count("lost_ring"), 151_000);
+}
+
+#[test]
+fn a_tcp_collector_that_is_down_is_a_state_and_a_sentence() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut probe = Probe::new();
+    let running = probe.run(config(Protocol::Tcp, address), probe.reader());
+    probe.write(1000);
+    probe.wait("the refusal", |probe| !probe.text("last_error").is_empty());
+    assert_eq!(probe.text("state"), "connecting");
+    let sentence = format!("collector {address} refused the connection; is a collector listening there? retrying every 0.1 s");
+    assert_eq!(probe.text("last_error"), sentence);
+    // It starts while the records are still held: none is lost.
+    let listener = TcpListener::bind(address).unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    assert_eq!(read_stream(&mut stream, 1000).iter().map(|message| message.records.len()).sum::<usize>(), 1001);
+    running.stop();
+    assert_eq!(probe.count("records"), 1000);
+}
+
+#[test]
+fn a_name_that_cannot_be_resolved_is_a_sentence_and_its_records_are_counted() {
+    let mut probe = Probe::new();
+    for protocol in [Protocol::Udp, Protocol::Tcp] {
+        let mut config = config(protocol, "127.0.0.1:1".parse().unwrap());
+        // No resolver needs a network to refuse a label of 64 octets.
+        config.address = format!("{}.example:4739", "x".repeat(64));
+        let running = probe.run(config, probe.reader());
+        probe.write(100);
+        probe.wait("the records to be dropped", |probe| probe.count("lost_send") == probe.written);
+        assert!(probe.text("last_error").contains("could not be resolved"), "{}", probe.text("last_error"));
+        assert_eq!(probe.text("state"), "connecting");
+        running.stop();
+    }
+}
+
+#[test]
+fn a_name_is_resolved() {
+    let (socket, address) = udp_collector();
+    let mut probe = Probe::new();
+    let mut config = config(Protocol::Udp, address);
+    config.address = format!("localhost:{}", address.port());
+    let running = probe.run(config, probe.reader());
+    probe.write(10);
+    // localhost may also be ::1, where nobody listens: UDP cannot tell, so only the state is certain then.
+    probe.wait("the records to be sent", |probe| probe.count("records") == 10);
+    running.stop();
+    drop(socket);
+}
+
+#[test]
+fn a_successor_goes_on_where_its_predecessor_stopped() {
+    let (socket, address) = udp_collector();
+    let mut probe = Probe::new();
+    let mut reader = probe.reader();
+    let (mut collector, mut numbers) = (Collector::default(), Vec::new());
+    for _ in 0..5 {
+        let running = probe.run(config(Protocol::Udp, address), reader);
+        probe.write(700);
+        thread::sleep(MS);
+        let cursors = running.stop();
+        probe.write(300);
+        numbers.extend(flows(&receive(&socket, &mut collector, usize::MAX)));
+        reader = probe.reader();
+        assert!(reader.seek(cursors[0]));
+    }
+    probe.run(config(Protocol::Udp, address), reader).stop();
+    numbers.extend(flows(&receive(&socket, &mut collector, usize::MAX)));
+    assert_eq!(sorted(numbers), (0..5000).collect::<Vec<_>>());
+    assert_eq!((probe.count("records"), probe.accounted()), (5000, 5000));
+}
+
+#[test]
+fn what_a_dead_collector_does_not_take_stays_for_a_successor_or_is_lost_with_the_writer() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut probe = Probe::new();
+    let mut patient = config(Protocol::Tcp, address);
+    (patient.timing.hold, patient.timing.linger) = (PATIENCE, 50 * MS);
+    let reader = probe.reader();
+    let start = reader.cursor();
+    let running = probe.run(patient.clone(), reader);
+    probe.write(1000);
+    let cursors = running.stop();
+    assert_eq!((probe.accounted(), cursors[0]), (0, start));
+    let mut reader = probe.reader();
+    assert!(reader.seek(cursors[0]));
+    let running = probe.run(patient, reader);
+    drop(probe.writer.take());
+    running.stop();
+    assert_eq!((probe.count("lost_send"), probe.accounted()), (1000, 1000));
+}
