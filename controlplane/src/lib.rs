@@ -2,7 +2,7 @@
 //!
 //! Read in order: [`server`] (what there is), `service` (one file for each proto service), `desired` (the one place where settings
 //! change), `store` (their history), `link` (to the dataplane), `reconcile` (desired against in force, for ever), `seg` and
-//! `records` (what is read from shared memory).
+//! `records` (what is read from shared memory), [`cli`] (a plain client of all that).
 //!
 //! Everything here is on the operator's clock: it may be stopped, killed and replaced at any moment, and the dataplane does not
 //! notice. It links no DPDK.
@@ -10,6 +10,7 @@
 //! Not here: TLS and roles (their place: `service::author`, and the server's builder), detection, the store of flows and events.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 mod desired;
 mod document;
 mod fault;

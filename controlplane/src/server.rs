@@ -147,8 +147,8 @@ impl ControlPlane {
             // A client that vanished without a word is noticed, and its stream ended.
             .http2_keepalive_interval(Some(Duration::from_secs(20)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-            .add_service(reflection()?.build_v1()?)
-            .add_service(reflection()?.build_v1alpha()?)
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?)
             .add_service(health)
             .add_service(ConfigServiceServer::new(Config::new(self.desired.clone())))
             .add_service(StatusServiceServer::new(StatusView::new(Arc::clone(&self.segment))))
@@ -184,15 +184,31 @@ impl Drop for Background {
     }
 }
 
-fn reflection() -> anyhow::Result<tonic_reflection::server::Builder<'static>> {
-    Ok(tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(sonde_proto::DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET))
+/// What reflection lists: what is served here. The descriptor set holds the southbound protocol too, which is not.
+const SERVED: [&str; 7] = [
+    CONFIG,
+    STATUS,
+    FLOWS,
+    EXPORTERS,
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    let builder = tonic_reflection::server::Builder::configure()
+        .include_reflection_service(false)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(sonde_proto::DESCRIPTOR_SET);
+    SERVED.into_iter().fold(builder, tonic_reflection::server::Builder::with_service_name)
 }
 
 /// Looks at the heartbeats, and says on the health service whether there is a dataplane: one that runs and answers.
 async fn report(segment: Arc<Segment>, desired: Desired, reporter: HealthReporter) {
     let mut said = None;
+    let mut peer = desired.link().follow();
     loop {
         let state = segment.status().state();
         let well = state == DataplaneState::Running && desired.link().description().is_some();
@@ -201,7 +217,8 @@ async fn report(segment: Arc<Segment>, desired: Desired, reporter: HealthReporte
             reporter.set_service_status("dataplane", status).await;
             said = Some(well);
         }
-        tokio::time::sleep(SAMPLE).await;
+        // Looked at once more when the link has news: what has changed is said at once.
+        let _ = tokio::time::timeout(SAMPLE, peer.changed()).await;
     }
 }
 

@@ -1,0 +1,398 @@
+//! `sonde flows`: records as they are written, and the largest talkers.
+
+use super::Global;
+use super::client::{Client, Nobody, RETRY, went_away};
+use super::number::{between, clock, count, duration, float, octets, si};
+use super::screen::{Align, Live, Out, Table, Tone, write};
+use crate::flow::protocol;
+use sonde_proto::v1::{Flow, FlowFilter, TailRequest, TailResponse, TopRequest, TopResponse};
+use std::time::Duration;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Flows as their records are written.
+    #[command(after_help = "Examples:
+  sonde flows tail
+  sonde flows tail --address 10.0.0.0/8 --port 443
+  sonde flows tail --protocol udp --limit 20
+  sonde flows tail --json | jq -r '[.source_address, .octets] | @csv'
+
+A flow's record is written when the flow ends, when it has been idle, or when it has gone on for the active timeout: what begins \
+now appears later. The source is the side of the first packet.
+
+Records that this client was too slow for are counted on standard error; the probe does not wait for it. A control plane that is restarted is waited for, and no record is missed or repeated.")]
+    Tail {
+        #[command(flatten)]
+        filter: Filter,
+        /// End after so many flows.
+        #[arg(long, short = 'n', value_name = "N")]
+        limit: Option<u64>,
+        /// Go on behind this cursor (from an earlier --json --cursors).
+        #[arg(long, value_name = "CURSOR", default_value = "")]
+        cursor: String,
+        /// With --json: print the answers of the API, with their cursors, rather than the flows alone.
+        #[arg(long, requires = "json")]
+        cursors: bool,
+    },
+    /// The largest talkers of a window.
+    #[command(after_help = "Examples:
+  sonde flows top
+  sonde flows top --by source --order packets --watch
+  sonde flows top --by port --window 300 --limit 20
+  sonde flows top --by flow --address 192.0.2.0/24
+
+Records count when they are written, so a long flow appears after its active timeout. A flow counts for both its addresses and \
+both its ports.")]
+    Top {
+        #[command(flatten)]
+        filter: Filter,
+        /// What rows are: flow, source, destination, address, port, protocol or vlan.
+        #[arg(long, default_value = "address", value_parser = ["flow", "source", "destination", "address", "port", "protocol", "vlan"])]
+        by: String,
+        /// What they are ordered by: octets, packets or flows.
+        #[arg(long, default_value = "octets", value_parser = ["octets", "packets", "flows"])]
+        order: String,
+        /// How many.
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Length of the window in seconds.
+        #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=300))]
+        window: u32,
+        /// Go on, and redraw.
+        #[arg(long, short)]
+        watch: bool,
+        /// Milliseconds between two looks.
+        #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
+        interval_ms: u64,
+    },
+}
+
+/// Which flows; every condition given must hold.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Filter {
+    /// Source or destination is in this prefix, or is this address.
+    #[arg(long, value_name = "PREFIX", help_heading = "Filter")]
+    address: Option<String>,
+    /// Source is in this prefix.
+    #[arg(long, value_name = "PREFIX", help_heading = "Filter")]
+    source: Option<String>,
+    /// Destination is in this prefix.
+    #[arg(long, value_name = "PREFIX", help_heading = "Filter")]
+    destination: Option<String>,
+    /// Source or destination port.
+    #[arg(long, value_name = "PORT", help_heading = "Filter")]
+    port: Option<u16>,
+    /// Protocol by name (tcp, udp, icmp, icmp6, sctp, gre, esp, ...) or IANA number.
+    #[arg(long, value_name = "PROTOCOL", help_heading = "Filter", value_parser = protocol_number)]
+    protocol: Option<u8>,
+    /// VLAN id (outer).
+    #[arg(long, value_name = "VLAN", help_heading = "Filter")]
+    vlan: Option<u16>,
+    /// At least so many octets, both directions together.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = "Filter")]
+    octets_min: u64,
+    /// At least so many packets, both directions together.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = "Filter")]
+    packets_min: u64,
+    /// IP version: 4, 6, or none for flows without IP.
+    #[arg(long, value_name = "VERSION", help_heading = "Filter", value_parser = ["4", "6", "none"])]
+    ip: Option<String>,
+}
+
+/// A protocol by the name it is shown with, or by number.
+fn protocol_number(text: &str) -> Result<u8, String> {
+    let name = text.to_ascii_lowercase();
+    text.parse().or_else(|_| {
+        (0..=u8::MAX)
+            .find(|n| protocol(*n) == name)
+            .ok_or_else(|| "a protocol's name as tcp, udp, icmp, or its number, 0 to 255".to_owned())
+    })
+}
+
+impl Filter {
+    fn message(&self) -> FlowFilter {
+        let text = |t: &Option<String>| t.clone().unwrap_or_default();
+        FlowFilter {
+            address: text(&self.address),
+            source: text(&self.source),
+            destination: text(&self.destination),
+            port: self.port.map(u32::from),
+            protocol: self.protocol.map(u32::from),
+            vlan: self.vlan.map(u32::from),
+            octets_min: self.octets_min,
+            packets_min: self.packets_min,
+            kind: self.ip.as_deref().map(|ip| ip.parse().unwrap_or(2)),
+        }
+    }
+}
+
+pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow::Result<()> {
+    match command {
+        Command::Tail { filter, limit, cursor, cursors } => {
+            let request = TailRequest { filter: Some(filter.message()), cursor, limit: limit.unwrap_or(0) };
+            tail(request, cursors, global, out).await
+        }
+        Command::Top { filter, by, order, limit, window, watch, interval_ms } => {
+            let request = TopRequest { filter: Some(filter.message()), by, order, limit, window_s: window };
+            top(request, watch.then(|| Duration::from_millis(interval_ms)), global, out).await
+        }
+    }
+}
+
+async fn tail(mut request: TailRequest, cursors: bool, global: &Global, out: &Out) -> anyhow::Result<()> {
+    let limited = request.limit != 0;
+    let mut client = Client::connect(&global.api).await?;
+    let mut printer = Printer { out, cursors, header: false, lost: 0 };
+    loop {
+        let mut lost = 0;
+        match client.flows().tail(request.clone()).await {
+            Ok(stream) => {
+                let mut stream = stream.into_inner();
+                // An end without an error is the control plane's stop, or the limit's.
+                while let Some(answer) = stream.message().await.or_else(|e| if went_away(&e) { Ok(None) } else { Err(e) })? {
+                    request.cursor.clone_from(&answer.cursor);
+                    request.limit = request.limit.saturating_sub(answer.flows.len() as u64);
+                    printer.print(&answer, answer.lost.saturating_sub(lost))?;
+                    lost = answer.lost;
+                    if limited && request.limit == 0 {
+                        return Ok(());
+                    }
+                }
+            }
+            Err(status) if went_away(&status) => {}
+            Err(status) => return Err(status.into()),
+        }
+        eprintln!("the control plane at {} went away; waiting for it (Ctrl-C ends)", global.api);
+        client = loop {
+            tokio::time::sleep(RETRY).await;
+            match Client::connect(&global.api).await {
+                Ok(client) => break client,
+                Err(error) if error.is::<Nobody>() => {}
+                Err(error) => return Err(error),
+            }
+        };
+    }
+}
+
+struct Printer<'a> {
+    out: &'a Out,
+    cursors: bool,
+    header: bool,
+    lost: u64,
+}
+
+impl Printer<'_> {
+    fn print(&mut self, answer: &TailResponse, lost: u64) -> anyhow::Result<()> {
+        if lost != 0 {
+            self.lost += lost;
+            eprintln!("{} flows were lost: this client was too slow for them ({} so far)", count(lost), count(self.lost));
+        }
+        if self.cursors {
+            return self.out.object(answer);
+        }
+        if self.out.json {
+            return answer.flows.iter().try_for_each(|flow| self.out.object(flow));
+        }
+        let mut text = String::new();
+        if !self.header {
+            self.header = true;
+            text.push_str(&self.out.tone(Tone::Head, &row(&HEADINGS.map(str::to_owned))));
+            text.push('\n');
+        }
+        for flow in &answer.flows {
+            text.push_str(&row(&cells(flow)));
+            text.push('\n');
+        }
+        write(&text)?;
+        Ok(())
+    }
+}
+
+const HEADINGS: [&str; 9] = ["END (UTC)", "LASTED", "PROTO", "SOURCE", "DESTINATION", "PACKETS", "OCTETS", "FLAGS", "END BY"];
+
+/// A line of the tail: widths are fixed, because the lines to come are not known. Wider values push the rest to the right.
+fn row(cells: &[String; 9]) -> String {
+    let [end, lasted, proto, source, destination, packets, octets, flags, reason] = cells;
+    format!("{end:<12}  {lasted:>11}  {proto:<6}  {source:<21}  {destination:<21}  {packets:>13}  {octets:>17}  {flags:<8}  {reason}")
+}
+
+fn cells(f: &Flow) -> [String; 9] {
+    let ported = matches!(f.protocol, 6 | 17 | 33 | 132 | 136) && f.kind != 2;
+    let end = |address: &str, mac: &str, port: u32| match (f.kind, ported) {
+        (2, _) => mac.to_owned(),
+        (6, true) => format!("[{address}]:{port}"),
+        (_, true) => format!("{address}:{port}"),
+        (_, false) => address.to_owned(),
+    };
+    let proto = match f.kind {
+        2 => ethertype(f.ethernet_type),
+        _ => u8::try_from(f.protocol).map_or_else(|_| f.protocol.to_string(), protocol),
+    };
+    [
+        clock(&f.end),
+        duration(between(&f.start, &f.end)),
+        proto,
+        end(&f.source_address, &f.source_mac, f.source_port),
+        end(&f.destination_address, &f.destination_mac, f.destination_port),
+        format!("{} > < {}", count(f.packets), count(f.packets_reverse)),
+        format!("{} > < {}", size(f.octets), size(f.octets_reverse)),
+        if f.protocol == 6 && f.kind != 2 { flags(f.tcp_control_bits | f.tcp_control_bits_reverse) } else { icmp(f) },
+        reason(f.end_reason).to_owned(),
+    ]
+}
+
+/// Octets, short: 1.20M.
+fn size(n: u64) -> String {
+    si(float(n)).replace(' ', "")
+}
+
+fn icmp(f: &Flow) -> String {
+    if f.kind != 2 && matches!(f.protocol, 1 | 58) { format!("{}/{}", f.icmp_type, f.icmp_code) } else { String::new() }
+}
+
+/// tcpControlBits (IANA IPFIX element 6): a letter for each flag that was seen.
+fn flags(bits: u32) -> String {
+    const LETTERS: [(u32, char); 9] = [(1, 'F'), (2, 'S'), (4, 'R'), (8, 'P'), (16, 'A'), (32, 'U'), (64, 'E'), (128, 'C'), (256, 'N')];
+    LETTERS.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, letter)| letter).collect()
+}
+
+fn ethertype(number: u32) -> String {
+    match number {
+        0x0806 => "arp".to_owned(),
+        0x88cc => "lldp".to_owned(),
+        other => format!("0x{other:04x}"),
+    }
+}
+
+/// flowEndReason (RFC 7012, element 136).
+fn reason(number: u32) -> &'static str {
+    match number {
+        1 => "idle",
+        2 => "active",
+        3 => "end",
+        4 => "forced",
+        5 => "no room",
+        _ => "?",
+    }
+}
+
+async fn top(request: TopRequest, every: Option<Duration>, global: &Global, out: &Out) -> anyhow::Result<()> {
+    let mut client = Client::connect(&global.api).await?;
+    let Some(every) = every else {
+        let answer = client.flows().top(request.clone()).await?.into_inner();
+        if out.json {
+            return out.object(&answer);
+        }
+        out.lines(&talkers(&request, &answer, out))?;
+        return Ok(());
+    };
+    let mut live = Live::new(out)?;
+    loop {
+        match client.flows().top(request.clone()).await {
+            Ok(answer) if out.json => out.object(&answer.into_inner())?,
+            Ok(answer) => live.draw(talkers(&request, &answer.into_inner(), out))?,
+            Err(status) if went_away(&status) => {
+                if !out.json {
+                    live.draw(vec![format!("the control plane at {} went away; waiting for it (Ctrl-C ends)", global.api)])?;
+                }
+                if let Ok(again) = Client::connect(&global.api).await {
+                    client = again;
+                }
+            }
+            Err(status) => return Err(status.into()),
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String> {
+    let total = answer.total.clone().unwrap_or_default();
+    let window = answer.window_s.max(1.0);
+    let mut lines = vec![format!(
+        "top by {}, ordered by {}, last {window:.0} s: {} flows, {} packets, {}",
+        request.by,
+        request.order,
+        count(total.flows),
+        count(total.packets),
+        octets(total.octets)
+    )];
+    let share = |row: u64, all: u64| if all == 0 { "-".to_owned() } else { format!("{:.1} %", 100.0 * float(row) / float(all)) };
+    let name: &'static str = match request.by.as_str() {
+        "flow" => "FLOW",
+        "source" => "SOURCE",
+        "destination" => "DESTINATION",
+        "port" => "PORT",
+        "protocol" => "PROTOCOL",
+        "vlan" => "VLAN",
+        _ => "ADDRESS",
+    };
+    let mut table = Table::new(&[
+        ("#", Align::Right),
+        (name, Align::Left),
+        ("OCTETS", Align::Right),
+        ("SHARE", Align::Right),
+        ("BIT/S", Align::Right),
+        ("PACKETS", Align::Right),
+        ("FLOWS", Align::Right),
+    ]);
+    for (at, e) in answer.entries.iter().enumerate() {
+        let part = match request.order.as_str() {
+            "packets" => share(e.packets, total.packets),
+            "flows" => share(e.flows, total.flows),
+            _ => share(e.octets, total.octets),
+        };
+        let rate = si(float(e.octets) * 8.0 / window);
+        table.row([(at + 1).to_string(), e.value.clone(), octets(e.octets), part, rate, count(e.packets), count(e.flows)]);
+    }
+    lines.push(String::new());
+    lines.extend(table.lines(out));
+    if table.is_empty() {
+        lines.push("no flow's record was written in this time".to_owned());
+    }
+    if answer.approximate {
+        lines.push(
+            out.tone(Tone::Dim, "more different values than are kept: small ones may be missing, the total is exact without a filter"),
+        );
+    }
+    if answer.lost != 0 {
+        lines.push(out.tone(Tone::Warn, &format!("{} records came too fast for the control plane and are not in it", count(answer.lost))));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_is_a_line() {
+        let flow = Flow {
+            kind: 4,
+            protocol: 6,
+            source_address: "10.0.0.1".into(),
+            destination_address: "192.0.2.9".into(),
+            source_port: 40_000,
+            destination_port: 443,
+            packets: 12,
+            packets_reverse: 10,
+            octets: 1_500,
+            octets_reverse: 12_345,
+            tcp_control_bits: 0x1b,
+            end_reason: 3,
+            ..Flow::default()
+        };
+        let [_, _, proto, source, destination, packets, octets, flags, reason] = cells(&flow);
+        assert_eq!(
+            [proto, source, destination, packets, octets, flags, reason],
+            ["tcp", "10.0.0.1:40000", "192.0.2.9:443", "12 > < 10", "1.50k > < 12.3k", "FSPA", "end"]
+        );
+        let arp = Flow { kind: 2, ethernet_type: 0x0806, source_mac: "00:00:00:00:00:01".into(), ..Flow::default() };
+        assert_eq!((cells(&arp)[2].as_str(), cells(&arp)[3].as_str()), ("arp", "00:00:00:00:00:01"));
+    }
+
+    #[test]
+    fn protocols_are_known_by_name_and_number() {
+        assert_eq!(["tcp", "UDP", "icmp6", "47"].map(protocol_number), [Ok(6), Ok(17), Ok(58), Ok(47)]);
+        assert!(protocol_number("256").is_err() && protocol_number("web").is_err());
+    }
+}

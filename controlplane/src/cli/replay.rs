@@ -1,0 +1,221 @@
+//! `sonde replay`: captures through the worker loop, flows to a file or the terminal.
+
+pub mod csv;
+pub mod ipfix;
+pub mod json;
+pub mod pen;
+mod progress;
+pub mod table;
+
+use anyhow::Context;
+use progress::Progress;
+use sonde_flow::record::Output;
+use sonde_worker::replay::{Recording, ReplayError, ReplaySettings, Summary};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Runs capture files (pcap, pcapng) through the worker loop with the recording's own clock, and prints the flows.
+///
+/// Each file is a world of its own: no flow goes on from one to the next. Exit status: 0 when every file was read to its end,
+/// 1 when one was damaged or cut off (what was readable is printed), 2 when one could not be read or the output not be written.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Capture files; Ethernet, raw IP, Linux cooked v1 and v2, null/loopback.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// How flows are printed.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Which flows: those with an IP header, or those without. An IPFIX file holds both.
+    #[arg(long, value_enum, default_value_t = Table::Flows)]
+    pub table: Table,
+    /// Where flows are written; standard output if not given, or "-".
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// A flow ends when no packet came for so many milliseconds of the recording.
+    #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=86_400_000))]
+    pub idle_timeout_ms: u64,
+    /// A flow that goes on is reported at least every so many milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1..=86_400_000))]
+    pub active_timeout_ms: u64,
+    /// A closed TCP connection waits so many milliseconds for its last segments.
+    #[arg(long, value_name = "MS", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    pub tcp_end_linger_ms: u64,
+    /// One flow for all VLANs, instead of one for each.
+    #[arg(long)]
+    pub no_vlan_in_key: bool,
+    /// Most flows at a time: more memory for recordings with more than this many at once.
+    #[arg(long, value_name = "N", default_value_t = 4 << 20, value_parser = clap::value_parser!(u32).range(1024..=1 << 28))]
+    pub flows_max: u32,
+    /// Print what became of the packets of each file (standard error); always done with `--format table`.
+    #[arg(long)]
+    pub summary: bool,
+}
+
+/// How flows are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Aligned, for people.
+    Table,
+    /// Comma-separated, one line a record.
+    Csv,
+    /// One JSON object a line, with the fields of the API.
+    Json,
+    /// An IPFIX file (RFC 5655).
+    Ipfix,
+}
+
+/// Which flows are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Table {
+    /// Flows with an IP header.
+    Flows,
+    /// Flows without: ARP, LLDP and whatever else was on the wire.
+    L2,
+}
+
+/// Takes the flows of one file after the other, and prints them.
+///
+/// [`Output::put`] cannot fail; what went wrong in it comes out of [`Sink::end`].
+pub trait Sink: Output {
+    /// Another file begins. `ethernet`: whether its frames have MAC addresses.
+    fn begin(&mut self, file: &str, ethernet: bool);
+
+    /// The file has ended.
+    ///
+    /// # Errors
+    /// When the output could not be written, now or before.
+    fn end(&mut self) -> io::Result<()>;
+
+    /// There are no more files: writes what was held back.
+    ///
+    /// # Errors
+    /// When the output could not be written.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+/// One instance of the worker loop serves all formats: a record costs an indirect call.
+struct Dispatch<'a>(&'a mut dyn Sink);
+
+impl Output for Dispatch<'_> {
+    fn put(&mut self, record: &sonde_flow::Record) {
+        self.0.put(record);
+    }
+}
+
+/// A file was damaged: what was readable is printed.
+const DAMAGED: u8 = 1;
+/// A file could not be read at all.
+const UNREADABLE: u8 = 2;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the output cannot be written. What is wrong with a capture is said on standard error and shows in the exit code.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let target = args.out.as_deref().filter(|path| *path != Path::new("-"));
+    let out: Box<dyn Write> = match target {
+        // A terminal would get the lines of each `write` late through the lock's line buffer: the sinks gather themselves.
+        None => Box::new(File::from(std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned().context("cannot use standard output")?)),
+        Some(path) => Box::new(File::create(path).with_context(|| format!("cannot create {}", path.display()))?),
+    };
+    let quiet_output = target.is_some() || !io::stdout().is_terminal();
+    match replay_all(args, out, quiet_output) {
+        Ok(code) => Ok(ExitCode::from(code)),
+        // The reader of a pipe has seen enough (`| head`): not our failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            let remedy = match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": make room there, or name another file with --out",
+                _ => "",
+            };
+            let name = target.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
+            Err(anyhow::Error::new(error).context(format!("cannot write the flows to {name}{remedy}")))
+        }
+    }
+}
+
+fn replay_all(args: &Args, out: Box<dyn Write>, progress: bool) -> io::Result<u8> {
+    let mut sink: Box<dyn Sink> = match args.format {
+        Format::Table => Box::new(table::Columns::new(out, args.table)),
+        Format::Csv => Box::new(csv::Csv::new(out, args.table)?),
+        Format::Json => Box::new(json::Json::new(out, args.table)),
+        Format::Ipfix => Box::new(ipfix::Ipfix::new(out)),
+    };
+    let progress = (progress && io::stderr().is_terminal()).then(Progress::start);
+    let mut code = 0;
+    for path in &args.files {
+        match replay_one(args, path, sink.as_mut(), progress.as_ref()) {
+            Ok(summary) => {
+                sink.end()?;
+                if let Some(fault) = summary.fault {
+                    code = code.max(DAMAGED);
+                    complain(progress.as_ref(), &format!("sonde: {}: {fault}; what comes before it was read", path.display()));
+                }
+                if args.summary || args.format == Format::Table {
+                    complain(progress.as_ref(), &describe(path, &summary));
+                }
+            }
+            Err(error) => {
+                sink.end()?;
+                code = UNREADABLE;
+                complain(progress.as_ref(), &format!("sonde: {error}"));
+            }
+        }
+    }
+    sink.finish()?;
+    Ok(code)
+}
+
+fn replay_one(args: &Args, path: &Path, sink: &mut dyn Sink, progress: Option<&Progress>) -> Result<Summary, ReplayError> {
+    let recording = Recording::open(path)?;
+    let settings = ReplaySettings {
+        idle_timeout_ns: args.idle_timeout_ms * 1_000_000,
+        active_timeout_ns: args.active_timeout_ms * 1_000_000,
+        tcp_end_linger_ns: args.tcp_end_linger_ms * 1_000_000,
+        vlan_in_key: !args.no_vlan_in_key,
+        flows_max: args.flows_max.into(),
+    };
+    sink.begin(&path.to_string_lossy(), recording.ethernet());
+    match progress {
+        None => recording.run(&settings, &mut Dispatch(sink), None),
+        Some(progress) => {
+            let position = progress.watch(path, recording.octets());
+            let outcome = recording.run(&settings, &mut Dispatch(sink), Some(&position));
+            progress.rest();
+            outcome
+        }
+    }
+}
+
+/// Says a line on standard error, above the progress display if there is one.
+fn complain(progress: Option<&Progress>, line: &str) {
+    match progress {
+        Some(progress) => progress.say(line),
+        None => eprintln!("{line}"),
+    }
+}
+
+/// What became of the packets of a file: `received = metered + every reason`.
+fn describe(path: &Path, summary: &Summary) -> String {
+    let mut text = format!(
+        "{}: {} packets received, {} metered in {} records of {} flows",
+        path.display(),
+        summary.received,
+        summary.metered,
+        summary.records,
+        summary.flows
+    );
+    for (name, count) in summary.reasons.iter().filter(|(_, count)| *count > 0) {
+        text.push_str(&format!(", {count} {name}"));
+    }
+    if summary.layer2 > 0 {
+        text.push_str(&format!("; {} packets had no IP header (--table l2 shows their flows)", summary.layer2));
+    }
+    if !summary.balances() {
+        text.push_str("; THE SUM DOES NOT BALANCE");
+    }
+    text
+}

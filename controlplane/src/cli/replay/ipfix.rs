@@ -1,0 +1,51 @@
+//! Flows as an IPFIX file (RFC 5655): what an exporter would have sent, one message behind the other.
+
+use super::Sink;
+use sonde_export::file::FileWriter;
+use sonde_flow::record::{Output, Record};
+use std::io::{self, BufWriter, Write};
+
+/// The observation domain of a replay (RFC 7011 section 3.1): all files of one run are one stream.
+const DOMAIN: u32 = 1;
+
+/// Writes IPFIX messages.
+#[derive(Debug)]
+pub struct Ipfix<W: Write> {
+    /// `None` once finished.
+    writer: Option<FileWriter<BufWriter<W>>>,
+    fault: Option<io::Error>,
+}
+
+impl<W: Write> Ipfix<W> {
+    /// Writes to `out`.
+    pub fn new(out: W) -> Self {
+        let out = BufWriter::with_capacity(256 << 10, out);
+        Self { writer: Some(FileWriter::new(out, DOMAIN, Vec::new())), fault: None }
+    }
+}
+
+impl<W: Write> Output for Ipfix<W> {
+    fn put(&mut self, record: &Record) {
+        if self.fault.is_none()
+            && let Some(writer) = self.writer.as_mut()
+            && let Err(error) = writer.write(record)
+        {
+            self.fault = Some(error);
+        }
+    }
+}
+
+impl<W: Write> Sink for Ipfix<W> {
+    fn begin(&mut self, _file: &str, _ethernet: bool) {}
+
+    fn end(&mut self) -> io::Result<()> {
+        self.fault.take().map_or(Ok(()), Err)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        match self.writer.take() {
+            Some(writer) => writer.finish().map(|_| ()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Flows as JSON, one object a line: the fields of the API's `Flow` message, and the file before them.
+
+use super::{Sink, Table};
+use serde::Serialize;
+use sonde_flow::record::{Kind, Output, Record};
+use sonde_proto::v1::Flow;
+use std::io::{self, Write};
+
+/// Writes one object for each flow.
+#[derive(Debug)]
+pub struct Json<W: Write> {
+    out: io::BufWriter<W>,
+    table: Table,
+    file: String,
+    fault: Option<io::Error>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    file: &'a str,
+    #[serde(flatten)]
+    flow: Flow,
+}
+
+impl<W: Write> Json<W> {
+    /// Writes to `out`.
+    pub fn new(out: W, table: Table) -> Self {
+        Self { out: io::BufWriter::with_capacity(256 << 10, out), table, file: String::new(), fault: None }
+    }
+
+    fn line(&mut self, record: &Record) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, &Line { file: &self.file, flow: crate::flow::flow(record) })?;
+        self.out.write_all(b"\n")
+    }
+}
+
+impl<W: Write> Output for Json<W> {
+    fn put(&mut self, record: &Record) {
+        if (record.kind == Kind::Layer2) == (self.table == Table::L2)
+            && self.fault.is_none()
+            && let Err(error) = self.line(record)
+        {
+            self.fault = Some(error);
+        }
+    }
+}
+
+impl<W: Write> Sink for Json<W> {
+    fn begin(&mut self, file: &str, _ethernet: bool) {
+        file.clone_into(&mut self.file);
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.fault.take().map_or(Ok(()), Err)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

@@ -1,0 +1,187 @@
+//! Flows as a table for people.
+
+use super::{Sink, Table};
+use crate::flow::{address, mac, protocol};
+use sonde_flow::record::{EndReason, Kind, NO_VLAN, Output, Record};
+use std::io::{self, Write};
+
+const COLUMNS: usize = 11;
+const HEADINGS: [&str; COLUMNS] =
+    ["START (UTC)", "SECONDS", "PROTO", "SOURCE", "DESTINATION", "VLAN", "PKTS", "<PKTS", "OCTETS", "<OCTETS", "END"];
+/// Columns of numbers, which are set flush right.
+const NUMBERS: [bool; COLUMNS] = [false, true, false, false, false, false, true, true, true, true, false];
+/// Lines that are set together: a column is as wide as its longest field among them, and never becomes narrower.
+const SETTING: usize = 1000;
+
+/// Gathers lines, aligns them, writes them.
+#[derive(Debug)]
+pub struct Columns<W: Write> {
+    out: io::BufWriter<W>,
+    table: Table,
+    lines: Vec<[String; COLUMNS]>,
+    widths: [usize; COLUMNS],
+    headed: bool,
+    fault: Option<io::Error>,
+}
+
+impl<W: Write> Columns<W> {
+    /// Writes to `out`.
+    pub fn new(out: W, table: Table) -> Self {
+        let widths = HEADINGS.map(str::len);
+        Self { out: io::BufWriter::with_capacity(256 << 10, out), table, lines: Vec::new(), widths, headed: false, fault: None }
+    }
+
+    fn set(&mut self) -> io::Result<()> {
+        for line in &self.lines {
+            for (width, field) in self.widths.iter_mut().zip(line) {
+                *width = field.len().max(*width);
+            }
+        }
+        if !self.headed && !self.lines.is_empty() {
+            self.headed = true;
+            self.print(&HEADINGS)?;
+        }
+        for line in std::mem::take(&mut self.lines) {
+            self.print(&line.each_ref().map(String::as_str))?;
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, fields: &[&str; COLUMNS]) -> io::Result<()> {
+        let mut line = String::new();
+        for ((field, width), right) in fields.iter().zip(self.widths).zip(NUMBERS) {
+            line.push_str(&if right { format!("{field:>width$}  ") } else { format!("{field:<width$}  ") });
+        }
+        writeln!(self.out, "{}", line.trim_end())
+    }
+}
+
+fn fields(record: &Record) -> [String; COLUMNS] {
+    let [packets, packets_reverse] = record.packets;
+    let [octets, octets_reverse] = record.octets;
+    let (proto, source, destination) = match record.kind {
+        Kind::Layer2 => (format!("0x{:04x}", record.ethertype), mac(&record.smac), mac(&record.dmac)),
+        _ => (protocol(record.proto), end(record, &record.src, record.sport), end(record, &record.dst, record.dport)),
+    };
+    let tags: Vec<String> = record.vlan.iter().filter(|id| **id != NO_VLAN).map(u16::to_string).collect();
+    let span = record.end.saturating_sub(record.start);
+    [
+        time(record.start),
+        format!("{}.{:03}", span / 1_000_000_000, span / 1_000_000 % 1000),
+        proto,
+        source,
+        destination,
+        if tags.is_empty() { "-".to_owned() } else { tags.join(".") },
+        packets.to_string(),
+        packets_reverse.to_string(),
+        octets.to_string(),
+        octets_reverse.to_string(),
+        reason(record.end_reason).to_owned(),
+    ]
+}
+
+/// Address and port; the address alone where the protocol has no ports.
+fn end(record: &Record, bytes: &[u8; 16], port: u16) -> String {
+    let text = address(record.kind, bytes);
+    match (sonde_packet::has_ports(record.proto), record.kind) {
+        (false, _) => text,
+        (true, Kind::Ipv6) => format!("[{text}]:{port}"),
+        (true, _) => format!("{text}:{port}"),
+    }
+}
+
+fn reason(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Idle => "idle",
+        EndReason::Active => "active",
+        EndReason::EndOfFlow => "end",
+        EndReason::Forced => "forced",
+        EndReason::LackOfResources => "pressure",
+    }
+}
+
+/// A time as `2023-11-14 22:13:20.123`, UTC.
+fn time(ns: u64) -> String {
+    let (seconds, ms) = (ns / 1_000_000_000, ns / 1_000_000 % 1000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Days since 1970 to a date of the Gregorian calendar, by years that begin in March (H. Hinnant, "chrono-compatible low-level
+    // date algorithms"): then the leap day is the last of the year.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}.{ms:03}", second / 3600, second / 60 % 60, second % 60)
+}
+
+impl<W: Write> Output for Columns<W> {
+    fn put(&mut self, record: &Record) {
+        if (record.kind == Kind::Layer2) != (self.table == Table::L2) || self.fault.is_some() {
+            return;
+        }
+        self.lines.push(fields(record));
+        if self.lines.len() >= SETTING
+            && let Err(error) = self.set()
+        {
+            self.fault = Some(error);
+        }
+    }
+}
+
+impl<W: Write> Sink for Columns<W> {
+    fn begin(&mut self, _file: &str, _ethernet: bool) {}
+
+    fn end(&mut self) -> io::Result<()> {
+        self.fault.take().map_or(Ok(()), Err)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.set()?;
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        for (seconds, text) in [
+            (0, "1970-01-01 00:00:00.000"),
+            (951_782_399, "2000-02-28 23:59:59.000"),
+            (951_868_799, "2000-02-29 23:59:59.000"),
+            (951_868_800, "2000-03-01 00:00:00.000"),
+            (1_700_000_000, "2023-11-14 22:13:20.000"),
+            (4_107_542_400, "2100-03-01 00:00:00.000"),
+        ] {
+            assert_eq!(time(seconds * 1_000_000_000), text);
+        }
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let mut out = Vec::new();
+        let mut table = Columns::new(&mut out, Table::Flows);
+        let mut record = Record { proto: 6, sport: 1, dport: 443, packets: [1, 12_345_678], vlan: [NO_VLAN; 2], ..Record::default() };
+        table.put(&record);
+        record.proto = 1;
+        record.vlan = [100, 7];
+        record.end = 1_234_567_890;
+        table.put(&record);
+        table.put(&Record { kind: Kind::Layer2, ..record });
+        table.finish().expect("memory");
+        drop(table);
+        assert_eq!(
+            String::from_utf8(out).expect("text"),
+            "\
+START (UTC)              SECONDS  PROTO  SOURCE     DESTINATION  VLAN   PKTS     <PKTS  OCTETS  <OCTETS  END
+1970-01-01 00:00:00.000    0.000  tcp    0.0.0.0:1  0.0.0.0:443  -         1  12345678       0        0  idle
+1970-01-01 00:00:00.000    1.234  icmp   0.0.0.0    0.0.0.0      100.7     1  12345678       0        0  idle
+"
+        );
+    }
+}

@@ -1,0 +1,395 @@
+//! The programs as an operator has them: `sonde-controlplane` and `sonde`, and a client of another language.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use support::{Cleared, FakeDataplane, instance, own_file, record, until};
+use tempfile::TempDir;
+
+/// A control plane in a process of its own, on a port that was free.
+struct Process {
+    child: Child,
+    api: String,
+}
+
+impl Process {
+    fn start(instance: &str, home: &Path, api: &str) -> Self {
+        let mut child = controlplane(instance, home).args(["--api", api]).spawn().expect("starts");
+        let mut log = BufReader::new(child.stderr.take().expect("piped"));
+        let (mut line, mut all) = (String::new(), String::new());
+        let api = loop {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).expect("readable"), 0, "it ended: {all}");
+            all.push_str(&line);
+            if let Some((_, at)) = line.split_once("the gRPC API is at ") {
+                break at.trim().to_owned();
+            }
+        };
+        // Somebody must read the rest, or it stands still when the pipe is full.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self { child, api }
+    }
+
+    fn sonde(&self, arguments: &[&str]) -> Output {
+        sonde(&self.api, arguments).output().expect("runs")
+    }
+
+    /// Standard output of a command that goes well.
+    fn says(&self, arguments: &[&str]) -> String {
+        let output = self.sonde(arguments);
+        assert!(output.status.success(), "sonde {arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Standard error of one that does not.
+    fn refuses(&self, arguments: &[&str]) -> String {
+        let output = self.sonde(arguments);
+        assert_eq!(output.status.code(), Some(1), "sonde {arguments:?}: {}", text(&output.stdout));
+        text(&output.stderr)
+    }
+
+    fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.says(&[arguments, &["--json"]].concat())).expect("one JSON object")
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("ended");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Ended already where the test ended it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn controlplane(instance: &str, home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sonde-controlplane"));
+    command.args(["--instance", instance, "--state-dir"]).arg(home.join("state")).arg("--run-dir").arg(home.join("run"));
+    command.env_remove("SONDE_API").env_remove("RUST_LOG").env("NO_COLOR", "1").stderr(Stdio::piped()).stdout(Stdio::null());
+    command
+}
+
+fn sonde(api: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sonde"));
+    command.args(arguments).env("SONDE_API", api);
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+fn place() -> (String, TempDir, Cleared) {
+    let name = instance();
+    (name.clone(), tempfile::tempdir().expect("a directory"), Cleared(name))
+}
+
+/// Standard error of a control plane that does not start.
+fn refusal(instance: &str, home: &Path, arguments: &[&str]) -> String {
+    let output = controlplane(instance, home).args(arguments).output().expect("runs");
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    text(&output.stderr)
+}
+
+async fn adopted(plane: &Process) {
+    until("adoption", async || plane.json(&["config", "get"])["converged"] == true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_control_plane_disturbs_nobody_and_its_readers_go_on() {
+    let (name, home, _cleared) = place();
+    let fake = FakeDataplane::start(&name, &home.path().join("run"), 1, 1);
+    let plane = Process::start(&name, home.path(), "127.0.0.1:0");
+    adopted(&plane).await;
+    fake.count(0, "received", 1000);
+    fake.count(0, "metered_ipv4", 1000);
+    let api = plane.api.clone();
+    let mut tail =
+        sonde(&api, &["flows", "tail", "--json", "--limit", "300"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
+    let (tell, ids) = mpsc::channel();
+    let lines = BufReader::new(tail.stdout.take().expect("piped"));
+    std::thread::spawn(move || {
+        for line in lines.lines() {
+            let flow: serde_json::Value = serde_json::from_str(&line.expect("readable")).expect("JSON");
+            tell.send(flow["flow_id"].as_u64().expect("an id")).expect("somebody listens");
+        }
+    });
+    // The reader is there when it gets the first record; those before are nobody's.
+    let mut next = 0u64;
+    let first = loop {
+        fake.write(0, [record(next)]);
+        next += 1;
+        if let Ok(id) = ids.recv_timeout(Duration::from_millis(50)) {
+            break id;
+        }
+        assert!(next < 200, "the reader got nothing");
+    };
+    plane.kill();
+    for _ in 0..100 {
+        fake.write(0, [record(next)]);
+        next += 1;
+    }
+    fake.count(0, "received", 2000);
+    fake.count(0, "metered_ipv4", 2000);
+    let plane = Process::start(&name, home.path(), &api);
+    while next < first + 300 {
+        fake.write(0, [record(next)]);
+        next += 1;
+    }
+    let seen: Vec<u64> =
+        std::iter::once(first).chain((1..300).map(|_| ids.recv_timeout(Duration::from_secs(10)).expect("goes on"))).collect();
+    assert_eq!(seen, (first..first + 300).collect::<Vec<_>>(), "nothing lost, nothing twice");
+    assert!(tail.wait().expect("ended").success());
+    let mut said = String::new();
+    tail.stderr.take().expect("piped").read_to_string(&mut said).expect("readable");
+    assert!(said.contains("went away; waiting for it") && !said.contains("lost"), "{said}");
+    assert_eq!(plane.json(&["status"])["balance"]["received"], 2000);
+    assert_eq!(plane.json(&["config", "history"])["generations"].as_array().map(Vec::len), Some(1), "the history survived");
+    assert!(fake.applied().is_empty(), "the dataplane was left alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_does_what_it_says() {
+    let (name, home, _cleared) = place();
+    let fake = FakeDataplane::start(&name, &home.path().join("run"), 2, 1);
+    fake.count(0, "received", 1_234_567);
+    fake.count(0, "metered_ipv4", 1_234_500);
+    fake.count(0, "not_metered.ipv4_truncated", 67);
+    let plane = Process::start(&name, home.path(), "127.0.0.1:0");
+    adopted(&plane).await;
+
+    let status = plane.says(&["status"]);
+    assert!(status.starts_with(&format!("probe {name} is running\n")) && status.contains("generation 1 in force, as desired"), "{status}");
+    let stats = plane.says(&["stats"]);
+    assert!(stats.contains("worker 0: received 1,234,567 = metered 1,234,500 + ipv4_truncated 67: balances"), "{stats}");
+    assert!(stats.contains("\npackets: received 1,234,567 = ") && !stats.contains('\x1b'), "no escape codes in a pipe: {stats}");
+    assert!(plane.says(&["stats", "--all"]).contains("not_metered.ipv4_truncated"));
+
+    // get, edit, validate, diff, apply: the document goes round.
+    let file = home.path().join("probe.toml");
+    let path = file.to_str().expect("UTF-8");
+    let document = plane.says(&["config", "get"]);
+    assert!(document.starts_with("# generation 1, applied "), "{document}");
+    std::fs::write(&file, document.replace("idle_timeout_ms = 30000", "idle_timeout_ms = 15000")).expect("written");
+    assert_eq!(plane.says(&["config", "validate", path]), format!("{path} is good\n"));
+    let diff = plane.says(&["config", "diff", "desired", path]);
+    assert_eq!(diff, "- live.timeouts.idle_timeout_ms = 30000\n+ live.timeouts.idle_timeout_ms = 15000\n");
+    assert_eq!(plane.says(&["config", "apply", path, "--dry-run"]), "it could be applied; nothing was changed\n");
+    assert_eq!(plane.says(&["config", "apply", path, "-m", "shorter"]), "generation 2 is in force: every worker obeys it\n");
+    assert!(plane.says(&["config", "history"]).lines().nth(1).is_some_and(|l| l.trim_start().starts_with("2  ") && l.ends_with("shorter")));
+    assert_eq!(plane.says(&["config", "diff"]), diff);
+    assert_eq!(plane.says(&["config", "rollback", "1"]), "generation 3 is in force: every worker obeys it\n");
+    assert!(plane.says(&["config", "get", "--generation", "2"]).contains("# shorter"));
+    // JSON goes round as well.
+    let json = home.path().join("probe.json");
+    std::fs::write(&json, plane.says(&["config", "get", "--json"])).expect("written");
+    assert_eq!(plane.says(&["config", "diff", "desired", json.to_str().expect("UTF-8")]).lines().count(), 1);
+
+    std::fs::write(&file, "[live.timeouts]\nidle_timeout_ms = 1\nidle = 2\n[[live.exporters]]\nname = \"x\"\n").expect("written");
+    let faults = plane.refuses(&["config", "apply", path]);
+    assert!(faults.contains("live.timeouts.idle") && faults.contains("which does not exist"), "{faults}");
+    std::fs::write(&file, "[live.timeouts]\nidle_timeout_ms = 1\n[[live.exporters]]\nname = \"exporters/x\"\n").expect("written");
+    let faults = plane.refuses(&["config", "apply", path]);
+    assert!(
+        faults.contains("\n  live.timeouts.idle_timeout_ms: must be ") && faults.contains("\n  live.exporters[0].address: "),
+        "{faults}"
+    );
+    let faults = plane.sonde(&["config", "validate", path]);
+    assert_eq!((faults.status.code(), text(&faults.stdout).lines().count()), (Some(1), 2));
+
+    assert!(plane.says(&["exporters", "list"]).starts_with("no exporters"));
+    let added = plane.says(&["exporters", "add", "core-1", "192.0.2.10:4739", "--domain", "7"]);
+    assert_eq!(added, "exporters/core-1 added: generation 4 is in force\n");
+    let changed = plane.json(&["exporters", "update", "core-1", "--enabled", "false"]);
+    assert_eq!((changed["exporter"]["enabled"].clone(), changed["exporter"]["observation_domain_id"].clone()), (false.into(), 7.into()));
+    assert!(plane.says(&["exporters", "list"]).contains("exporters/core-1  ipfix     udp        192.0.2.10:4739"));
+    assert!(plane.says(&["exporters", "stats"]).starts_with("exporters/core-1: disabled"));
+    assert!(plane.says(&["exporters", "remove", "core-1"]).contains("removed"));
+    assert!(plane.refuses(&["exporters", "remove", "core-1"]).contains("there is no exporter"));
+    let error: serde_json::Value = serde_json::from_str(&plane.refuses(&["exporters", "stats", "x", "--json"])).expect("JSON on stderr");
+    assert_eq!(error["error"]["code"], "NOT_FOUND");
+
+    assert!(plane.says(&["version"]).contains("sonde-dataplane 9.9.9"));
+    assert!(plane.says(&["completions", "bash"]).contains("_sonde"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flows_are_lines_and_live_views_go_on_until_interrupted() {
+    let (name, home, _cleared) = place();
+    let fake = FakeDataplane::start(&name, &home.path().join("run"), 1, 1);
+    let plane = Process::start(&name, home.path(), "127.0.0.1:0");
+    adopted(&plane).await;
+    let tail = sonde(&plane.api, &["flows", "tail", "--port", "443", "-n", "2"]).stdout(Stdio::piped()).spawn().expect("runs");
+    let begun = Instant::now();
+    let mut tail = Some(tail);
+    let output = loop {
+        fake.write(0, [record(1)]);
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(begun.elapsed() < Duration::from_secs(10), "two flows in ten seconds");
+        if tail.as_mut().expect("there").try_wait().expect("known").is_some() {
+            break tail.take().expect("there").wait_with_output().expect("read");
+        }
+    };
+    let shown = text(&output.stdout);
+    assert_eq!(shown.lines().count(), 3, "a heading and two flows: {shown}");
+    assert!(shown.contains("10.0.0.1:40000") && shown.contains("192.0.2.1:443") && shown.contains("1.00k > < 500"), "{shown}");
+    let top = plane.says(&["flows", "top", "--by", "source"]);
+    assert!(top.contains("SOURCE") && top.contains("10.0.0.1") && top.contains("100.0 %"), "{top}");
+
+    for view in
+        [&["stats", "--watch", "--interval-ms", "100"][..], &["flows", "top", "-w", "--interval-ms", "100"], &["status", "-w", "--json"]]
+    {
+        let mut child = sonde(&plane.api, view).stdout(Stdio::piped()).spawn().expect("runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        for _ in 0..3 {
+            lines.next().expect("goes on").expect("readable");
+        }
+        let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+        assert!(interrupted.success());
+        assert!(lines.by_ref().all(|line| line.is_ok()), "the rest is whole lines");
+        assert!(child.wait().expect("ended").success(), "Ctrl-C is no failure: {view:?}");
+    }
+    // A reader that has seen enough is no failure either.
+    let mut child = sonde(&plane.api, &["status", "-w", "--interval-ms", "100"]).stdout(Stdio::piped()).spawn().expect("runs");
+    BufReader::new(child.stdout.take().expect("piped")).lines().next().expect("a line").expect("readable");
+    assert!(child.wait().expect("ended").success());
+}
+
+#[test]
+fn nobody_at_the_address_is_a_sentence_with_the_remedy() {
+    // Port 1 of the loopback: nobody listens there.
+    for arguments in [&["status"][..], &["flows", "tail"], &["exporters", "list"], &["config", "get"], &["stats", "--watch"]] {
+        let output = sonde("127.0.0.1:1", arguments).output().expect("runs");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said.starts_with("sonde: no control plane answers at 127.0.0.1:1: is sonde-controlplane running?"), "{said}");
+        assert_eq!(said.lines().count(), 1);
+    }
+    let output = sonde("no address", &["status"]).output().expect("runs");
+    assert!(text(&output.stderr).contains("is no address: give host:port"), "{}", text(&output.stderr));
+    assert!(sonde("127.0.0.1:1", &["version"]).status().expect("runs").success(), "this program's version is known all the same");
+}
+
+#[test]
+fn other_machines_are_kept_out_unless_told_otherwise() {
+    let (name, home, _cleared) = place();
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:4950"] {
+        let said = refusal(&name, home.path(), &["--api", address]);
+        assert!(said.contains("no TLS") && said.contains("--allow-remote") && said.contains("ssh -L"), "{said}");
+    }
+    let mut open = controlplane(&name, home.path()).args(["--api", "0.0.0.0:0", "--allow-remote"]).spawn().expect("starts");
+    let mut line = String::new();
+    BufReader::new(open.stderr.take().expect("piped")).read_line(&mut line).expect("readable");
+    assert!(line.contains("the gRPC API is at 0.0.0.0:"), "{line}");
+    open.kill().expect("killed");
+    open.wait().expect("ended");
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_a_sentence_with_the_remedy() {
+    let (name, home, _cleared) = place();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("known").to_string();
+    let said = refusal(&name, home.path(), &["--api", &address]);
+    assert!(said.contains(&format!("cannot listen on {address}")) && said.contains("choose another with --api"), "{said}");
+    let _first = Process::start(&name, home.path(), "127.0.0.1:0");
+    let said = refusal(&name, home.path(), &["--api", "127.0.0.1:0"]);
+    assert!(said.contains("in use by another control plane of this instance"), "{said}");
+    let other = tempfile::tempdir().expect("a directory");
+    std::fs::write(other.path().join("state"), "").expect("written");
+    let said = refusal(&name, other.path(), &["--api", "127.0.0.1:0"]);
+    assert!(said.contains("give another directory with --state-dir"), "{said}");
+    let output = controlplane("Bad Name", home.path()).output().expect("runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("an instance name has 1 to 32"));
+}
+
+/// A file system of its own that is soon full, in a mount namespace of its own: for root only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_said_and_nothing_is_lost() {
+    let (name, home, _cleared) = place();
+    let state = home.path().join("state");
+    std::fs::create_dir_all(&state).expect("made");
+    let script = r#"mount -t tmpfs -o size=64k none "$1" && shift && exec "$@""#;
+    let able = Command::new("unshare").args(["-m", "sh", "-c", script, "sh"]).arg(&state).arg("true").output();
+    if !able.is_ok_and(|o| o.status.success()) {
+        eprintln!("SKIPPED: a mount namespace of its own needs root (unshare -m)");
+        return;
+    }
+    let fake = FakeDataplane::start(&name, &home.path().join("run"), 1, 1);
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, "sh"]).arg(&state).arg(env!("CARGO_BIN_EXE_sonde-controlplane"));
+    command.args(["--instance", &name, "--api", "127.0.0.1:0", "--state-dir"]).arg(&state).arg("--run-dir").arg(home.path().join("run"));
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("starts");
+    let mut log = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.contains("the gRPC API is at ") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).expect("readable"), 0, "it ended");
+    }
+    let api = line.split_once("the gRPC API is at ").expect("found").1.trim().to_owned();
+    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    let plane = Process { child, api };
+    adopted(&plane).await;
+    // Generations of 4 KiB of comment each: soon there is no room.
+    let comment = "x".repeat(4000);
+    let mut made = 1;
+    let said = loop {
+        let output = plane.sonde(&["config", "rollback", "1", "-m", &comment]);
+        if !output.status.success() {
+            break text(&output.stderr);
+        }
+        made += 1;
+        assert!(made < 100, "64 KiB hold no hundred generations");
+    };
+    assert!(said.contains("is full: generation") && said.contains("nothing was changed; free some space"), "{said}");
+    assert_eq!(fake.in_force().0, made, "the dataplane obeys what is stored");
+    let history = plane.json(&["config", "history", "--limit", "1000"]);
+    assert_eq!(history["generations"].as_array().map(Vec::len), usize::try_from(made).ok());
+}
+
+/// The API as a program of another language finds it. Needs grpcio, grpcio-reflection and grpcio-tools, which Debian does not have
+/// all of: `pip install` of the three.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_client_made_from_the_protos_calls_every_method() {
+    let python = std::env::var("SONDE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let able = Command::new(&python).args(["-c", "import grpc, grpc_reflection, grpc_tools"]).output();
+    if !able.is_ok_and(|o| o.status.success()) {
+        let note = "SKIPPED: the Python client was not run: pip install grpcio grpcio-reflection grpcio-tools (or set SONDE_PYTHON)\n";
+        // Past the capture of the test harness: a test that was not run should be seen.
+        std::io::stderr().write_all(note.as_bytes()).expect("written");
+        return;
+    }
+    let (name, home, _cleared) = place();
+    let fake = FakeDataplane::start(&name, &home.path().join("run"), 2, 1);
+    let plane = Process::start(&name, home.path(), "127.0.0.1:0");
+    adopted(&plane).await;
+    until("a dataplane that runs", async || plane.json(&["status"])["state"] == "running").await;
+    let mut command = Command::new(python);
+    command.arg(own_file("python/northbound.py")).args(["--api", &plane.api, "--protos"]);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("runs");
+    let begun = Instant::now();
+    while child.try_wait().expect("known").is_none() {
+        fake.write(0, (1..4).map(record));
+        std::thread::sleep(Duration::from_millis(50));
+        if begun.elapsed() > Duration::from_secs(90) {
+            child.kill().expect("killed");
+        }
+    }
+    let output = child.wait_with_output().expect("read");
+    let (said, trouble) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{said}\n{trouble}");
+    for service in ["sonde.v1.ConfigService", "sonde.v1.StatusService", "sonde.v1.FlowsService", "sonde.v1.ExportersService"] {
+        assert!(said.lines().any(|l| l == service), "grpcurl list would show {service}: {said}");
+    }
+    assert!(said.ends_with("every method of every service answered\n"), "{said}");
+}
