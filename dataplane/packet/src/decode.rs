@@ -144,25 +144,10 @@ fn ipv4(mut at: Cursor<'_>, headers: &mut Headers, behind: u32) -> Result<(), Ma
         return Ok(());
     }
     let offset = usize::from(headers.l3_offset).saturating_add(20).saturating_add(options);
-    if protocol == AUTHENTICATION && headers.fragment.offset == 0 {
-        return authentication(at, headers, offset);
+    if headers.fragment.offset != 0 {
+        return Ok(());
     }
-    transport(at, headers, offset);
-    Ok(())
-}
-
-const AUTHENTICATION: u8 = 51;
-
-/// RFC 4302 section 2 over IPv4: the protocol behind it is what counts, when it can be seen.
-fn authentication(mut at: Cursor<'_>, headers: &mut Headers, offset: usize) -> Result<(), Malformed> {
-    if let Some([next, words]) = at.peek::<2>().copied() {
-        let length = usize::from(words).saturating_add(2).saturating_mul(4);
-        if at.skip(length).is_some() {
-            headers.protocol = next;
-            transport(at, headers, offset.saturating_add(length));
-        }
-    }
-    Ok(())
+    extensions(at, headers, offset)
 }
 
 /// RFC 8200 sections 3 and 4.
@@ -178,33 +163,48 @@ fn ipv6(mut at: Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
     headers.tos = first.wrapping_shl(4) | second >> 4;
     headers.ttl = ttl;
     headers.protocol = next;
-    let mut offset = usize::from(headers.l3_offset).saturating_add(40);
+    extensions(at, headers, usize::from(headers.l3_offset).saturating_add(40))
+}
+
+/// The headers between IP and transport (RFC 8200 section 4, RFC 4302), then the transport.
+///
+/// IPv4 knows only the authentication header, but others can be sent in it, and receivers differ in what they make of that: the
+/// packet is metered by what it carries.
+fn extensions(mut at: Cursor<'_>, headers: &mut Headers, mut offset: usize) -> Result<(), Malformed> {
+    let over_ipv6 = matches!(headers.network, Network::V6(..));
     let mut extensions = 0u8;
-    // Hop-by-hop, routing, fragment, authentication, destination options, mobility, HIP, Shim6.
-    while matches!(headers.protocol, 0 | 43 | 44 | 51 | 60 | 135 | 139 | 140) {
+    // Hop-by-hop options, routing, fragment, authentication, destination options.
+    while matches!(headers.protocol, 0 | 43 | 44 | 51 | 60) {
         if extensions >= EXTENSIONS_MAX {
             return Err(Malformed::TooManyExtensions);
         }
         extensions = extensions.saturating_add(1);
         // A chain that was cut off: the packet is metered under the last protocol that was seen.
         let Some([next, length]) = at.peek::<2>().copied() else { return Ok(()) };
+        let mut later = false;
         let octets = match headers.protocol {
             44 => {
                 let Some([_, _, o0, o1, i0, i1, i2, i3]) = at.peek::<8>().copied() else { return Ok(()) };
                 let field = u16::from_be_bytes([o0, o1]);
-                headers.fragment = Fragment { id: u32::from_be_bytes([i0, i1, i2, i3]), offset: field & 0xfff8, more: field & 1 != 0 };
+                later = field & 0xfff8 != 0;
+                if over_ipv6 {
+                    headers.fragment = Fragment { id: u32::from_be_bytes([i0, i1, i2, i3]), offset: field & 0xfff8, more: field & 1 != 0 };
+                }
                 8
             }
             // RFC 4302 section 2.2: the authentication header counts in words of four.
             51 => usize::from(length).saturating_add(2).saturating_mul(4),
             _ => usize::from(length).saturating_add(1).saturating_mul(8),
         };
+        if !over_ipv6 && at.rest().len() < octets {
+            return Ok(());
+        }
         headers.protocol = next;
         if at.skip(octets).is_none() {
             return Ok(());
         }
         offset = offset.saturating_add(octets);
-        if headers.fragment.offset != 0 {
+        if later {
             // RFC 8200 section 4.5: what follows in a later fragment is not a header.
             return Ok(());
         }

@@ -212,3 +212,24 @@ fn the_fast_decoder_agrees_with_the_general_one() {
     }
     assert!(accepted > 100_000, "{accepted}");
 }
+
+/// IPv4 that carries IPv6's fragment header: receivers differ in what they make of it, the flow is that of what it carries.
+#[test]
+fn extension_headers_in_ipv4_are_passed_over() {
+    let mut bytes = vec![2u8; 12];
+    bytes.extend([8, 0, 0x45, 0, 0, 40, 0, 1, 0, 0, 64, 44, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    bytes.extend([17, 0, 0, 0, 0, 0, 0, 9]);
+    bytes.extend([0, 53, 1, 0, 0, 12, 0, 0]);
+    let frame = |bytes| Frame { bytes, wire_len: 60, link: Link::Ethernet, time: 0, port: 0 };
+    let headers = decode(&frame(&bytes)).unwrap();
+    assert_eq!((headers.protocol, headers.sport, headers.dport, headers.fragment.is_fragment()), (17, 53, 256, false));
+    for cut in 34..42 {
+        assert_eq!(decode(&frame(&bytes[..cut])).unwrap().protocol, 44, "{cut}");
+    }
+    // A later fragment in IPv6's sense: what follows is not a header.
+    bytes[37] = 8;
+    assert_eq!(decode(&frame(&bytes)).map(|h| (h.protocol, h.sport)), Ok((17, 0)));
+    // The mobility header is what the packet carries (RFC 6275 section 6.1.1), not an extension before it.
+    bytes[23] = 135;
+    assert_eq!(decode(&frame(&bytes)).unwrap().protocol, 135);
+}
