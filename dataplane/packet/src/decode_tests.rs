@@ -220,7 +220,9 @@ fn extension_headers_in_ipv4_are_passed_over() {
     bytes.extend([8, 0, 0x45, 0, 0, 40, 0, 1, 0, 0, 64, 44, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
     bytes.extend([17, 0, 0, 0, 0, 0, 0, 9]);
     bytes.extend([0, 53, 1, 0, 0, 12, 0, 0]);
-    let frame = |bytes| Frame { bytes, wire_len: 60, link: Link::Ethernet, time: 0, port: 0 };
+    fn frame(bytes: &[u8]) -> Frame<'_> {
+        Frame { bytes, wire_len: 60, link: Link::Ethernet, time: 0, port: 0 }
+    }
     let headers = decode(&frame(&bytes)).unwrap();
     assert_eq!((headers.protocol, headers.sport, headers.dport, headers.fragment.is_fragment()), (17, 53, 256, false));
     for cut in 34..42 {
