@@ -17,6 +17,8 @@ const SPECIAL: u16 = Tcp::SYN | Tcp::FIN | Tcp::RST | FRAGMENT;
 pub(crate) struct Packet<K> {
     pub(crate) key: K,
     pub(crate) hash: u64,
+    /// When it was received.
+    pub(crate) time: u64,
     /// Octets from the IP header on.
     pub(crate) octets: u32,
     /// Octets on the wire minus `octets`.
@@ -146,41 +148,42 @@ impl<K: Key> Entry<K> {
     ///
     /// Budget: 2 ns when the line is near (bench `track/hit`). One branch that is nearly never taken.
     #[inline(always)]
-    pub(crate) fn add(&mut self, packet: &Packet<K>, time: u64, idle: u64) -> bool {
-        let hot = &mut self.hot;
+    pub(crate) fn add(&mut self, packet: &Packet<K>, idle: u64) -> bool {
+        let hot = &self.hot;
         let way = usize::from((packet.direction ^ hot.state) & state::FORWARD);
         let [p0, p1] = hot.packets;
+        let packets = if way == 0 { p0 } else { p1 };
         // Two counters of 32 bits are kept from wrapping by writing a record long before.
-        let high = (p0 | p1) >> 27;
-        let special = u32::from(packet.flags & SPECIAL) | u32::from(hot.state & (state::DORMANT | state::CLOSED)) | high;
-        if (special != 0) | (time.saturating_sub(hot.last) > idle) {
+        let special = u32::from(packet.flags & SPECIAL) | u32::from(hot.state & (state::DORMANT | state::CLOSED)) | packets >> 27;
+        if (special != 0) | (packet.time > hot.last.wrapping_add(idle)) {
             return false;
         }
-        self.count(packet, way, time);
+        self.count(packet, way);
         true
     }
 
     #[inline(always)]
-    fn count(&mut self, packet: &Packet<K>, way: usize, time: u64) {
+    fn count(&mut self, packet: &Packet<K>, way: usize) {
         let hot = &mut self.hot;
         let way = way & 1;
         // `way` is 0 or 1: the compiler sees it, and no access is checked.
         #[expect(clippy::indexing_slicing, reason = "arrays of two, index masked to one bit")]
         {
-            hot.ttl[way] = if hot.packets[way] == 0 { packet.ttl } else { hot.ttl[way] };
+            // Zero as long as there is no packet.
+            hot.ttl[way] |= if hot.packets[way] == 0 { packet.ttl } else { 0 };
             hot.octets[way] = hot.octets[way].wrapping_add(u64::from(packet.octets));
             hot.packets[way] = hot.packets[way].wrapping_add(1);
             hot.overhead[way] = hot.overhead[way].wrapping_add(packet.overhead);
             hot.flags[way] |= packet.flags & 0x01ff;
         }
-        hot.last = hot.last.max(time);
+        hot.last = hot.last.max(packet.time);
     }
 
     /// What must happen before a packet that [`Entry::add`] refused.
-    pub(crate) fn before(&self, packet: &Packet<K>, time: u64, idle: u64) -> Before {
+    pub(crate) fn before(&self, packet: &Packet<K>, idle: u64) -> Before {
         let hot = &self.hot;
         let dormant = hot.state & state::DORMANT != 0;
-        if time.saturating_sub(hot.last) > idle {
+        if packet.time > hot.last.wrapping_add(idle) {
             return if dormant { Before::RestartSilently } else { Before::Restart(EndReason::Idle) };
         }
         let opens = packet.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN;
@@ -192,14 +195,14 @@ impl<K: Key> Entry<K> {
     }
 
     /// Adds a packet that is special, or the first after a report.
-    pub(crate) fn add_special(&mut self, packet: &Packet<K>, frame: &Frame<'_>, time: u64) {
+    pub(crate) fn add_special(&mut self, packet: &Packet<K>, frame: &Frame<'_>) {
         let way = usize::from((packet.direction ^ self.hot.state) & state::FORWARD);
         if self.hot.state & state::DORMANT != 0 {
             self.hot.state &= !state::DORMANT;
-            self.birth.first = time;
+            self.birth.first = packet.time;
         }
         self.note(packet, frame, way);
-        self.count(packet, way, time);
+        self.count(packet, way);
     }
 
     /// SYN, FIN, RST, fragment: what is remembered of them.
@@ -231,12 +234,12 @@ impl<K: Key> Entry<K> {
         if answers || self.birth.syn_len != 0 {
             return;
         }
-        if let Ok(headers) = decode(frame)
-            && let Some(tcp) = headers.tcp
-        {
-            let options = syn_options(frame.bytes.get(usize::from(headers.l4_offset)..).unwrap_or_default());
+        // The fast decoder has seen an Ethernet and an IPv4 header of the smallest size, and as much of TCP.
+        let offset = if packet.general == 0 { Some(34) } else { decode(frame).ok().and_then(|h| h.tcp.map(|_| h.l4_offset)) };
+        if let Some(segment) = offset.and_then(|offset| frame.bytes.get(usize::from(offset)..)) {
+            let options = syn_options(segment);
             self.birth.syn_len = u16::try_from(packet.octets).unwrap_or(u16::MAX);
-            self.birth.syn_window = tcp.window;
+            self.birth.syn_window = options.window;
             self.birth.syn_mss = options.mss.unwrap_or(0);
             self.birth.syn_wscale = options.window_scale.unwrap_or(NO_WSCALE);
         }
@@ -244,12 +247,11 @@ impl<K: Key> Entry<K> {
 
     /// Makes the entry a new flow of one packet.
     pub(crate) fn begin(&mut self, packet: &Packet<K>, frame: &Frame<'_>, flow_id: u64) {
-        let time = frame.time;
         *self = Self {
             key: packet.key,
             hot: Hot {
                 octets: [u64::from(packet.octets), 0],
-                last: time,
+                last: packet.time,
                 packets: [1, 0],
                 overhead: [packet.overhead, 0],
                 flags: [packet.flags & 0x01ff, 0],
@@ -351,6 +353,7 @@ impl<K: Key> Entry<K> {
         hot.packets = [0; 2];
         hot.overhead = [0; 2];
         hot.flags = [0; 2];
+        hot.ttl = [0; 2];
         hot.state |= state::DORMANT;
         self.birth.fragments = 0;
     }

@@ -53,10 +53,10 @@ pub(crate) fn vlan_bits(headers: &Headers) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroable)]
 #[repr(C)]
 pub(crate) struct Key4 {
-    /// Lower endpoint's address, higher endpoint's address.
-    addresses: u64,
-    /// Lower port (16 bits), higher port (16), protocol (8), VLAN ids (24).
-    rest: u64,
+    /// Protocol (8 bits), first VLAN bits (8), lower endpoint: address (32), port (16).
+    low: u64,
+    /// Other VLAN bits (16), higher endpoint.
+    high: u64,
 }
 
 impl Key4 {
@@ -66,10 +66,8 @@ impl Key4 {
         let from = u64::from(src) << 16 | u64::from(sport);
         let to = u64::from(dst) << 16 | u64::from(dport);
         let (low, high) = (from.min(to), from.max(to));
-        let key = Self {
-            addresses: (low >> 16) << 32 | high >> 16,
-            rest: low << 48 | (high & 0xffff) << 32 | u64::from(protocol) << 24 | u64::from(vlan),
-        };
+        let vlan = u64::from(vlan);
+        let key = Self { low: low | u64::from(protocol) << 56 | (vlan >> 16) << 48, high: high | vlan << 48 };
         (key, u8::from(from > to))
     }
 
@@ -86,7 +84,7 @@ fn quarters(word: u64) -> [u16; 4] {
     [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]), u16::from_be_bytes([e, f]), u16::from_be_bytes([g, h])]
 }
 
-/// Ports and protocol from the word both keys end with.
+/// Ports and protocol from a wide key's last word but one.
 fn describe_rest(rest: u64, forward: u8, record: &mut Record) {
     let [low, high, third, _] = quarters(rest);
     let [protocol, _] = third.to_be_bytes();
@@ -98,16 +96,20 @@ impl Key for Key4 {
     #[inline(always)]
     fn hash(&self, seed: &Seed) -> u64 {
         let [s0, s1, s2, s3, ..] = seed.0;
-        fold(fold(self.addresses ^ s0, self.rest ^ s1) ^ s2, s3)
+        fold(fold(self.low ^ s0, self.high ^ s1) ^ s2, s3)
     }
 
     fn describe(&self, forward: u8, record: &mut Record) {
-        let [a, b, c, d, e, f, g, h] = self.addresses.to_be_bytes();
-        let low = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d];
-        let high = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, e, f, g, h];
+        let (from, to) = if forward == 0 { (self.low, self.high) } else { (self.high, self.low) };
+        let end = |word: u64| {
+            let [_, _, a, b, c, d, p, q] = word.to_be_bytes();
+            ([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d], u16::from_be_bytes([p, q]))
+        };
         record.kind = Kind::Ipv4;
-        (record.src, record.dst) = if forward == 0 { (low, high) } else { (high, low) };
-        describe_rest(self.rest, forward, record);
+        (record.src, record.sport) = end(from);
+        (record.dst, record.dport) = end(to);
+        let [protocol, ..] = self.low.to_be_bytes();
+        record.proto = protocol;
     }
 }
 
@@ -117,7 +119,7 @@ impl Key for Key4 {
 pub(crate) struct KeyWide {
     low: [u64; 2],
     high: [u64; 2],
-    /// As in [`Key4`].
+    /// Lower port (16 bits), higher port (16), protocol (8), VLAN ids (24).
     rest: u64,
     /// 6, or 2 for a flow without IP.
     kind: u64,

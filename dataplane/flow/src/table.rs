@@ -210,15 +210,7 @@ impl<K: Key> Table<K> {
 
     /// The place of a full line whose deadline comes first.
     pub(crate) fn nearest_end(&self, line: u32, tick: u16) -> Slot {
-        let Some(Line(deadlines)) = self.deadlines.get(line as usize) else { return 0 };
-        let mut best = (i16::MAX, 0u32);
-        for (place, deadline) in (0u32..).zip(deadlines).take(PLACES as usize) {
-            let left = deadline.wrapping_sub(tick).cast_signed();
-            if left < best.0 {
-                best = (left, place);
-            }
-        }
-        Self::slot(line, best.1)
+        self.deadlines.get(line as usize).map_or(0, |deadlines| Self::slot(line, self.searcher.first_from(deadlines, tick)))
     }
 
     /// Marks a place as taken by a flow with this hash.

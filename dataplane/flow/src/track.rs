@@ -24,7 +24,6 @@ const NONE: Slot = Slot::MAX;
 pub(crate) struct Lane<K> {
     packets: [Packet<K>; BURST],
     wanted: [(u32, u16); BURST],
-    found: [u32; BURST],
     slots: [Slot; BURST],
     misses: [u8; BURST],
     len: usize,
@@ -36,7 +35,6 @@ impl<K: Key> Lane<K> {
         Box::new(Self {
             packets: [Packet::zeroed(); BURST],
             wanted: [(0, 0); BURST],
-            found: [0; BURST],
             slots: [NONE; BURST],
             misses: [0; BURST],
             len: 0,
@@ -50,17 +48,32 @@ impl<K: Key> Lane<K> {
 
     /// Takes a packet into the burst and asks for its tag line. Stage 1.
     #[inline(always)]
-    pub(crate) fn push(&mut self, table: &Table<K>, mut packet: Packet<K>) {
-        packet.hash = packet.key.hash(&table.seed);
-        let home = table.home(packet.hash);
-        if let Some(line) = table.tags.get(home.line as usize) {
-            prefetch(line);
-        }
-        if let (Some(at), Some(wanted)) = (self.packets.get_mut(self.len), self.wanted.get_mut(self.len)) {
-            *at = packet;
+    pub(crate) fn push(&mut self, table: &Table<K>, packet: Packet<K>) {
+        let mut packet = Some(packet);
+        self.fill(table, || packet.take());
+    }
+
+    /// Takes packets until there are no more. The loop of stage 1: what it needs is in registers, not behind `self`.
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, table: &Table<K>, mut next: impl FnMut() -> Option<Packet<K>>) {
+        let free = self.packets.iter_mut().zip(&mut self.wanted).skip(self.len);
+        let tags: &[_] = &table.tags;
+        for (place, wanted) in free {
+            let Some(packet) = next() else { break };
+            *place = packet;
+            place.hash = packet.key.hash(&table.seed);
+            let home = table.home(place.hash);
+            if let Some(line) = tags.get(home.line as usize) {
+                prefetch(line);
+            }
             *wanted = (home.line, home.tag);
             self.len += 1;
         }
+    }
+
+    /// Packets taken so far.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 }
 
@@ -103,22 +116,25 @@ pub(crate) fn track<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>,
 /// Stage 2: compares the tags, asks for the entries.
 fn find<K: Key>(table: &Table<K>, lane: &mut Lane<K>) {
     let len = lane.len.min(BURST);
-    let (Some(wanted), Some(found)) = (lane.wanted.get(..len), lane.found.get_mut(..len)) else { return };
-    table.searcher.find(&table.tags, wanted, found);
-    lane.missed = 0;
-    let mut displaced = 0u32;
-    for (((mask, slot), &(line, _)), at) in found.iter().zip(&mut lane.slots).zip(wanted).zip(0u8..) {
+    let Some(wanted) = lane.wanted.get(..len) else { return };
+    let (slots, misses) = (&mut lane.slots, &mut lane.misses);
+    let (mut missed, mut displaced) = (0, 0u32);
+    table.searcher.for_each(&table.tags, wanted, |at, mask| {
+        let (Some(&(line, _)), Some(slot)) = (wanted.get(at), slots.get_mut(at)) else { return };
         let mask = mask & PLACES_MASK;
-        *slot = NONE;
         if mask != 0 {
             *slot = Table::<K>::slot(line, mask.trailing_zeros());
             table.prefetch_entry(*slot);
-        } else if let Some(miss) = lane.misses.get_mut(lane.missed) {
-            *miss = at;
-            lane.missed += 1;
+            return;
+        }
+        *slot = NONE;
+        if let Some(miss) = misses.get_mut(missed) {
+            *miss = u8::try_from(at).unwrap_or(0);
+            missed += 1;
             displaced |= u32::from(table.displaced(line));
         }
-    }
+    });
+    lane.missed = missed;
     if displaced != 0 {
         find_second(table, lane);
     }
@@ -162,12 +178,11 @@ fn find_second<K: Key>(table: &Table<K>, lane: &mut Lane<K>) {
 fn update<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>, work: &mut Work<'_, '_, O>) {
     let idle = work.timeouts.idle;
     let len = lane.len.min(BURST);
-    for at in 0..len {
-        let (Some(packet), Some(&slot)) = (lane.packets.get(at), lane.slots.get(at)) else { continue };
+    let (Some(packets), Some(slots)) = (lane.packets.get(..len), lane.slots.get(..len)) else { return };
+    for (at, (packet, &slot)) in packets.iter().zip(slots).enumerate() {
         let Some(entry) = table.entries.get_mut(slot as usize) else { continue };
-        let time = work.frames.get(usize::from(packet.frame)).map_or(work.now, |f| f.time);
         if entry.key == packet.key {
-            if !entry.add(packet, time, idle) {
+            if !entry.add(packet, idle) {
                 special(table, packet, slot, work);
             }
         } else if let Some(slot) = table.lookup(&packet.key, packet.hash) {
@@ -181,9 +196,8 @@ fn update<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>, work: &mu
 }
 
 fn hit<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Slot, work: &mut Work<'_, '_, O>) {
-    let time = work.frames.get(usize::from(packet.frame)).map_or(work.now, |f| f.time);
     let idle = work.timeouts.idle;
-    if table.entries.get_mut(slot as usize).is_some_and(|e| !e.add(packet, time, idle)) {
+    if table.entries.get_mut(slot as usize).is_some_and(|e| !e.add(packet, idle)) {
         special(table, packet, slot, work);
     }
 }
@@ -198,7 +212,7 @@ fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Sl
         report(work.counters, reason);
         work.out.put(&entry.record(reason, worker));
     };
-    let restart = match entry.before(packet, frame.time, work.timeouts.idle) {
+    let restart = match entry.before(packet, work.timeouts.idle) {
         Before::Add => false,
         Before::Report(reason) => {
             write(entry, reason);
@@ -216,7 +230,7 @@ fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Sl
         work.counters.add(Counter::FlowsCreated, 1);
         entry.begin(packet, &frame, work.id());
     } else {
-        entry.add_special(packet, &frame, frame.time);
+        entry.add_special(packet, &frame);
     }
     if restart || (entry.is_closed(), entry.has_news()) != was {
         let deadline = entry.deadline(work.timeouts);

@@ -144,29 +144,27 @@ impl Tracker {
         self.lane4.clear();
         self.lane_wide.clear();
         let (mut octets, mut common) = (0u64, 0u64);
-        for (at, frame) in (0u16..).zip(burst) {
-            if let Some(byte) = burst.get(usize::from(at) + AHEAD).and_then(|f| f.bytes.first()) {
-                prefetch(byte);
-            }
-            octets = octets.wrapping_add(u64::from(frame.wire_len));
-            if let Some(fast) = fast4(frame) {
-                common = common.wrapping_add(1);
-                let (key, direction) = Key4::of(&fast);
-                let packet = Packet {
-                    key,
-                    hash: 0,
-                    octets: u32::from(fast.octets),
-                    overhead: frame.wire_len.wrapping_sub(u32::from(fast.octets)).cast_signed(),
-                    flags: fast.tcp_flags,
-                    ttl: fast.ttl,
-                    tos: fast.tos,
-                    direction,
-                    general: 0,
-                    frame: at,
-                };
-                self.lane4.push(&self.ipv4, packet);
-            } else {
-                self.stage_general(frame, at);
+        let mut frames = (0u16..).zip(burst);
+        loop {
+            let before = self.lane4.len();
+            let mut other = None;
+            // The common frames in one loop; another one ends it, and is taken in its turn.
+            self.lane4.fill(&self.ipv4, || {
+                let (at, frame) = frames.next()?;
+                if let Some(byte) = burst.get(usize::from(at) + AHEAD).and_then(|f| f.bytes.first()) {
+                    prefetch(byte);
+                }
+                octets = octets.wrapping_add(u64::from(frame.wire_len));
+                let packet = common_packet(frame, at);
+                if packet.is_none() {
+                    other = Some((frame, at));
+                }
+                packet
+            });
+            common = common.wrapping_add((self.lane4.len() - before) as u64);
+            match other {
+                Some((frame, at)) => self.stage_general(frame, at),
+                None => break,
             }
         }
         self.counters.add(Counter::Received, burst.len() as u64);
@@ -256,11 +254,31 @@ impl Default for Flush {
     }
 }
 
+#[inline(always)]
+fn common_packet(frame: &Frame<'_>, at: u16) -> Option<Packet<Key4>> {
+    let fast = fast4(frame)?;
+    let (key, direction) = Key4::of(&fast);
+    Some(Packet {
+        key,
+        hash: 0,
+        time: frame.time,
+        octets: u32::from(fast.octets),
+        overhead: frame.wire_len.wrapping_sub(u32::from(fast.octets)).cast_signed(),
+        flags: fast.tcp_flags,
+        ttl: fast.ttl,
+        tos: fast.tos,
+        direction,
+        general: 0,
+        frame: at,
+    })
+}
+
 fn general_packet<K>(key: K, direction: u8, headers: &Headers, frame: &Frame<'_>, at: u16) -> Packet<K> {
     let fragment = if headers.fragment.is_fragment() { FRAGMENT } else { 0 };
     Packet {
         key,
         hash: 0,
+        time: frame.time,
         octets: headers.octets,
         overhead: frame.wire_len.wrapping_sub(headers.octets).cast_signed(),
         flags: headers.tcp.map_or(0, |tcp| tcp.flags) | fragment,

@@ -89,6 +89,32 @@ impl Searcher {
         }
     }
 
+    /// As [`Searcher::find`], but hands each mask on, with its number, as soon as it is known.
+    #[inline(always)]
+    pub fn for_each(self, lines: &[Line], wanted: &[(u32, u16)], each: impl FnMut(usize, u32)) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Searcher` is made by `new` only, which has detected the feature.
+            Simd::Avx512 => unsafe { x86::for_each_avx512(lines, wanted, each) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Simd::Avx2 => unsafe { x86::for_each_avx2(lines, wanted, each) },
+            _ => each_with(lines, wanted, equal, each),
+        }
+    }
+
+    /// The place, of the first 31, whose value comes first when counted from `base` in 16-bit arithmetic that wraps: values up to
+    /// 32,767 behind `base` come before it.
+    #[inline]
+    pub fn first_from(self, line: &Line, base: u16) -> u32 {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as in `for_each`; every machine with AVX-512 has AVX2.
+            Simd::Avx512 | Simd::Avx2 => unsafe { x86::first_from_avx2(line, base) },
+            _ => first_from(line, base),
+        }
+    }
+
     /// The mask of the places in `line` that hold `tag`.
     #[inline]
     pub fn find_one(self, line: &Line, tag: u16) -> u32 {
@@ -111,6 +137,24 @@ fn find_with(lines: &[Line], wanted: &[(u32, u16)], found: &mut [u32], equal: im
     }
 }
 
+#[inline(always)]
+fn each_with(lines: &[Line], wanted: &[(u32, u16)], equal: impl Fn(&Line, u16) -> u32, mut each: impl FnMut(usize, u32)) {
+    for (at, &(line, tag)) in wanted.iter().enumerate() {
+        each(at, lines.get(line as usize).map_or(0, |line| equal(line, tag)));
+    }
+}
+
+fn first_from(line: &Line, base: u16) -> u32 {
+    let mut best = (i16::MAX, 0);
+    for (place, value) in (0..31).zip(line.0) {
+        let left = value.wrapping_sub(base).cast_signed();
+        if left < best.0 {
+            best = (left, place);
+        }
+    }
+    best.1
+}
+
 /// Portable compare; on x86-64 the compiler has SSE2 for it.
 #[inline(always)]
 fn equal(line: &Line, tag: u16) -> u32 {
@@ -123,10 +167,11 @@ fn equal(line: &Line, tag: u16) -> u32 {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Line, find_with};
+    use super::{Line, each_with, find_with};
     use std::arch::x86_64::{
-        __m256i, __m512i, _mm256_cmpeq_epi16, _mm256_movemask_epi8, _mm256_packs_epi16, _mm256_permute4x64_epi64, _mm256_set1_epi16,
-        _mm512_cmpeq_epi16_mask, _mm512_set1_epi16,
+        __m256i, __m512i, _mm_extract_epi16, _mm_min_epu16, _mm_minpos_epu16, _mm256_castsi256_si128, _mm256_cmpeq_epi16,
+        _mm256_extracti128_si256, _mm256_insert_epi16, _mm256_min_epu16, _mm256_movemask_epi8, _mm256_packs_epi16,
+        _mm256_permute4x64_epi64, _mm256_set1_epi16, _mm256_sub_epi16, _mm256_xor_si256, _mm512_cmpeq_epi16_mask, _mm512_set1_epi16,
     };
 
     #[target_feature(enable = "avx2")]
@@ -146,6 +191,33 @@ mod x86 {
         // SAFETY: a `Line` is 64 bytes, aligned to 64: one vector, and every bit pattern is one.
         let line: __m512i = unsafe { std::mem::transmute(*line) };
         _mm512_cmpeq_epi16_mask(line, _mm512_set1_epi16(tag.cast_signed()))
+    }
+
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(super) fn first_from_avx2(line: &Line, base: u16) -> u32 {
+        // SAFETY: as in `equal_avx2`.
+        let [low, high]: [__m256i; 2] = unsafe { std::mem::transmute(*line) };
+        let (base, sign) = (_mm256_set1_epi16(base.cast_signed()), _mm256_set1_epi16(i16::MIN));
+        // Signed distances, turned so that unsigned order is theirs; the last word is no place.
+        let low = _mm256_xor_si256(_mm256_sub_epi16(low, base), sign);
+        let high = _mm256_insert_epi16::<15>(_mm256_xor_si256(_mm256_sub_epi16(high, base), sign), -1);
+        let half = _mm256_min_epu16(low, high);
+        let quarter = _mm_min_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half));
+        #[expect(clippy::cast_possible_truncation, reason = "a 16-bit word, extended")]
+        let least = _mm256_set1_epi16(_mm_extract_epi16::<0>(_mm_minpos_epu16(quarter)) as i16);
+        let packed = _mm256_packs_epi16(_mm256_cmpeq_epi16(low, least), _mm256_cmpeq_epi16(high, least));
+        (_mm256_movemask_epi8(_mm256_permute4x64_epi64::<0b11_01_10_00>(packed)).cast_unsigned() & 0x7fff_ffff).trailing_zeros() & 31
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn for_each_avx2(lines: &[Line], wanted: &[(u32, u16)], each: impl FnMut(usize, u32)) {
+        each_with(lines, wanted, |line, tag| equal_avx2(line, tag), each);
+    }
+
+    #[target_feature(enable = "avx512bw,avx512f")]
+    pub(super) fn for_each_avx512(lines: &[Line], wanted: &[(u32, u16)], each: impl FnMut(usize, u32)) {
+        each_with(lines, wanted, |line, tag| equal_avx512(line, tag), each);
     }
 
     #[target_feature(enable = "avx2")]
@@ -182,6 +254,14 @@ mod tests {
             let mut found = vec![!0; 1000];
             searcher.find(&lines, &wanted, &mut found);
             assert_eq!(found, expected, "{simd:?} runs as {:?}", searcher.simd());
+            let mut each = vec![];
+            searcher.for_each(&lines, &wanted, |at, mask| each.push((at, mask)));
+            assert!(each.iter().copied().eq(expected.iter().copied().enumerate()));
+            for line in &lines {
+                for base in [0, 7, 25, 49, 50, 60, 32_767, 32_768, 65_535] {
+                    assert_eq!(searcher.first_from(line, base), first_from(line, base), "{line:?} {base}");
+                }
+            }
             for (&(line, tag), mask) in wanted.iter().zip(&expected) {
                 if let Some(line) = lines.get(line as usize) {
                     assert_eq!(searcher.find_one(line, tag), *mask);

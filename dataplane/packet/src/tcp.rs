@@ -1,20 +1,23 @@
-//! The options of a SYN (RFC 9293 section 3.1, RFC 7323 section 2).
+//! Window and options of a SYN (RFC 9293 section 3.1, RFC 7323 section 2).
 
 use crate::cursor::Cursor;
 
-/// What the options of a SYN say.
+/// What a SYN says beside its ports and flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct SynOptions {
+    /// Window, unscaled as it is in a SYN; 0 when it was not captured.
+    pub window: u16,
     /// Maximum segment size.
     pub mss: Option<u16>,
     /// Window scale shift.
     pub window_scale: Option<u8>,
 }
 
-/// Reads the options of the TCP header that `segment` begins with. What is cut off or damaged ends the reading.
+/// Reads window and options of the TCP header that `segment` begins with. What is cut off or damaged ends the reading.
 pub fn syn_options(segment: &[u8]) -> SynOptions {
     let mut found = SynOptions::default();
-    let Some(offset) = segment.get(12) else { return found };
+    let Some(&[.., offset, _, w0, w1]) = segment.first_chunk::<16>() else { return found };
+    found.window = u16::from_be_bytes([w0, w1]);
     let end = usize::from(offset >> 4).saturating_mul(4).min(segment.len());
     let mut at = Cursor::new(segment.get(20..end).unwrap_or_default());
     // At most 40 octets of options, and every turn takes at least one.
