@@ -73,8 +73,8 @@ struct Birth {
     /// Time of the first packet of the next record.
     first: u64,
     flow_id: u64,
-    smac: [u8; 6],
-    dmac: [u8; 6],
+    /// Destination and source, as in the frame.
+    macs: [u8; 12],
     vlan: [u16; 2],
     ethertype: u16,
     ingress: u16,
@@ -247,20 +247,18 @@ impl<K: Key> Entry<K> {
 
     /// Makes the entry a new flow of one packet.
     pub(crate) fn begin(&mut self, packet: &Packet<K>, frame: &Frame<'_>, flow_id: u64) {
-        *self = Self {
-            key: packet.key,
-            hot: Hot {
-                octets: [u64::from(packet.octets), 0],
-                last: packet.time,
-                packets: [1, 0],
-                overhead: [packet.overhead, 0],
-                flags: [packet.flags & 0x01ff, 0],
-                ttl: [packet.ttl, 0],
-                tos: packet.tos,
-                state: packet.direction & state::FORWARD,
-            },
-            birth: if packet.general == 0 { Birth::common(frame, flow_id) } else { Birth::general(frame, flow_id) },
+        self.key = packet.key;
+        self.hot = Hot {
+            octets: [u64::from(packet.octets), 0],
+            last: packet.time,
+            packets: [1, 0],
+            overhead: [packet.overhead, 0],
+            flags: [packet.flags & 0x01ff, 0],
+            ttl: [packet.ttl, 0],
+            tos: packet.tos,
+            state: packet.direction & state::FORWARD,
         };
+        self.birth = if packet.general == 0 { Birth::common(frame, flow_id) } else { Birth::general(frame, flow_id) };
         if packet.flags & SPECIAL != 0 {
             self.note(packet, frame, 0);
         }
@@ -312,6 +310,7 @@ impl<K: Key> Entry<K> {
         let [p0, p1] = hot.packets;
         let [o0, o1] = hot.overhead;
         let wire = |octets: u64, overhead: i32| octets.wrapping_add_signed(i64::from(overhead));
+        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = birth.macs;
         let mut record = Record {
             flow_id: birth.flow_id,
             end_reason: reason,
@@ -331,8 +330,8 @@ impl<K: Key> Entry<K> {
             ttl: hot.ttl,
             tos: hot.tos,
             vlan: birth.vlan,
-            smac: birth.smac,
-            dmac: birth.dmac,
+            smac: [s0, s1, s2, s3, s4, s5],
+            dmac: [d0, d1, d2, d3, d4, d5],
             ethertype: birth.ethertype,
             fragments: birth.fragments,
             icmp: birth.icmp,
@@ -364,10 +363,7 @@ impl Birth {
     #[inline(always)]
     fn common(frame: &Frame<'_>, flow_id: u64) -> Self {
         let mut birth = Self::empty(frame, flow_id);
-        if let Some([d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5]) = frame.bytes.first_chunk().copied() {
-            birth.dmac = [d0, d1, d2, d3, d4, d5];
-            birth.smac = [s0, s1, s2, s3, s4, s5];
-        }
+        birth.macs = frame.bytes.first_chunk().copied().unwrap_or_default();
         birth.ethertype = 0x0800;
         birth
     }
@@ -377,8 +373,8 @@ impl Birth {
         let mut birth = Self::empty(frame, flow_id);
         // It was decoded before, in this burst; only good frames come here.
         let headers: Headers = decode(frame).unwrap_or_default();
-        birth.smac = headers.smac;
-        birth.dmac = headers.dmac;
+        let ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]) = (headers.dmac, headers.smac);
+        birth.macs = [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5];
         birth.ethertype = headers.ethertype;
         let [outer, inner] = headers.vlan;
         birth.vlan = match headers.tags {
@@ -397,8 +393,7 @@ impl Birth {
         Self {
             first: frame.time,
             flow_id,
-            smac: [0; 6],
-            dmac: [0; 6],
+            macs: [0; 12],
             vlan: [NO_VLAN, NO_VLAN],
             ethertype: 0,
             ingress: frame.port,

@@ -167,6 +167,14 @@ impl<K: Key> Table<K> {
         }
     }
 
+    /// Asks for the deadlines of a line.
+    #[inline(always)]
+    pub(crate) fn prefetch_deadlines(&self, line: u32) {
+        if let Some(deadlines) = self.deadlines.get(line as usize) {
+            prefetch(deadlines);
+        }
+    }
+
     #[inline(always)]
     fn match_in(&self, line: u32, tag: u16, key: &K) -> Option<Slot> {
         let mut mask = self.searcher.find_one(self.tags.get(line as usize)?, tag) & PLACES_MASK;

@@ -26,6 +26,9 @@ pub(crate) struct Lane<K> {
     wanted: [(u32, u16); BURST],
     slots: [Slot; BURST],
     misses: [u8; BURST],
+    /// Where the flows of the misses will stand; bits of `evict` say which of these places have to be emptied first.
+    planned: [Slot; BURST],
+    evict: u128,
     len: usize,
     missed: usize,
 }
@@ -37,6 +40,8 @@ impl<K: Key> Lane<K> {
             wanted: [(0, 0); BURST],
             slots: [NONE; BURST],
             misses: [0; BURST],
+            planned: [NONE; BURST],
+            evict: 0,
             len: 0,
             missed: 0,
         })
@@ -238,49 +243,113 @@ fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Sl
     }
 }
 
-/// Stage 4a: asks for what inserting will touch. The first lines are near already.
-fn prepare<K: Key>(table: &Table<K>, lane: &Lane<K>, now: u16) {
-    let packets = || lane.misses.iter().take(lane.missed).filter_map(|at| lane.packets.get(usize::from(*at)));
-    for packet in packets() {
-        let line = table.home(packet.hash).line;
-        if let Some(deadlines) = table.deadlines.get(line as usize) {
-            prefetch(deadlines);
+/// A set of numbers that may say "perhaps" for one that is not in it, and never "no" for one that is.
+#[derive(Default)]
+struct Seen([u64; 32]);
+
+impl Seen {
+    /// Whether a number was perhaps seen before; from now on it was.
+    #[inline(always)]
+    fn again(&mut self, number: u32) -> bool {
+        let Some(word) = self.0.get_mut((number >> 6) as usize & 31) else { return true };
+        let bit = 1 << (number & 63);
+        let was = *word & bit != 0;
+        *word |= bit;
+        was
+    }
+}
+
+/// Stage 4a: decides where each new flow will stand, and asks for what inserting will touch. The first lines are near already.
+fn prepare<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
+    let missed = lane.missed.min(BURST);
+    let mut lines = [(u32::MAX, 0u16); BURST];
+    for (at, line) in lane.misses.iter().take(missed).zip(&mut lines) {
+        let Some(&(home, _)) = lane.wanted.get(usize::from(*at)) else { continue };
+        // Tag 0 is an empty place.
+        *line = (home, 0);
+    }
+    let (Some(homes), slots) = (lines.get(..missed), &mut lane.planned) else { return };
+    let mut full = [0u8; BURST];
+    let mut filled = 0;
+    table.searcher.for_each(&table.tags, homes, |at, mask| {
+        let (Some(&(line, _)), Some(slot)) = (homes.get(at), slots.get_mut(at)) else { return };
+        let mask = mask & PLACES_MASK;
+        if mask != 0 {
+            *slot = Table::<K>::slot(line, mask.trailing_zeros());
+            table.prefetch_whole(*slot);
+        } else if let Some(place) = full.get_mut(filled) {
+            table.prefetch_deadlines(line);
+            *place = u8::try_from(at).unwrap_or(0);
+            filled += 1;
         }
-        match table.free_in(line) {
-            Some(slot) => table.prefetch_whole(slot),
-            None => {
-                if let Some(tags) = table.tags.get(table.second(packet.hash, line) as usize) {
-                    prefetch(tags);
-                }
-            }
+    });
+    lane.evict = 0;
+    if filled != 0 {
+        plan_full(table, lane, full.get(..filled).unwrap_or_default(), now);
+    }
+}
+
+/// Stage 4a for flows whose first line is full.
+fn plan_full<K: Key>(table: &Table<K>, lane: &mut Lane<K>, full: &[u8], now: u16) {
+    let mut seconds = [(u32::MAX, 0u16); BURST];
+    let mut homes = [0u32; BURST];
+    for ((number, second), home) in full.iter().zip(&mut seconds).zip(&mut homes) {
+        let Some(at) = lane.misses.get(usize::from(*number)).map(|at| usize::from(*at)) else { continue };
+        let (Some(packet), Some(&(line, _))) = (lane.packets.get(at), lane.wanted.get(at)) else { continue };
+        *home = line;
+        *second = (table.second(packet.hash, line), 0);
+        if let Some(tags) = table.tags.get(second.0 as usize) {
+            prefetch(tags);
         }
     }
-    for packet in packets() {
-        let line = table.home(packet.hash).line;
-        if table.free_in(line).is_none() {
-            let (Place::Home(slot) | Place::Second(slot) | Place::Evict(slot)) = table.place(packet.hash, now);
-            table.prefetch_whole(slot);
+    let Some(seconds) = seconds.get(..full.len()) else { return };
+    let (slots, evict) = (&mut lane.planned, &mut lane.evict);
+    table.searcher.for_each(&table.tags, seconds, |at, mask| {
+        let (Some(number), Some(&(second, _)), Some(&home)) = (full.get(at), seconds.get(at), homes.get(at)) else { return };
+        let Some(slot) = slots.get_mut(usize::from(*number)) else { return };
+        let mask = mask & PLACES_MASK;
+        if mask != 0 {
+            *slot = Table::<K>::slot(second, mask.trailing_zeros());
+        } else {
+            *slot = table.nearest_end(home, now);
+            *evict |= 1 << (number & 127);
         }
-    }
+        table.prefetch_whole(*slot);
+    });
 }
 
 /// Stage 4b: inserts what was not found, in the order of arrival.
 fn insert<K: Key, O: Output>(table: &mut Table<K>, lane: &Lane<K>, work: &mut Work<'_, '_, O>) {
-    for at in lane.misses.iter().take(lane.missed) {
-        let Some(packet) = lane.packets.get(usize::from(*at)) else { continue };
+    let (mut keys, mut lines) = (Seen::default(), Seen::default());
+    for ((number, at), planned) in lane.misses.iter().enumerate().take(lane.missed).zip(&lane.planned) {
+        let at = usize::from(*at);
+        let (Some(packet), Some(&(home, tag))) = (lane.packets.get(at), lane.wanted.get(at)) else { continue };
         // An earlier packet of this burst may have begun the flow.
-        if let Some(slot) = table.lookup(&packet.key, packet.hash) {
+        if keys.again(u32::from(tag))
+            && let Some(slot) = table.lookup(&packet.key, packet.hash)
+        {
             hit(table, packet, slot, work);
             continue;
         }
         let Some(frame) = work.frame(packet.frame) else { continue };
-        let slot = match table.place(packet.hash, tick(work.now)) {
+        // ... or have taken the place that was planned: the plan holds where this burst has changed nothing.
+        let line = planned / PLACES;
+        let (changed, also) = (lines.again(line), line != home && lines.again(home));
+        let place = if changed | also {
+            table.place(packet.hash, tick(work.now))
+        } else if lane.evict >> (number & 127) & 1 != 0 {
+            Place::Evict(*planned)
+        } else {
+            Place::Home(*planned)
+        };
+        let slot = match place {
             Place::Home(slot) | Place::Second(slot) => slot,
             Place::Evict(slot) => {
                 work.counters.add(Counter::TableFullLines, 1);
                 evict(table, slot, work)
             }
         };
+        lines.again(slot / PLACES);
         let id = work.id();
         let Some(entry) = table.entries.get_mut(slot as usize) else { continue };
         entry.begin(packet, &frame, id);
