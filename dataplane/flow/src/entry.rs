@@ -258,7 +258,23 @@ impl<K: Key> Entry<K> {
             tos: packet.tos,
             state: packet.direction & state::FORWARD,
         };
-        self.birth = if packet.general == 0 { Birth::common(frame, flow_id) } else { Birth::general(frame, flow_id) };
+        let about = if packet.general == 0 { About::common(frame) } else { About::general(frame) };
+        // One literal, field by field: put together elsewhere and copied, its narrow stores would be waited for.
+        self.birth = Birth {
+            first: packet.time,
+            flow_id,
+            macs: about.macs,
+            vlan: about.vlan,
+            ethertype: about.ethertype,
+            ingress: frame.port,
+            syn_len: 0,
+            syn_window: 0,
+            syn_mss: 0,
+            icmp: about.icmp,
+            fragments: 0,
+            syn_wscale: NO_WSCALE,
+            _spare: [0; 15],
+        };
         if packet.flags & SPECIAL != 0 {
             self.note(packet, frame, 0);
         }
@@ -358,52 +374,38 @@ impl<K: Key> Entry<K> {
     }
 }
 
-impl Birth {
+/// What only the first frame of a flow is asked for.
+struct About {
+    macs: [u8; 12],
+    vlan: [u16; 2],
+    ethertype: u16,
+    icmp: [u8; 2],
+}
+
+impl About {
     /// Of a frame the fast decoder knows: untagged Ethernet with IPv4, TCP or UDP.
     #[inline(always)]
-    fn common(frame: &Frame<'_>, flow_id: u64) -> Self {
-        let mut birth = Self::empty(frame, flow_id);
-        birth.macs = frame.bytes.first_chunk().copied().unwrap_or_default();
-        birth.ethertype = 0x0800;
-        birth
+    fn common(frame: &Frame<'_>) -> Self {
+        let macs = frame.bytes.first_chunk().copied().unwrap_or_default();
+        Self { macs, vlan: [NO_VLAN, NO_VLAN], ethertype: 0x0800, icmp: [0; 2] }
     }
 
     /// Of any other frame.
-    fn general(frame: &Frame<'_>, flow_id: u64) -> Self {
-        let mut birth = Self::empty(frame, flow_id);
+    #[inline(never)]
+    fn general(frame: &Frame<'_>) -> Self {
         // It was decoded before, in this burst; only good frames come here.
         let headers: Headers = decode(frame).unwrap_or_default();
         let ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]) = (headers.dmac, headers.smac);
-        birth.macs = [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5];
-        birth.ethertype = headers.ethertype;
         let [outer, inner] = headers.vlan;
-        birth.vlan = match headers.tags {
-            0 => [NO_VLAN, NO_VLAN],
-            1 => [outer, NO_VLAN],
-            _ => [outer, inner],
-        };
-        if matches!(headers.protocol, proto::ICMP | proto::ICMPV6) {
-            birth.icmp = headers.icmp;
-        }
-        birth
-    }
-
-    #[inline(always)]
-    fn empty(frame: &Frame<'_>, flow_id: u64) -> Self {
         Self {
-            first: frame.time,
-            flow_id,
-            macs: [0; 12],
-            vlan: [NO_VLAN, NO_VLAN],
-            ethertype: 0,
-            ingress: frame.port,
-            syn_len: 0,
-            syn_window: 0,
-            syn_mss: 0,
-            icmp: [0; 2],
-            fragments: 0,
-            syn_wscale: NO_WSCALE,
-            _spare: [0; 15],
+            macs: [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5],
+            vlan: match headers.tags {
+                0 => [NO_VLAN, NO_VLAN],
+                1 => [outer, NO_VLAN],
+                _ => [outer, inner],
+            },
+            ethertype: headers.ethertype,
+            icmp: if matches!(headers.protocol, proto::ICMP | proto::ICMPV6) { headers.icmp } else { [0; 2] },
         }
     }
 }
