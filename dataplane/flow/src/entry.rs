@@ -11,6 +11,9 @@ pub(crate) const FRAGMENT: u16 = 1 << 15;
 /// Flags that need more than counting: SYN, FIN, RST, fragment.
 const SPECIAL: u16 = Tcp::SYN | Tcp::FIN | Tcp::RST | FRAGMENT;
 
+/// Flags and reserved bits of the TCP header: `tcpControlBits` (RFC 9565 section 3).
+const TCP_FLAGS: u16 = 0x0fff;
+
 /// What one packet adds to its flow.
 #[derive(Clone, Copy, Debug, Zeroable)]
 #[repr(C)]
@@ -174,7 +177,7 @@ impl<K: Key> Entry<K> {
             hot.octets[way] = hot.octets[way].wrapping_add(u64::from(packet.octets));
             hot.packets[way] = hot.packets[way].wrapping_add(1);
             hot.overhead[way] = hot.overhead[way].wrapping_add(packet.overhead);
-            hot.flags[way] |= packet.flags & 0x01ff;
+            hot.flags[way] |= packet.flags & TCP_FLAGS;
         }
         hot.last = hot.last.max(packet.time);
     }
@@ -253,7 +256,7 @@ impl<K: Key> Entry<K> {
             last: packet.time,
             packets: [1, 0],
             overhead: [packet.overhead, 0],
-            flags: [packet.flags & 0x01ff, 0],
+            flags: [packet.flags & TCP_FLAGS, 0],
             ttl: [packet.ttl, 0],
             tos: packet.tos,
             state: packet.direction & state::FORWARD,

@@ -1,24 +1,14 @@
 //! The general decoder.
 
+use crate::Frame;
 use crate::cursor::Cursor;
 use crate::headers::{Fragment, Headers, Malformed, Network, Tcp, has_ports, proto};
-use crate::{Frame, Link};
+use crate::link::{ethertype, link};
 
-/// Most VLAN tags of a frame.
-pub const TAGS_MAX: u8 = 8;
 /// Most extension headers of an IPv6 packet: a limit on work, well above what RFC 8200 section 4.1 recommends.
 pub const EXTENSIONS_MAX: u8 = 16;
 
-mod ethertype {
-    pub(super) const IPV4: u16 = 0x0800;
-    pub(super) const IPV6: u16 = 0x86dd;
-    pub(super) const VLAN: u16 = 0x8100;
-    pub(super) const QINQ: u16 = 0x88a8;
-    pub(super) const QINQ_OLD: u16 = 0x9100;
-    pub(super) const QINQ_OLDER: u16 = 0x9200;
-}
-
-/// Decodes one frame: link header, VLAN tags, IP with its extensions, transport.
+/// Decodes one frame: link header, tags and labels, IP with its extensions, transport.
 ///
 /// A frame without IP has [`Network::None`] and is still a value. A transport header that was cut off leaves its fields at
 /// zero: the packet is metered by what is known of it.
@@ -28,14 +18,7 @@ mod ethertype {
 pub fn decode(frame: &Frame<'_>) -> Result<Headers, Malformed> {
     let mut headers = Headers::default();
     let mut at = Cursor::new(frame.bytes);
-    match frame.link {
-        Link::Ethernet => ethernet(&mut at, &mut headers)?,
-        Link::LinuxSll => cooked(&mut at, &mut headers)?,
-        Link::LinuxSll2 => cooked2(&mut at, &mut headers)?,
-        Link::Null => loopback(&mut at, &mut headers)?,
-        Link::RawIp => raw(at, &mut headers)?,
-        Link::Unknown => {}
-    }
+    link(frame.link, &mut at, &mut headers)?;
     let l3 = frame.bytes.len().saturating_sub(at.rest().len());
     headers.l3_offset = u16::try_from(l3).unwrap_or(u16::MAX);
     let behind = frame.wire_len.saturating_sub(u32::from(headers.l3_offset));
@@ -45,77 +28,6 @@ pub fn decode(frame: &Frame<'_>) -> Result<Headers, Malformed> {
         _ => headers.octets = behind,
     }
     Ok(headers)
-}
-
-fn ethernet(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
-    headers.dmac = *at.take().ok_or(Malformed::LinkTruncated)?;
-    headers.smac = *at.take().ok_or(Malformed::LinkTruncated)?;
-    headers.ethertype = at.u16().ok_or(Malformed::LinkTruncated)?;
-    tags(at, headers)
-}
-
-/// IEEE 802.1Q tags, of any stack of the ethertypes in use.
-fn tags(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
-    while matches!(headers.ethertype, ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD | ethertype::QINQ_OLDER) {
-        if headers.tags >= TAGS_MAX {
-            return Err(Malformed::TooManyTags);
-        }
-        let tci = at.u16().ok_or(Malformed::VlanTruncated)?;
-        headers.ethertype = at.u16().ok_or(Malformed::VlanTruncated)?;
-        if let Some(id) = headers.vlan.get_mut(usize::from(headers.tags)) {
-            *id = tci & 0x0fff;
-        }
-        headers.tags = headers.tags.saturating_add(1);
-    }
-    Ok(())
-}
-
-/// LINKTYPE_LINUX_SLL: packet type, ARPHRD, address length, address, protocol.
-fn cooked(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
-    let header: &[u8; 16] = at.take().ok_or(Malformed::LinkTruncated)?;
-    let [_, _, _, _, l0, l1, a0, a1, a2, a3, a4, a5, _, _, e0, e1] = *header;
-    if u16::from_be_bytes([l0, l1]) == 6 {
-        headers.smac = [a0, a1, a2, a3, a4, a5];
-    }
-    headers.ethertype = u16::from_be_bytes([e0, e1]);
-    tags(at, headers)
-}
-
-/// LINKTYPE_LINUX_SLL2: protocol, reserved, interface, ARPHRD, packet type, address length, address.
-fn cooked2(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
-    let header: &[u8; 20] = at.take().ok_or(Malformed::LinkTruncated)?;
-    let [e0, e1, _, _, _, _, _, _, _, _, _, length, a0, a1, a2, a3, a4, a5, _, _] = *header;
-    if length == 6 {
-        headers.smac = [a0, a1, a2, a3, a4, a5];
-    }
-    headers.ethertype = u16::from_be_bytes([e0, e1]);
-    tags(at, headers)
-}
-
-/// LINKTYPE_NULL and LINKTYPE_LOOP: the address family as four bytes in the order of the machine that captured.
-fn loopback(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
-    let family: &[u8; 4] = at.take().ok_or(Malformed::LinkTruncated)?;
-    let family = match u32::from_be_bytes(*family) {
-        large if large > 0xffff => large.swap_bytes(),
-        small => small,
-    };
-    headers.ethertype = match family {
-        2 => ethertype::IPV4,
-        // AF_INET6 of NetBSD and OpenBSD, FreeBSD, Darwin.
-        24 | 28 | 30 => ethertype::IPV6,
-        _ => 0,
-    };
-    Ok(())
-}
-
-fn raw(at: Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
-    let [first] = *at.peek().ok_or(Malformed::LinkTruncated)?;
-    headers.ethertype = match first >> 4 {
-        4 => ethertype::IPV4,
-        6 => ethertype::IPV6,
-        _ => return Err(Malformed::UnknownIpVersion),
-    };
-    Ok(())
 }
 
 /// RFC 791 section 3.1. `behind` is how long the packet is on the wire at most.
@@ -226,7 +138,7 @@ fn transport(at: Cursor<'_>, headers: &mut Headers, offset: usize) {
                 headers.tcp = Some(Tcp {
                     seq: u32::from_be_bytes([s0, s1, s2, s3]),
                     ack: u32::from_be_bytes([a0, a1, a2, a3]),
-                    flags: u16::from_be_bytes([high & 1, low]),
+                    flags: u16::from_be_bytes([high & 0x0f, low]),
                     window: u16::from_be_bytes([w0, w1]),
                 });
             }

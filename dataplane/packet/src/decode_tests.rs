@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fast4;
+use crate::{Link, TAGS_MAX};
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -73,6 +74,36 @@ fn vlan_tags_of_every_ethertype_stack() {
     );
     check(Link::Ethernet, &format!("{MACS} {tower} 8100 0001 0800 {V4_UDP}"), "too_many_tags");
     check(Link::Ethernet, &format!("{MACS} 8100 0001"), "vlan_truncated");
+}
+
+#[test]
+fn tags_and_labels_of_every_kind_are_passed_over() {
+    let expected = "10.0.0.1 > 10.0.0.2 p17 53>54321 28 octets vlan [] icmp [0, 0] frag 0";
+    for before in [
+        "8847 00064140",
+        "8848 00064040 00065140",
+        "8864 1100 0007 001e 0021",
+        "8864 1100 0007 001d 21",
+        "0024 aaaa 03 000000 0800",
+        "8926 00010002 0800",
+        "893f 000100020003 0800",
+        "8903 0040 020000000004 020000000003 0800",
+        "894f 0fc2 0101 00000101",
+        "894f 0fc2 0103 00000101 020000000004 020000000003 0800",
+        "8847 00064140 00000000 020000000004 020000000003 0800",
+        "8847 00064140 120000000004 020000000003 0800",
+    ] {
+        // The network service header says how long it is in its second octet.
+        let before = before.replace("0fc2 0101", "0002 0101").replace("0fc2 0103", "0002 0103");
+        check(Link::Ethernet, &format!("{MACS} {before} {V4_UDP}"), expected);
+    }
+    check(Link::Ethernet, &format!("{MACS} 8847 000640"), "mpls_truncated");
+    check(Link::Ethernet, &format!("{MACS} 8847 {} {V4_UDP}", "00064040".repeat(30)), "too_many_tags");
+    check(Link::Ethernet, &format!("{MACS} 8864 1100 0007"), "pppoe_truncated");
+    check(Link::Ethernet, &format!("{MACS} 894f 0fc6 0101 0000"), "nsh_truncated");
+    check(Link::Ethernet, &format!("{MACS} 8926 0001"), "vlan_truncated");
+    check(Link::Ethernet, &format!("{MACS} 8864 1100 0007 0004 c021 0102"), "8864 p0 0>0 2 octets vlan [] icmp [0, 0] frag 0");
+    check(Link::Ethernet, &format!("{MACS} 8847 00064140 f000"), "8847 p0 0>0 2 octets vlan [] icmp [0, 0] frag 0");
 }
 
 #[test]

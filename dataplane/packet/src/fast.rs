@@ -22,7 +22,7 @@ pub struct Fast4 {
     pub tos: u8,
     /// IPv4 total length.
     pub octets: u16,
-    /// The nine TCP flags; 0 for UDP.
+    /// TCP flags and reserved bits, twelve in all; 0 for UDP.
     pub tcp_flags: u16,
 }
 
@@ -53,7 +53,7 @@ pub fn fast4(frame: &Frame<'_>) -> Option<Fast4> {
     if !common | (octets < 20) {
         return None;
     }
-    let tcp = if protocol == proto::TCP { 0x01ff } else { 0 };
+    let tcp = if protocol == proto::TCP { 0x0fff } else { 0 };
     Some(Fast4 {
         src: u32::from_be_bytes([s0, s1, s2, s3]),
         dst: u32::from_be_bytes([d0, d1, d2, d3]),

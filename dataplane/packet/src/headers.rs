@@ -8,8 +8,14 @@ pub enum Malformed {
     LinkTruncated,
     /// Ends inside its VLAN tags.
     VlanTruncated,
-    /// More than [`crate::TAGS_MAX`] VLAN tags.
+    /// More than [`crate::TAGS_MAX`] VLAN tags, or than 24 tags and labels before IP.
     TooManyTags,
+    /// Ends inside its MPLS label stack.
+    MplsTruncated,
+    /// Ends inside its PPPoE or PPP header.
+    PppoeTruncated,
+    /// Ends inside its network service header.
+    NshTruncated,
     /// Ends inside the IPv4 header.
     Ipv4Truncated,
     /// The version field of an IPv4 frame is not 4 (RFC 791 section 3.1).
@@ -30,10 +36,13 @@ pub enum Malformed {
 
 impl Malformed {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::LinkTruncated,
         Self::VlanTruncated,
         Self::TooManyTags,
+        Self::MplsTruncated,
+        Self::PppoeTruncated,
+        Self::NshTruncated,
         Self::Ipv4Truncated,
         Self::Ipv4BadVersion,
         Self::Ipv4BadHeaderLength,
@@ -50,6 +59,9 @@ impl Malformed {
             Self::LinkTruncated => "link_truncated",
             Self::VlanTruncated => "vlan_truncated",
             Self::TooManyTags => "too_many_tags",
+            Self::MplsTruncated => "mpls_truncated",
+            Self::PppoeTruncated => "pppoe_truncated",
+            Self::NshTruncated => "nsh_truncated",
             Self::Ipv4Truncated => "ipv4_truncated",
             Self::Ipv4BadVersion => "ipv4_bad_version",
             Self::Ipv4BadHeaderLength => "ipv4_bad_header_length",
@@ -122,7 +134,7 @@ pub struct Tcp {
     pub seq: u32,
     /// Acknowledgement number.
     pub ack: u32,
-    /// The nine flags, NS (bit 8) to FIN (bit 0).
+    /// Flags, FIN in bit 0 to AE in bit 8, and the three reserved bits above (RFC 9293 section 3.1, RFC 9565).
     pub flags: u16,
     /// Window, unscaled.
     pub window: u16,
@@ -146,7 +158,7 @@ pub struct Headers {
     pub smac: [u8; 6],
     /// Destination MAC address.
     pub dmac: [u8; 6],
-    /// Ethertype behind the VLAN tags; the length field of an 802.3 frame; 0 where the link has none.
+    /// Ethertype behind tags and labels; the length field of an 802.3 frame; 0 where the link has none.
     pub ethertype: u16,
     /// VLAN ids, outermost first; only the first `tags` of them count.
     pub vlan: [u16; 2],

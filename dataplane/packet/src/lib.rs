@@ -3,7 +3,7 @@
 //! [`decode`] is a total function: every byte string is a value or a [`Malformed`] reason. [`fast4`] is its straight-line
 //! twin for the frames that make up most traffic; what it does not recognise goes to [`decode`].
 //!
-//! Not here: tunnels and MPLS (metered by their outer headers), reassembly.
+//! Not here: tunnels over IP (metered by their outer headers), reassembly.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -15,10 +15,12 @@ mod decode;
 mod fast;
 mod frame;
 mod headers;
+mod link;
 mod tcp;
 
-pub use decode::{EXTENSIONS_MAX, TAGS_MAX, decode};
+pub use decode::{EXTENSIONS_MAX, decode};
 pub use fast::{Fast4, fast4};
 pub use frame::{Frame, Link};
 pub use headers::{Fragment, Headers, Malformed, Network, Tcp, has_ports, proto};
+pub use link::TAGS_MAX;
 pub use tcp::{SynOptions, syn_options};

@@ -1,0 +1,242 @@
+//! From the first byte of a frame to its network layer: link headers, tags, labels.
+
+use crate::Link;
+use crate::cursor::Cursor;
+use crate::headers::{Headers, Malformed};
+
+/// Most VLAN tags of a frame.
+pub const TAGS_MAX: u8 = 8;
+/// Most layers between the link header and IP, VLAN tags and MPLS labels included: a limit on work.
+const LAYERS_MAX: u8 = 24;
+
+/// Numbers of IEEE 802's ethertype registry that Sonde looks into.
+pub(crate) mod ethertype {
+    pub(crate) const IPV4: u16 = 0x0800;
+    pub(crate) const IPV6: u16 = 0x86dd;
+    pub(super) const ARP: u16 = 0x0806;
+    pub(super) const VLAN: u16 = 0x8100;
+    pub(super) const QINQ: u16 = 0x88a8;
+    pub(super) const QINQ_OLD: u16 = 0x9100;
+    pub(super) const QINQ_OLDER: u16 = 0x9200;
+    pub(super) const MPLS: u16 = 0x8847;
+    pub(super) const MPLS_UPSTREAM: u16 = 0x8848;
+    pub(super) const PPPOE_SESSION: u16 = 0x8864;
+    /// Cisco FabricPath (data centre Ethernet).
+    pub(super) const FABRIC_PATH: u16 = 0x8903;
+    pub(super) const VN_TAG: u16 = 0x8926;
+    pub(super) const E_TAG: u16 = 0x893f;
+    pub(super) const NSH: u16 = 0x894f;
+    /// Up to here it is a length (IEEE 802.3 section 3.2.6), and LLC follows.
+    pub(super) const LENGTH_MAX: u16 = 1500;
+}
+
+/// Reads a frame as far as its network layer: its ethertype is in `headers`, `at` stands behind.
+pub(crate) fn link(kind: Link, at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    match kind {
+        Link::Ethernet => macs(at, headers)?,
+        Link::LinuxSll => cooked(at, headers)?,
+        Link::LinuxSll2 => cooked2(at, headers)?,
+        Link::Null => return loopback(at, headers),
+        Link::RawIp => return raw(*at, headers),
+        Link::Unknown => return Ok(()),
+    }
+    for _ in 0..LAYERS_MAX {
+        if !layer(at, headers)? {
+            return Ok(());
+        }
+    }
+    Err(Malformed::TooManyTags)
+}
+
+/// One layer; `false` when there is none that Sonde looks into.
+fn layer(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<bool, Malformed> {
+    match headers.ethertype {
+        ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD | ethertype::QINQ_OLDER => tag(at, headers)?,
+        // Four octets between ethertypes, and six (IEEE 802.1BR section 7.5).
+        ethertype::VN_TAG => skip_tag(at, headers, 4)?,
+        ethertype::E_TAG => skip_tag(at, headers, 6)?,
+        ethertype::FABRIC_PATH => {
+            // Forwarding tag and hop count; the addresses before it were those of switches.
+            at.skip(2).ok_or(Malformed::LinkTruncated)?;
+            macs(at, headers)?;
+        }
+        ethertype::MPLS | ethertype::MPLS_UPSTREAM => return labels(at, headers),
+        ethertype::PPPOE_SESSION => return pppoe(at, headers),
+        ethertype::NSH => return service_header(at, headers),
+        0..=ethertype::LENGTH_MAX => return Ok(snap(at, headers)),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn macs(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    headers.dmac = *at.take().ok_or(Malformed::LinkTruncated)?;
+    headers.smac = *at.take().ok_or(Malformed::LinkTruncated)?;
+    headers.ethertype = at.u16().ok_or(Malformed::LinkTruncated)?;
+    Ok(())
+}
+
+/// IEEE 802.1Q section 9.3.
+fn tag(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    if headers.tags >= TAGS_MAX {
+        return Err(Malformed::TooManyTags);
+    }
+    let tci = at.u16().ok_or(Malformed::VlanTruncated)?;
+    headers.ethertype = at.u16().ok_or(Malformed::VlanTruncated)?;
+    if let Some(id) = headers.vlan.get_mut(usize::from(headers.tags)) {
+        *id = tci & 0x0fff;
+    }
+    headers.tags = headers.tags.saturating_add(1);
+    Ok(())
+}
+
+/// A tag of which only the ethertype behind it is wanted.
+fn skip_tag(at: &mut Cursor<'_>, headers: &mut Headers, octets: usize) -> Result<(), Malformed> {
+    at.skip(octets).ok_or(Malformed::VlanTruncated)?;
+    headers.ethertype = at.u16().ok_or(Malformed::VlanTruncated)?;
+    Ok(())
+}
+
+/// LLC with SNAP and an ethertype (IEEE 802 section 9.5, RFC 1042).
+fn snap(at: &mut Cursor<'_>, headers: &mut Headers) -> bool {
+    let Some(&[0xaa, 0xaa, 0x03, 0, 0, 0, e0, e1]) = at.peek::<8>() else { return false };
+    if at.skip(8).is_none() {
+        return false;
+    }
+    headers.ethertype = u16::from_be_bytes([e0, e1]);
+    true
+}
+
+/// RFC 3032 section 2.1. What follows the stack is not said (section 2.2): the first four bits tell (RFC 4928 section 2).
+fn labels(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<bool, Malformed> {
+    let mut bottom = false;
+    for _ in 0..LAYERS_MAX {
+        let &[_, _, third, _] = at.take::<4>().ok_or(Malformed::MplsTruncated)?;
+        bottom = third & 1 != 0;
+        if bottom {
+            break;
+        }
+    }
+    if !bottom {
+        return Err(Malformed::TooManyTags);
+    }
+    match at.peek().map(|[first]| first >> 4) {
+        Some(4) => headers.ethertype = ethertype::IPV4,
+        Some(6) => headers.ethertype = ethertype::IPV6,
+        // A pseudowire (RFC 4448) with the control word or without.
+        _ if carries_ethernet(*at, 4) => {
+            at.skip(4).ok_or(Malformed::MplsTruncated)?;
+            macs(at, headers)?;
+        }
+        _ if carries_ethernet(*at, 0) => macs(at, headers)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Whether an Ethernet header that Sonde can go on from seems to stand `offset` octets ahead.
+fn carries_ethernet(mut at: Cursor<'_>, offset: usize) -> bool {
+    if offset == 4 && at.peek().is_none_or(|[first]| first >> 4 != 0) {
+        // RFC 4385 section 3: the control word begins with four zero bits.
+        return false;
+    }
+    at.skip(offset.saturating_add(12)).is_some()
+        && matches!(
+            at.u16(),
+            Some(
+                ethertype::IPV4
+                    | ethertype::IPV6
+                    | ethertype::ARP
+                    | ethertype::VLAN
+                    | ethertype::QINQ
+                    | ethertype::MPLS
+                    | ethertype::PPPOE_SESSION
+            )
+        )
+}
+
+/// RFC 2516 section 4, then PPP's protocol field, one octet or two (RFC 1661 section 2).
+fn pppoe(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<bool, Malformed> {
+    let &[version_type, code, _, _, _, _] = at.take::<6>().ok_or(Malformed::PppoeTruncated)?;
+    if version_type != 0x11 || code != 0 {
+        return Ok(false);
+    }
+    let &[first] = at.take::<1>().ok_or(Malformed::PppoeTruncated)?;
+    let protocol = if first & 1 == 1 {
+        u16::from(first)
+    } else {
+        let &[second] = at.take::<1>().ok_or(Malformed::PppoeTruncated)?;
+        u16::from_be_bytes([first, second])
+    };
+    headers.ethertype = match protocol {
+        0x0021 => ethertype::IPV4,
+        0x0057 => ethertype::IPV6,
+        0x0281 => ethertype::MPLS,
+        // PPP's own: a flow of the session.
+        _ => return Ok(false),
+    };
+    Ok(true)
+}
+
+/// RFC 8300 section 2.
+fn service_header(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<bool, Malformed> {
+    let &[_, length, _, next] = at.peek::<4>().ok_or(Malformed::NshTruncated)?;
+    at.skip(usize::from(length & 0x3f).max(1).saturating_mul(4)).ok_or(Malformed::NshTruncated)?;
+    match next {
+        1 => headers.ethertype = ethertype::IPV4,
+        2 => headers.ethertype = ethertype::IPV6,
+        3 => macs(at, headers)?,
+        4 => headers.ethertype = ethertype::NSH,
+        5 => headers.ethertype = ethertype::MPLS,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// LINKTYPE_LINUX_SLL: packet type, ARPHRD, address length, address, protocol.
+fn cooked(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    let header: &[u8; 16] = at.take().ok_or(Malformed::LinkTruncated)?;
+    let [_, _, _, _, l0, l1, a0, a1, a2, a3, a4, a5, _, _, e0, e1] = *header;
+    if u16::from_be_bytes([l0, l1]) == 6 {
+        headers.smac = [a0, a1, a2, a3, a4, a5];
+    }
+    headers.ethertype = u16::from_be_bytes([e0, e1]);
+    Ok(())
+}
+
+/// LINKTYPE_LINUX_SLL2: protocol, reserved, interface, ARPHRD, packet type, address length, address.
+fn cooked2(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    let header: &[u8; 20] = at.take().ok_or(Malformed::LinkTruncated)?;
+    let [e0, e1, _, _, _, _, _, _, _, _, _, length, a0, a1, a2, a3, a4, a5, _, _] = *header;
+    if length == 6 {
+        headers.smac = [a0, a1, a2, a3, a4, a5];
+    }
+    headers.ethertype = u16::from_be_bytes([e0, e1]);
+    Ok(())
+}
+
+/// LINKTYPE_NULL and LINKTYPE_LOOP: the address family as four bytes in the order of the machine that captured.
+fn loopback(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    let family: &[u8; 4] = at.take().ok_or(Malformed::LinkTruncated)?;
+    let family = match u32::from_be_bytes(*family) {
+        large if large > 0xffff => large.swap_bytes(),
+        small => small,
+    };
+    headers.ethertype = match family {
+        2 => ethertype::IPV4,
+        // AF_INET6 of NetBSD and OpenBSD, FreeBSD, Darwin.
+        24 | 28 | 30 => ethertype::IPV6,
+        _ => 0,
+    };
+    Ok(())
+}
+
+fn raw(at: Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    let [first] = *at.peek().ok_or(Malformed::LinkTruncated)?;
+    headers.ethertype = match first >> 4 {
+        4 => ethertype::IPV4,
+        6 => ethertype::IPV6,
+        _ => return Err(Malformed::UnknownIpVersion),
+    };
+    Ok(())
+}
