@@ -1,10 +1,10 @@
 //! A flow in the table. A packet of an ongoing IPv4 flow touches the first cache line of its entry and nothing else.
 
 use bytemuck::Zeroable;
-use sonde_packet::{Frame, Headers, Tcp, decode, proto, syn_options};
+use sonde_packet::{Frame, Headers, SynOptions, Tcp, decode, proto, syn_options};
 
 use crate::key::Key;
-use crate::record::{EndReason, Initiator, NO_VLAN, NO_WSCALE, Record};
+use crate::record::{EndReason, HEAD_WORDS, Initiator, NO_VLAN, NO_WSCALE, head, pack, quad};
 
 /// Set in [`Packet::flags`] beside the TCP flags: the packet is a fragment.
 pub(crate) const FRAGMENT: u16 = 1 << 15;
@@ -228,28 +228,34 @@ impl<K: Key> Entry<K> {
     }
 
     fn note_syn(&mut self, packet: &Packet<K>, frame: &Frame<'_>, way: usize) {
-        // The initiator sends SYN, and receives SYN with ACK.
-        let answers = packet.flags & Tcp::ACK != 0;
         if self.hot.state >> state::INITIATOR & 3 == 0 {
-            let initiator = if answers == (way == 1) { Initiator::Source } else { Initiator::Destination };
-            self.hot.state |= (initiator as u8) << state::INITIATOR;
+            self.hot.state |= initiator(packet.flags, way);
         }
-        if answers || self.birth.syn_len != 0 {
-            return;
-        }
-        // The fast decoder has seen an Ethernet and an IPv4 header of the smallest size, and as much of TCP.
-        let offset = if packet.general == 0 { Some(34) } else { decode(frame).ok().and_then(|h| h.tcp.map(|_| h.l4_offset)) };
-        if let Some(segment) = offset.and_then(|offset| frame.bytes.get(usize::from(offset)..)) {
-            let options = syn_options(segment);
-            self.birth.syn_len = u16::try_from(packet.octets).unwrap_or(u16::MAX);
-            self.birth.syn_window = options.window;
-            self.birth.syn_mss = options.mss.unwrap_or(0);
-            self.birth.syn_wscale = options.window_scale.unwrap_or(NO_WSCALE);
+        if packet.flags & Tcp::ACK == 0 && self.birth.syn_len == 0 {
+            let syn = Syn::of(packet, frame);
+            self.birth.syn_len = syn.octets;
+            self.birth.syn_window = syn.options.window;
+            self.birth.syn_mss = syn.options.mss.unwrap_or(0);
+            self.birth.syn_wscale = syn.options.window_scale.unwrap_or(NO_WSCALE);
         }
     }
 
-    /// Makes the entry a new flow of one packet.
+    /// Makes the entry a new flow of one packet. Everything is known before the first store: a flood does little else than this,
+    /// and narrow stores that are read again at once are waited for.
     pub(crate) fn begin(&mut self, packet: &Packet<K>, frame: &Frame<'_>, flow_id: u64) {
+        let mut state = packet.direction & state::FORWARD;
+        let mut syn = Syn::default();
+        if packet.flags & SPECIAL != 0 {
+            if packet.flags & Tcp::SYN != 0 {
+                state |= initiator(packet.flags, 0);
+                if packet.flags & Tcp::ACK == 0 {
+                    syn = Syn::of(packet, frame);
+                }
+            }
+            state |= if packet.flags & Tcp::FIN != 0 { state::FIN } else { 0 };
+            state |= if packet.flags & Tcp::RST != 0 { state::RST | state::CLOSED } else { 0 };
+        }
+        let about = if packet.general == 0 { About::common(frame) } else { About::general(frame) };
         self.key = packet.key;
         self.hot = Hot {
             octets: [u64::from(packet.octets), 0],
@@ -259,10 +265,8 @@ impl<K: Key> Entry<K> {
             flags: [packet.flags & TCP_FLAGS, 0],
             ttl: [packet.ttl, 0],
             tos: packet.tos,
-            state: packet.direction & state::FORWARD,
+            state,
         };
-        let about = if packet.general == 0 { About::common(frame) } else { About::general(frame) };
-        // One literal, field by field: put together elsewhere and copied, its narrow stores would be waited for.
         self.birth = Birth {
             first: packet.time,
             flow_id,
@@ -270,17 +274,14 @@ impl<K: Key> Entry<K> {
             vlan: about.vlan,
             ethertype: about.ethertype,
             ingress: frame.port,
-            syn_len: 0,
-            syn_window: 0,
-            syn_mss: 0,
+            syn_len: syn.octets,
+            syn_window: syn.options.window,
+            syn_mss: syn.options.mss.unwrap_or(0),
             icmp: about.icmp,
-            fragments: 0,
-            syn_wscale: NO_WSCALE,
+            fragments: u32::from(packet.flags & FRAGMENT != 0),
+            syn_wscale: syn.options.window_scale.unwrap_or(NO_WSCALE),
             _spare: [0; 15],
         };
-        if packet.flags & SPECIAL != 0 {
-            self.note(packet, frame, 0);
-        }
     }
 
     /// Whether a TCP connection is closed and only lingers.
@@ -321,47 +322,44 @@ impl<K: Key> Entry<K> {
         self.hot.state & state::DORMANT == 0
     }
 
-    /// The record of the flow as it is.
+    /// The record of the flow as it is, in words: what `Record::encode` would write.
     #[inline]
-    pub(crate) fn record(&self, reason: EndReason, worker: u8) -> Record {
+    pub(crate) fn words(&self, reason: EndReason, worker: u8) -> [u64; HEAD_WORDS] {
         let (hot, birth) = (&self.hot, &self.birth);
-        let [octets, reverse_octets] = hot.octets;
-        let [p0, p1] = hot.packets;
-        let [o0, o1] = hot.overhead;
+        let ends = self.key.ends(hot.state & state::FORWARD);
+        let ([s0, s1], [d0, d1]) = (ends.src, ends.dst);
+        let ([octets0, octets1], [packets0, packets1], [over0, over1]) = (hot.octets, hot.packets, hot.overhead);
+        let ([f0, f1], [t0, t1], [v0, v1], [i0, i1]) = (hot.flags, hot.ttl, birth.vlan, birth.icmp);
         let wire = |octets: u64, overhead: i32| octets.wrapping_add_signed(i64::from(overhead));
-        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = birth.macs;
-        let mut record = Record {
-            flow_id: birth.flow_id,
-            end_reason: reason,
-            initiator: match hot.state >> state::INITIATOR & 3 {
-                1 => Initiator::Source,
-                2 => Initiator::Destination,
-                _ => Initiator::FirstPacket,
-            },
-            worker,
-            ingress: birth.ingress,
-            start: birth.first,
-            end: hot.last,
-            octets: hot.octets,
-            packets: [u64::from(p0), u64::from(p1)],
-            wire: [wire(octets, o0), wire(reverse_octets, o1)],
-            tcp_flags: hot.flags,
-            ttl: hot.ttl,
-            tos: hot.tos,
-            vlan: birth.vlan,
-            smac: [s0, s1, s2, s3, s4, s5],
-            dmac: [d0, d1, d2, d3, d4, d5],
-            ethertype: birth.ethertype,
-            fragments: birth.fragments,
-            icmp: birth.icmp,
-            syn_len: birth.syn_len,
-            syn_window: birth.syn_window,
-            syn_mss: birth.syn_mss,
-            syn_wscale: birth.syn_wscale,
-            ..Record::default()
-        };
-        self.key.describe(hot.state & state::FORWARD, &mut record);
-        record
+        let [n0, n1, n2, n3, n4, n5, m0, m1, m2, m3, m4, m5] = birth.macs;
+        let [e0, e1] = birth.ethertype.to_le_bytes();
+        let initiator = hot.state >> state::INITIATOR & 3;
+        [
+            head(ends.kind),
+            birth.flow_id,
+            birth.first,
+            hot.last,
+            s0,
+            s1,
+            d0,
+            d1,
+            octets0,
+            octets1,
+            u64::from(packets0),
+            u64::from(packets1),
+            wire(octets0, over0),
+            wire(octets1, over1),
+            quad(ends.sport, ends.dport, f0, f1),
+            pack([ends.protocol, reason as u8, initiator, worker, t0, t1, hot.tos, birth.syn_wscale]),
+            quad(v0, v1, birth.ingress, birth.syn_len),
+            pack([m0, m1, m2, m3, m4, m5, e0, e1]),
+            pack([n0, n1, n2, n3, n4, n5, i0, i1]),
+            quad(birth.syn_window, birth.syn_mss, 0, 0) | u64::from(birth.fragments) << 32,
+            0,
+            0,
+            0,
+            0,
+        ]
     }
 
     /// After a report: counters start again, the flow goes on.
@@ -374,6 +372,35 @@ impl<K: Key> Entry<K> {
         hot.ttl = [0; 2];
         hot.state |= state::DORMANT;
         self.birth.fragments = 0;
+    }
+}
+
+/// The bits of [`Hot::state`] that say who opened a connection, from a packet with SYN: its sender, but of a SYN with ACK the
+/// receiver.
+fn initiator(flags: u16, way: usize) -> u8 {
+    let answers = flags & Tcp::ACK != 0;
+    let initiator = if answers == (way == 1) { Initiator::Source } else { Initiator::Destination };
+    (initiator as u8) << state::INITIATOR
+}
+
+/// What the first SYN says.
+#[derive(Default)]
+struct Syn {
+    /// Length of its IP packet; 0 when there was none.
+    octets: u16,
+    options: SynOptions,
+}
+
+impl Syn {
+    #[inline]
+    fn of<K>(packet: &Packet<K>, frame: &Frame<'_>) -> Self {
+        // The fast decoder has seen an Ethernet and an IPv4 header of the smallest size, and as much of TCP.
+        let offset = if packet.general == 0 { Some(34) } else { decode(frame).ok().and_then(|h| h.tcp.map(|_| h.l4_offset)) };
+        let segment = offset.and_then(|offset| frame.bytes.get(usize::from(offset)..));
+        segment.map_or_else(Self::default, |segment| Self {
+            octets: u16::try_from(packet.octets).unwrap_or(u16::MAX),
+            options: syn_options(segment),
+        })
     }
 }
 

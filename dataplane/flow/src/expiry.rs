@@ -134,14 +134,14 @@ impl<K: Key> Table<K> {
                 Due::At(deadline) => self.set_deadline(slot, tick_after(deadline, now)),
                 Due::Report(reason) => {
                     report(counters, reason);
-                    out.put(&entry.record(reason, worker));
+                    out.put_words(entry.words(reason, worker));
                     entry.rest();
                     let deadline = entry.deadline(timeouts);
                     self.set_deadline(slot, tick_after(deadline, now));
                 }
                 Due::End(reason) => {
                     report(counters, reason);
-                    out.put(&entry.record(reason, worker));
+                    out.put_words(entry.words(reason, worker));
                     self.vacate(slot);
                     counters.sub(Counter::FlowsActive, 1);
                 }
@@ -165,7 +165,7 @@ impl<K: Key> Table<K> {
                 let Some(entry) = self.entries.get(slot as usize) else { continue };
                 if entry.has_news() {
                     report(counters, EndReason::Forced);
-                    out.put(&entry.record(EndReason::Forced, worker));
+                    out.put_words(entry.words(EndReason::Forced, worker));
                 }
                 self.vacate(slot);
                 counters.sub(Counter::FlowsActive, 1);

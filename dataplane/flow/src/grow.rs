@@ -54,7 +54,7 @@ impl<K: Key> Table<K> {
                     // Two lines that are full where a quarter is: cannot be excluded, and loses nothing but the flow's continuity.
                     if entry.has_news() {
                         report(context.counters, EndReason::LackOfResources);
-                        context.out.put(&entry.record(EndReason::LackOfResources, context.worker));
+                        context.out.put_words(entry.words(EndReason::LackOfResources, context.worker));
                     }
                     context.counters.sub(Counter::FlowsActive, 1);
                     continue;

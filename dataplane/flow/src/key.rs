@@ -6,7 +6,7 @@
 use bytemuck::Zeroable;
 use sonde_packet::{Fast4, Headers, Network};
 
-use crate::record::{Kind, Record};
+use crate::record::Kind;
 
 /// Random words that the hash is mixed with, so that nobody outside can aim at one line of the table.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +38,19 @@ fn fold(a: u64, b: u64) -> u64 {
 pub(crate) trait Key: Copy + Eq + Zeroable + Send + std::fmt::Debug + 'static {
     /// 64 bits, all of them usable.
     fn hash(&self, seed: &Seed) -> u64;
-    /// Writes the key fields of a record; `forward` is the direction bit of its first packet.
-    fn describe(&self, forward: u8, record: &mut Record);
+    /// The key's part of a record; `forward` is the direction bit of its first packet.
+    fn ends(&self, forward: u8) -> Ends;
+}
+
+/// What a record says of its key. Addresses as two words each; IPv4 in the low half of the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) kind: Kind,
+    pub(crate) src: [u64; 2],
+    pub(crate) dst: [u64; 2],
+    pub(crate) sport: u16,
+    pub(crate) dport: u16,
+    pub(crate) protocol: u8,
 }
 
 /// VLAN ids of a packet as the key holds them: outer in the high twelve bits. Untagged and VLAN 0 (priority tag) are the same.
@@ -84,14 +95,6 @@ fn quarters(word: u64) -> [u16; 4] {
     [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]), u16::from_be_bytes([e, f]), u16::from_be_bytes([g, h])]
 }
 
-/// Ports and protocol from a wide key's last word but one.
-fn describe_rest(rest: u64, forward: u8, record: &mut Record) {
-    let [low, high, third, _] = quarters(rest);
-    let [protocol, _] = third.to_be_bytes();
-    record.proto = protocol;
-    (record.sport, record.dport) = if forward == 0 { (low, high) } else { (high, low) };
-}
-
 impl Key for Key4 {
     #[inline(always)]
     fn hash(&self, seed: &Seed) -> u64 {
@@ -99,17 +102,13 @@ impl Key for Key4 {
         fold(fold(self.low ^ s0, self.high ^ s1) ^ s2, s3)
     }
 
-    fn describe(&self, forward: u8, record: &mut Record) {
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "parts of a word, by their width")]
+    fn ends(&self, forward: u8) -> Ends {
         let (from, to) = if forward == 0 { (self.low, self.high) } else { (self.high, self.low) };
-        let end = |word: u64| {
-            let [_, _, a, b, c, d, p, q] = word.to_be_bytes();
-            ([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d], u16::from_be_bytes([p, q]))
-        };
-        record.kind = Kind::Ipv4;
-        (record.src, record.sport) = end(from);
-        (record.dst, record.dport) = end(to);
-        let [protocol, ..] = self.low.to_be_bytes();
-        record.proto = protocol;
+        let address = |word: u64| [0, word >> 16 & 0xffff_ffff];
+        let protocol = (self.low >> 56) as u8;
+        Ends { kind: Kind::Ipv4, src: address(from), dst: address(to), sport: from as u16, dport: to as u16, protocol }
     }
 }
 
@@ -163,16 +162,15 @@ impl Key for KeyWide {
         fold(fold(addresses ^ s4, self.rest ^ s5) ^ self.kind, s2)
     }
 
-    fn describe(&self, forward: u8, record: &mut Record) {
+    fn ends(&self, forward: u8) -> Ends {
         if self.kind == 2 {
-            record.kind = Kind::Layer2;
-            return;
+            return Ends { kind: Kind::Layer2, src: [0; 2], dst: [0; 2], sport: 0, dport: 0, protocol: 0 };
         }
-        let bytes = |[high, low]: [u64; 2]| (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
-        let (low, high) = (bytes(self.low), bytes(self.high));
-        record.kind = Kind::Ipv6;
-        (record.src, record.dst) = if forward == 0 { (low, high) } else { (high, low) };
-        describe_rest(self.rest, forward, record);
+        let [low_port, high_port, third, _] = quarters(self.rest);
+        let [protocol, _] = third.to_be_bytes();
+        let (low, high) = ((self.low, low_port), (self.high, high_port));
+        let ((src, sport), (dst, dport)) = if forward == 0 { (low, high) } else { (high, low) };
+        Ends { kind: Kind::Ipv6, src, dst, sport, dport, protocol }
     }
 }
 
@@ -187,10 +185,8 @@ mod tests {
             let (back, backward) = Key4::new(b, a, q, p, 6, 0x00f_00a);
             assert_eq!(there, back);
             assert_ne!(forward, backward);
-            let mut record = Record::default();
-            there.describe(forward, &mut record);
-            assert_eq!((record.sport, record.dport, record.proto, record.kind), (p, q, 6, Kind::Ipv4));
-            assert_eq!((&record.src[12..], &record.dst[12..]), (&a.to_be_bytes()[..], &b.to_be_bytes()[..]));
+            let ends = Ends { kind: Kind::Ipv4, src: [0, a.into()], dst: [0, b.into()], sport: p, dport: q, protocol: 6 };
+            assert_eq!(there.ends(forward), ends);
         }
         assert_eq!(Key4::new(7, 7, 5, 5, 17, 0).1, 0, "a packet to itself is forward");
     }
@@ -206,10 +202,8 @@ mod tests {
         };
         let (key, forward) = KeyWide::of(&headers, 5);
         assert_eq!(forward, 1);
-        let mut record = Record::default();
-        key.describe(forward, &mut record);
-        assert_eq!((&record.src, &record.dst), (b"bbbbbbbbbbbbbbbb", b"aaaaaaaaaaaaaaaa"));
-        assert_eq!((record.sport, record.dport, record.proto, record.kind), (9, 8, 17, Kind::Ipv6));
+        let (b, a) = ([u64::from_be_bytes(*b"bbbbbbbb"); 2], [u64::from_be_bytes(*b"aaaaaaaa"); 2]);
+        assert_eq!(key.ends(forward), Ends { kind: Kind::Ipv6, src: b, dst: a, sport: 9, dport: 8, protocol: 17 });
         let turned = Headers { network: Network::V6(*b"aaaaaaaaaaaaaaaa", *b"bbbbbbbbbbbbbbbb"), sport: 8, dport: 9, ..headers };
         assert_eq!(KeyWide::of(&turned, 5), (key, 0));
         assert_ne!(KeyWide::of(&headers, 6).0, key);

@@ -104,7 +104,7 @@ pub struct Record {
     pub packets: [u64; 2],
     /// Octets of the frames on the wire without FCS (`layer2OctetDeltaCount`, 352).
     pub wire: [u64; 2],
-    /// OR of the nine TCP flags (`tcpControlBits`, 6).
+    /// OR of the TCP flags (`tcpControlBits`, 6).
     pub tcp_flags: [u16; 2],
     /// TTL or hop limit of the first packet of each direction (`ipTTL`, 192).
     pub ttl: [u8; 2],
@@ -137,13 +137,24 @@ pub const NO_VLAN: u16 = 0xffff;
 /// `syn_wscale` holds no shift.
 pub const NO_WSCALE: u8 = 0xff;
 
-const fn pack(bytes: [u8; 8]) -> u64 {
+/// Four 16-bit numbers in a word, the first lowest.
+pub(crate) const fn quad(a: u16, b: u16, c: u16, d: u16) -> u64 {
+    a as u64 | (b as u64) << 16 | (c as u64) << 32 | (d as u64) << 48
+}
+
+/// The first word of a record, without its sequence.
+pub(crate) const fn head(kind: Kind) -> u64 {
+    HEAD_WORDS as u64 | (VERSION as u64) << 16 | (kind as u64) << 24
+}
+
+pub(crate) const fn pack(bytes: [u8; 8]) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
 impl Record {
     /// Writes the record as words. `words[0]` is: length in words (16 bits), version (8), kind (8), sequence of the writer
     /// (low 32 bits), which the ring fills in.
+    #[inline]
     pub fn encode(&self) -> [u64; HEAD_WORDS] {
         let wide = |a: &[u8; 16]| {
             let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *a;
@@ -156,14 +167,13 @@ impl Record {
         let [t0, t1] = self.ttl;
         let [e0, e1] = self.ethertype.to_le_bytes();
         let [i0, i1] = self.icmp;
-        let quad = |a: u16, b: u16, c: u16, d: u16| u64::from(a) | u64::from(b) << 16 | u64::from(c) << 32 | u64::from(d) << 48;
         let [octets0, octets1] = self.octets;
         let [packets0, packets1] = self.packets;
         let [wire0, wire1] = self.wire;
         let [f0, f1] = self.tcp_flags;
         let [v0, v1] = self.vlan;
         [
-            HEAD_WORDS as u64 | u64::from(VERSION) << 16 | (self.kind as u64) << 24,
+            head(self.kind),
             self.flow_id,
             self.start,
             self.end,
@@ -211,14 +221,14 @@ impl Record {
             2 => Initiator::Destination,
             _ => return None,
         };
-        let quad = |w: u64| {
+        let four = |w: u64| {
             let [a, b, c, d, e, f, g, h] = w.to_le_bytes();
             [u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]), u16::from_le_bytes([e, f]), u16::from_le_bytes([g, h])]
         };
         let wide = |hi: u64, lo: u64| (u128::from(hi) << 64 | u128::from(lo)).to_be_bytes();
-        let [sport, dport, f0, f1] = quad(ports);
-        let [v0, v1, ingress, syn_len] = quad(tags);
-        let [syn_window, syn_mss, ..] = quad(syn);
+        let [sport, dport, f0, f1] = four(ports);
+        let [v0, v1, ingress, syn_len] = four(tags);
+        let [syn_window, syn_mss, ..] = four(syn);
         let [m0, m1, m2, m3, m4, m5, e0, e1] = src_mac.to_le_bytes();
         let [n0, n1, n2, n3, n4, n5, i0, i1] = dst_mac.to_le_bytes();
         Some(Self {
@@ -259,6 +269,13 @@ impl Record {
 pub trait Output {
     /// Takes one record. Never blocks; what cannot be kept is counted by the implementation.
     fn put(&mut self, record: &Record);
+    /// Takes one record as [`Record::encode`] writes it: what a worker hands on, so that the ring need not put it together twice.
+    #[inline]
+    fn put_words(&mut self, words: [u64; HEAD_WORDS]) {
+        if let Some(record) = Record::decode(&words) {
+            self.put(&record);
+        }
+    }
     /// Makes what was put visible to readers. Called once a burst.
     fn publish(&mut self) {}
 }
@@ -266,6 +283,10 @@ pub trait Output {
 impl<O: Output + ?Sized> Output for &mut O {
     fn put(&mut self, record: &Record) {
         (**self).put(record);
+    }
+
+    fn put_words(&mut self, words: [u64; HEAD_WORDS]) {
+        (**self).put_words(words);
     }
 
     fn publish(&mut self) {

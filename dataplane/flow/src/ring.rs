@@ -39,7 +39,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sonde_memory::{MapError, ReadMap, SharedMap};
 
-use crate::record::{Output, Record};
+use crate::record::{HEAD_WORDS, Output, Record};
 use consume::{Consumer, TRIES_MAX};
 use layout::{
     CAPACITY_AT, DATA_AT, INSTANCE_AT, Layout, MAGIC, MAGIC_AT, PID_AT, SEGMENT, SEGMENT_AT, SEGMENTS_MIN, VERSION, VERSION_AT, WORKER_AT,
@@ -138,7 +138,12 @@ impl Output for Writer {
     /// Writes one record into the ring. Budget: 15 ns while the ring is in the cache (bench `ring`).
     #[inline]
     fn put(&mut self, record: &Record) {
-        self.producer.put(self.map.words(), record.encode());
+        self.put_words(record.encode());
+    }
+
+    #[inline]
+    fn put_words(&mut self, words: [u64; HEAD_WORDS]) {
+        self.producer.put(self.map.words(), words);
     }
 
     #[inline]

@@ -215,7 +215,7 @@ fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Sl
     let worker = work.worker;
     let mut write = |entry: &crate::entry::Entry<K>, reason| {
         report(work.counters, reason);
-        work.out.put(&entry.record(reason, worker));
+        work.out.put_words(entry.words(reason, worker));
     };
     let restart = match entry.before(packet, work.timeouts.idle) {
         Before::Add => false,
@@ -376,7 +376,7 @@ fn evict<K: Key, O: Output>(table: &mut Table<K>, mut slot: Slot, work: &mut Wor
     if let Some(entry) = table.entries.get(slot as usize) {
         if entry.has_news() {
             report(work.counters, EndReason::LackOfResources);
-            work.out.put(&entry.record(EndReason::LackOfResources, work.worker));
+            work.out.put_words(entry.words(EndReason::LackOfResources, work.worker));
         }
         table.vacate(slot);
         work.counters.sub(Counter::FlowsActive, 1);
