@@ -1,0 +1,31 @@
+//! Settings documents, and `--set path=value`.
+
+use sonde_proto::v1;
+use sonde_settings::{Settings, document, parse_toml};
+
+/// A TOML document. A first line `#set path=value` is done to it.
+///
+/// It is refused with violations that say something, or it is good, and then it can be written and read again.
+pub fn settings(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some((path, value)) = text.lines().next().and_then(|line| line.strip_prefix("#set ")?.split_once('='))
+        && let Ok(mut table) = document::parse_table(text)
+    {
+        let before = table.clone();
+        if document::set(&mut table, path, value).is_err() {
+            assert_eq!(table, before, "a refusal changed the document");
+        }
+    }
+    let checked = parse_toml(text).and_then(|found| Settings::try_from(&found));
+    match checked {
+        Err(violations) => {
+            assert!(!violations.is_empty(), "refused without a reason");
+            assert!(violations.iter().all(|violation| !violation.rule.is_empty()), "{violations:?}");
+        }
+        Ok(settings) => {
+            let text = document::to_toml(&v1::Settings::from(&settings));
+            let again = parse_toml(&text).and_then(|found| Settings::try_from(&found));
+            assert_eq!(again, Ok(settings), "{text}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The reference pages name everything there is: a counter or a field that is not explained is not finished.
+
+use std::path::Path;
+
+fn page(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Names that `page` does not have in backquotes.
+fn unnamed<'a>(page: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    names.into_iter().filter(|name| !page.contains(&format!("`{name}`"))).collect()
+}
+
+/// The words in double quotes of the list that `text` has behind `start`.
+fn quoted<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
+    let from = text.find(start).unwrap_or_else(|| panic!("no {start}")) + start.len();
+    let list = &text[from..from + text[from..].find("];").expect("the end of the list")];
+    let words: Vec<_> = list.split('"').skip(1).step_by(2).collect();
+    assert!(words.len() > 2, "{start}: {words:?}");
+    words
+}
+
+#[test]
+fn every_counter_is_explained() {
+    let explained = page("docs/counters.md");
+    assert_eq!(unnamed(&explained, sonde_worker::counter_names()), Vec::<&str>::new());
+    for (file, list) in [
+        ("dataplane/src/crew.rs", "const BESIDE: [&str; 4] ="),
+        ("dataplane/src/gauges.rs", "const COUNTERS: [&str; 10] ="),
+        ("dataplane/export/src/session.rs", "pub const COUNTERS: &[&str] ="),
+        ("dataplane/export/src/session.rs", "pub const TEXTS: &[&str] ="),
+    ] {
+        let source = page(file);
+        let words = if list.contains("TEXTS") { vec!["state", "last_error"] } else { quoted(&source, list) };
+        assert_eq!(unnamed(&explained, words), Vec::<&str>::new(), "{file}");
+    }
+    // And nothing that is gone.
+    let gone: Vec<_> = explained.split('`').skip(1).step_by(2).filter(|word| word.starts_with("not_metered.")).collect();
+    assert!(gone.iter().all(|word| *word == "not_metered.*" || sonde_worker::counter_names().contains(word)), "{gone:?}");
+}
+
+#[test]
+fn every_setting_is_explained() {
+    let proto = page("proto/sonde/v1/config.proto");
+    let settings = &proto[proto.find("message Settings {").expect("the document")..proto.find("// One fault of").expect("its end")];
+    let explained = page("docs/settings.md");
+    let fields: Vec<&str> = settings
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .filter_map(|line| line.split_once(" = ")?.0.split_whitespace().last())
+        .collect();
+    assert!(fields.len() > 30, "{fields:?}");
+    // `boot` and `live` have sections, not rows.
+    assert_eq!(unnamed(&explained, fields), Vec::<&str>::new());
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut links = 0;
+    for name in
+        ["README.md", "ARCHITECTURE.md", "docs/api.md", "docs/cli.md", "docs/settings.md", "docs/counters.md", "docs/conformance.md"]
+    {
+        let text = page(name);
+        let folder = root.join(name).parent().expect("a folder").to_owned();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target)) {
+            let file = target.split('#').next().unwrap_or_default();
+            if !file.is_empty() && !file.contains("://") {
+                assert!(folder.join(file).exists(), "{name} links to {target}");
+                links += 1;
+            }
+        }
+    }
+    assert!(links > 5, "{links}");
+}
