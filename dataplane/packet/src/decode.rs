@@ -3,6 +3,7 @@
 use crate::Frame;
 use crate::cursor::Cursor;
 use crate::headers::{Fragment, Headers, Malformed, Network, Tcp, has_ports, proto};
+use crate::layers::{Arp, Notes, SegmentRouting};
 use crate::link::{ethertype, link};
 
 /// Most extension headers of an IPv6 packet: a limit on work, well above what RFC 8200 section 4.1 recommends.
@@ -16,22 +17,46 @@ pub const EXTENSIONS_MAX: u8 = 16;
 /// # Errors
 /// The reason why the frame has no readable headers.
 pub fn decode(frame: &Frame<'_>) -> Result<Headers, Malformed> {
+    first(frame, &mut ())
+}
+
+/// [`decode`] with somebody who listens.
+pub(crate) fn first(frame: &Frame<'_>, notes: &mut impl Notes) -> Result<Headers, Malformed> {
     let mut headers = Headers::default();
     let mut at = Cursor::new(frame.bytes);
-    link(frame.link, &mut at, &mut headers)?;
+    link(frame.link, &mut at, &mut headers, notes)?;
+    network(frame, at, &mut headers, notes)?;
+    Ok(headers)
+}
+
+/// The network layer that `at` stands before; `false` when it is none of IP.
+pub(crate) fn network(frame: &Frame<'_>, at: Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<bool, Malformed> {
     let l3 = frame.bytes.len().saturating_sub(at.rest().len());
     headers.l3_offset = u16::try_from(l3).unwrap_or(u16::MAX);
     let behind = frame.wire_len.saturating_sub(u32::from(headers.l3_offset));
     match headers.ethertype {
-        ethertype::IPV4 => ipv4(at, &mut headers, behind)?,
-        ethertype::IPV6 => ipv6(at, &mut headers)?,
-        _ => headers.octets = behind,
+        ethertype::IPV4 => ipv4(at, headers, behind, notes)?,
+        ethertype::IPV6 => ipv6(at, headers, notes)?,
+        other => {
+            headers.octets = behind;
+            if other == ethertype::ARP {
+                arp(at, notes);
+            }
+            return Ok(false);
+        }
     }
-    Ok(headers)
+    Ok(true)
+}
+
+/// RFC 826, for IPv4 over Ethernet: hardware type 1, protocol 0x0800, lengths 6 and 4.
+fn arp(at: Cursor<'_>, notes: &mut impl Notes) {
+    let Some(header) = at.peek::<28>() else { return };
+    let [0, 1, 8, 0, 6, 4, o0, o1, _, _, _, _, _, _, s0, s1, s2, s3, _, _, _, _, _, _, t0, t1, t2, t3] = *header else { return };
+    notes.arp(Arp { operation: u16::from_be_bytes([o0, o1]), sender: [s0, s1, s2, s3], target: [t0, t1, t2, t3] });
 }
 
 /// RFC 791 section 3.1. `behind` is how long the packet is on the wire at most.
-fn ipv4(mut at: Cursor<'_>, headers: &mut Headers, behind: u32) -> Result<(), Malformed> {
+fn ipv4(mut at: Cursor<'_>, headers: &mut Headers, behind: u32, notes: &mut impl Notes) -> Result<(), Malformed> {
     let header: &[u8; 20] = at.take().ok_or(Malformed::Ipv4Truncated)?;
     let [first, tos, t0, t1, i0, i1, f0, f1, ttl, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *header;
     if first >> 4 != 4 {
@@ -49,6 +74,7 @@ fn ipv4(mut at: Cursor<'_>, headers: &mut Headers, behind: u32) -> Result<(), Ma
         Fragment { id: u32::from(u16::from_be_bytes([i0, i1])), offset: (field & 0x1fff).wrapping_shl(3), more: field & 0x2000 != 0 };
     headers.network = Network::V4([s0, s1, s2, s3], [d0, d1, d2, d3]);
     headers.tos = tos;
+    headers.ip_flags = f0 & 0xe0;
     headers.ttl = ttl;
     headers.protocol = protocol;
     if at.skip(options).is_none() {
@@ -59,12 +85,12 @@ fn ipv4(mut at: Cursor<'_>, headers: &mut Headers, behind: u32) -> Result<(), Ma
     if headers.fragment.offset != 0 {
         return Ok(());
     }
-    extensions(at, headers, offset)
+    extensions(at, headers, offset, notes)
 }
 
 /// RFC 8200 sections 3 and 4.
-fn ipv6(mut at: Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
-    let [first, second, _, _, p0, p1, next, ttl] = *at.take().ok_or(Malformed::Ipv6Truncated)?;
+fn ipv6(mut at: Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<(), Malformed> {
+    let [first, second, l1, l2, p0, p1, next, ttl] = *at.take().ok_or(Malformed::Ipv6Truncated)?;
     let source = *at.take().ok_or(Malformed::Ipv6Truncated)?;
     let destination = *at.take().ok_or(Malformed::Ipv6Truncated)?;
     if first >> 4 != 6 {
@@ -73,16 +99,17 @@ fn ipv6(mut at: Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
     headers.network = Network::V6(source, destination);
     headers.octets = u32::from(u16::from_be_bytes([p0, p1])).saturating_add(40);
     headers.tos = first.wrapping_shl(4) | second >> 4;
+    headers.flow_label = u32::from_be_bytes([0, second & 0x0f, l1, l2]);
     headers.ttl = ttl;
     headers.protocol = next;
-    extensions(at, headers, usize::from(headers.l3_offset).saturating_add(40))
+    extensions(at, headers, usize::from(headers.l3_offset).saturating_add(40), notes)
 }
 
 /// The headers between IP and transport (RFC 8200 section 4, RFC 4302), then the transport.
 ///
 /// IPv4 knows only the authentication header, but others can be sent in it, and receivers differ in what they make of that: the
 /// packet is metered by what it carries.
-fn extensions(mut at: Cursor<'_>, headers: &mut Headers, mut offset: usize) -> Result<(), Malformed> {
+fn extensions(mut at: Cursor<'_>, headers: &mut Headers, mut offset: usize, notes: &mut impl Notes) -> Result<(), Malformed> {
     let over_ipv6 = matches!(headers.network, Network::V6(..));
     let mut extensions = 0u8;
     // Hop-by-hop options, routing, fragment, authentication, destination options.
@@ -105,7 +132,16 @@ fn extensions(mut at: Cursor<'_>, headers: &mut Headers, mut offset: usize) -> R
                 8
             }
             // RFC 4302 section 2.2: the authentication header counts in words of four.
-            51 => usize::from(length).saturating_add(2).saturating_mul(4),
+            51 => {
+                if let Some([_, _, _, _, s0, s1, s2, s3]) = at.peek::<8>().copied() {
+                    headers.spi = u32::from_be_bytes([s0, s1, s2, s3]);
+                }
+                usize::from(length).saturating_add(2).saturating_mul(4)
+            }
+            43 => {
+                segment_routing(at, notes);
+                usize::from(length).saturating_add(1).saturating_mul(8)
+            }
             _ => usize::from(length).saturating_add(1).saturating_mul(8),
         };
         if !over_ipv6 && at.rest().len() < octets {
@@ -123,6 +159,18 @@ fn extensions(mut at: Cursor<'_>, headers: &mut Headers, mut offset: usize) -> R
     }
     transport(at, headers, offset);
     Ok(())
+}
+
+/// RFC 8754 section 2: a routing header of type 4, its list behind eight octets, the last segment first.
+fn segment_routing(at: Cursor<'_>, notes: &mut impl Notes) {
+    let Some([_, _, 4, segments_left, last_entry, flags, t0, t1, segments @ ..]) = at.peek::<24>().copied() else { return };
+    notes.segment_routing(SegmentRouting {
+        segments: last_entry.saturating_add(1),
+        segments_left,
+        flags,
+        tag: u16::from_be_bytes([t0, t1]),
+        last: segments,
+    });
 }
 
 /// Ports, TCP's fixed header, ICMP's type and code. Only the first fragment has them.
@@ -143,7 +191,9 @@ fn transport(at: Cursor<'_>, headers: &mut Headers, offset: usize) {
                 });
             }
         }
-        proto::ICMP | proto::ICMPV6 => headers.icmp = at.peek().copied().unwrap_or_default(),
+        proto::ICMP | proto::ICMPV6 | proto::IGMP => headers.icmp = at.peek().copied().unwrap_or_default(),
+        // RFC 4303 section 2: it comes first.
+        proto::ESP => headers.spi = at.peek().map_or(0, |octets| u32::from_be_bytes(*octets)),
         _ => {}
     }
     if has_ports(headers.protocol)

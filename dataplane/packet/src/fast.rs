@@ -1,6 +1,8 @@
-//! The straight-line decoder for what most frames are: Ethernet, IPv4 without options, not a fragment, TCP or UDP.
+//! The straight-line decoder for what most frames are: Ethernet, IPv4 without options, not a fragment, TCP or UDP that is
+//! no tunnel's.
 
 use crate::headers::proto;
+use crate::tunnel::is_tunnel_port;
 use crate::{Frame, Link};
 
 /// What [`fast4`] finds: the fields every packet of a flow needs.
@@ -50,15 +52,17 @@ pub fn fast4(frame: &Frame<'_>) -> Option<Fast4> {
     // TCP and UDP by one test, so that a mixture of them is no riddle for the branch predictor.
     let known = protocol < 64 && (1u64 << proto::TCP | 1 << proto::UDP) >> (protocol & 63) & 1 != 0;
     let common = (start >> 8 == 0x0008_0045) & (fragment & 0x3fff == 0) & known & (frame.link as u8 == Link::Ethernet as u8);
-    if !common | (octets < 20) {
+    let (sport, dport) = (u16::from_be_bytes([p0, p1]), u16::from_be_bytes([q0, q1]));
+    let tunnel = (protocol == proto::UDP) & (is_tunnel_port(sport) | is_tunnel_port(dport));
+    if !common | tunnel | (octets < 20) {
         return None;
     }
     let tcp = if protocol == proto::TCP { 0x0fff } else { 0 };
     Some(Fast4 {
         src: u32::from_be_bytes([s0, s1, s2, s3]),
         dst: u32::from_be_bytes([d0, d1, d2, d3]),
-        sport: u16::from_be_bytes([p0, p1]),
-        dport: u16::from_be_bytes([q0, q1]),
+        sport,
+        dport,
         protocol,
         ttl,
         tos,

@@ -78,18 +78,34 @@ impl Malformed {
 pub mod proto {
     /// ICMP (RFC 792).
     pub const ICMP: u8 = 1;
+    /// IGMP (RFC 9776).
+    pub const IGMP: u8 = 2;
+    /// IPv4 in IP (RFC 2003).
+    pub const IPIP: u8 = 4;
     /// TCP (RFC 9293).
     pub const TCP: u8 = 6;
     /// UDP (RFC 768).
     pub const UDP: u8 = 17;
     /// DCCP (RFC 4340).
     pub const DCCP: u8 = 33;
+    /// IPv6 in IP (RFC 2473).
+    pub const IPV6: u8 = 41;
+    /// Generic routing encapsulation (RFC 2784).
+    pub const GRE: u8 = 47;
+    /// Encapsulating security payload (RFC 4303).
+    pub const ESP: u8 = 50;
     /// ICMPv6 (RFC 4443).
     pub const ICMPV6: u8 = 58;
+    /// EtherIP (RFC 3378).
+    pub const ETHERIP: u8 = 97;
+    /// L2TP version 3 (RFC 3931).
+    pub const L2TP: u8 = 115;
     /// SCTP (RFC 9260).
     pub const SCTP: u8 = 132;
     /// UDP-Lite (RFC 3828).
     pub const UDP_LITE: u8 = 136;
+    /// MPLS in IP (RFC 4023).
+    pub const MPLS: u8 = 137;
 }
 
 /// Whether the protocol begins with a source and a destination port.
@@ -176,13 +192,19 @@ pub struct Headers {
     pub ttl: u8,
     /// Type of service or traffic class.
     pub tos: u8,
+    /// Reserved, don't-fragment and more-fragments bits, as the high three of eight (`fragmentFlags`, 197, RFC 791 section 3.1); 0 for IPv6.
+    pub ip_flags: u8,
+    /// IPv6 flow label (`flowLabelIPv6`, 31); 0 for IPv4.
+    pub flow_label: u32,
+    /// Security parameters index of ESP, or else of an authentication header (`IPSecSPI`, 295); 0 where there is none.
+    pub spi: u32,
     /// Fragmentation.
     pub fragment: Fragment,
     /// Source port; 0 where there is none, or it was not captured.
     pub sport: u16,
     /// Destination port.
     pub dport: u16,
-    /// Type and code of ICMP or ICMPv6.
+    /// Type and code of ICMP or ICMPv6; type and maximum response code of IGMP.
     pub icmp: [u8; 2],
     /// TCP's fixed header, when the protocol is TCP and enough was captured.
     pub tcp: Option<Tcp>,

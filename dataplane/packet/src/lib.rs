@@ -3,7 +3,9 @@
 //! [`decode`] is a total function: every byte string is a value or a [`Malformed`] reason. [`fast4`] is its straight-line
 //! twin for the frames that make up most traffic; what it does not recognise goes to [`decode`].
 //!
-//! Not here: tunnels over IP (metered by their outer headers), reassembly.
+//! [`decapsulate`] goes on through tunnels to the innermost packet, [`layers`] tells what was passed on the way.
+//!
+//! Not here: reassembly, and what ESP hides.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -11,16 +13,22 @@
 )]
 
 mod cursor;
+mod decapsulate;
 mod decode;
 mod fast;
 mod frame;
 mod headers;
+mod layers;
 mod link;
 mod tcp;
+mod tunnel;
 
+pub use decapsulate::{Inner, Packets, decapsulate, layers};
 pub use decode::{EXTENSIONS_MAX, decode};
 pub use fast::{Fast4, fast4};
 pub use frame::{Frame, Link};
 pub use headers::{Fragment, Headers, Malformed, Network, Tcp, has_ports, proto};
+pub use layers::{Arp, Layers, MPLS_LABELS_KEPT, SegmentRouting, TUNNELS_KEPT, VLAN_TAGS_KEPT};
 pub use link::TAGS_MAX;
 pub use tcp::{SynOptions, syn_options};
+pub use tunnel::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};

@@ -3,6 +3,7 @@
 use crate::Link;
 use crate::cursor::Cursor;
 use crate::headers::{Headers, Malformed};
+use crate::layers::Notes;
 
 /// Most VLAN tags of a frame.
 pub const TAGS_MAX: u8 = 8;
@@ -13,7 +14,7 @@ const LAYERS_MAX: u8 = 24;
 pub(crate) mod ethertype {
     pub(crate) const IPV4: u16 = 0x0800;
     pub(crate) const IPV6: u16 = 0x86dd;
-    pub(super) const ARP: u16 = 0x0806;
+    pub(crate) const ARP: u16 = 0x0806;
     pub(super) const VLAN: u16 = 0x8100;
     pub(super) const QINQ: u16 = 0x88a8;
     pub(super) const QINQ_OLD: u16 = 0x9100;
@@ -31,53 +32,68 @@ pub(crate) mod ethertype {
 }
 
 /// Reads a frame as far as its network layer: its ethertype is in `headers`, `at` stands behind.
-pub(crate) fn link(kind: Link, at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+pub(crate) fn link(kind: Link, at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<(), Malformed> {
     match kind {
-        Link::Ethernet => macs(at, headers)?,
+        Link::Ethernet => macs(at, headers, notes)?,
         Link::LinuxSll => cooked(at, headers)?,
         Link::LinuxSll2 => cooked2(at, headers)?,
         Link::Null => return loopback(at, headers),
-        Link::RawIp => return raw(*at, headers),
+        Link::RawIp => {
+            headers.ethertype = ip_version(*at)?;
+            return Ok(());
+        }
         Link::Unknown => return Ok(()),
     }
+    follow(at, headers, notes)
+}
+
+/// Passes over tags and labels, up to a layer that is none.
+pub(crate) fn follow(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<(), Malformed> {
     for _ in 0..LAYERS_MAX {
-        if !layer(at, headers)? {
+        if !layer(at, headers, notes)? {
             return Ok(());
         }
     }
     Err(Malformed::TooManyTags)
 }
 
+/// An Ethernet header inside a tunnel: the tags before it were those of another network.
+pub(crate) fn enter_ethernet(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<(), Malformed> {
+    (headers.vlan, headers.tags) = ([0; 2], 0);
+    macs(at, headers, notes)
+}
+
 /// One layer; `false` when there is none that Sonde looks into.
-fn layer(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<bool, Malformed> {
+fn layer(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<bool, Malformed> {
     match headers.ethertype {
-        ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD | ethertype::QINQ_OLDER => tag(at, headers)?,
+        ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD | ethertype::QINQ_OLDER => tag(at, headers, notes)?,
         // Four octets between ethertypes, and six (IEEE 802.1BR section 7.5).
         ethertype::VN_TAG => skip_tag(at, headers, 4)?,
         ethertype::E_TAG => skip_tag(at, headers, 6)?,
         ethertype::FABRIC_PATH => {
             // Forwarding tag and hop count; the addresses before it were those of switches.
             at.skip(2).ok_or(Malformed::LinkTruncated)?;
-            macs(at, headers)?;
+            macs(at, headers, notes)?;
         }
-        ethertype::MPLS | ethertype::MPLS_UPSTREAM => return labels(at, headers),
-        ethertype::PPPOE_SESSION => return pppoe(at, headers),
-        ethertype::NSH => return service_header(at, headers),
+        ethertype::MPLS | ethertype::MPLS_UPSTREAM => return labels(at, headers, notes),
+        ethertype::PPPOE_SESSION => return pppoe(at, headers, notes),
+        ethertype::NSH => return service_header(at, headers, notes),
         0..=ethertype::LENGTH_MAX => return Ok(snap(at, headers)),
         _ => return Ok(false),
     }
     Ok(true)
 }
 
-fn macs(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+fn macs(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<(), Malformed> {
     headers.dmac = *at.take().ok_or(Malformed::LinkTruncated)?;
     headers.smac = *at.take().ok_or(Malformed::LinkTruncated)?;
     headers.ethertype = at.u16().ok_or(Malformed::LinkTruncated)?;
+    notes.ethernet(headers.dmac, headers.smac, headers.ethertype);
     Ok(())
 }
 
 /// IEEE 802.1Q section 9.3.
-fn tag(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+fn tag(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<(), Malformed> {
     if headers.tags >= TAGS_MAX {
         return Err(Malformed::TooManyTags);
     }
@@ -86,6 +102,7 @@ fn tag(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
     if let Some(id) = headers.vlan.get_mut(usize::from(headers.tags)) {
         *id = tci & 0x0fff;
     }
+    notes.vlan(tci);
     headers.tags = headers.tags.saturating_add(1);
     Ok(())
 }
@@ -108,11 +125,12 @@ fn snap(at: &mut Cursor<'_>, headers: &mut Headers) -> bool {
 }
 
 /// RFC 3032 section 2.1. What follows the stack is not said (section 2.2): the first four bits tell (RFC 4928 section 2).
-fn labels(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<bool, Malformed> {
+fn labels(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<bool, Malformed> {
     let mut bottom = false;
     for _ in 0..LAYERS_MAX {
-        let &[_, _, third, _] = at.take::<4>().ok_or(Malformed::MplsTruncated)?;
-        bottom = third & 1 != 0;
+        let entry = u32::from_be_bytes(*at.take().ok_or(Malformed::MplsTruncated)?);
+        notes.mpls(entry);
+        bottom = entry & 0x100 != 0;
         if bottom {
             break;
         }
@@ -124,22 +142,19 @@ fn labels(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<bool, Malformed>
         Some(4) => headers.ethertype = ethertype::IPV4,
         Some(6) => headers.ethertype = ethertype::IPV6,
         // A pseudowire (RFC 4448) with the control word or without.
-        _ if carries_ethernet(*at, 4) => {
+        // RFC 4385 section 3: the control word begins with four zero bits.
+        Some(0) if carries_ethernet(*at, 4) => {
             at.skip(4).ok_or(Malformed::MplsTruncated)?;
-            macs(at, headers)?;
+            macs(at, headers, notes)?;
         }
-        _ if carries_ethernet(*at, 0) => macs(at, headers)?,
+        _ if carries_ethernet(*at, 0) => macs(at, headers, notes)?,
         _ => return Ok(false),
     }
     Ok(true)
 }
 
 /// Whether an Ethernet header that Sonde can go on from seems to stand `offset` octets ahead.
-fn carries_ethernet(mut at: Cursor<'_>, offset: usize) -> bool {
-    if offset == 4 && at.peek().is_none_or(|[first]| first >> 4 != 0) {
-        // RFC 4385 section 3: the control word begins with four zero bits.
-        return false;
-    }
+pub(crate) fn carries_ethernet(mut at: Cursor<'_>, offset: usize) -> bool {
     at.skip(offset.saturating_add(12)).is_some()
         && matches!(
             at.u16(),
@@ -155,11 +170,23 @@ fn carries_ethernet(mut at: Cursor<'_>, offset: usize) -> bool {
         )
 }
 
-/// RFC 2516 section 4, then PPP's protocol field, one octet or two (RFC 1661 section 2).
-fn pppoe(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<bool, Malformed> {
-    let &[version_type, code, _, _, _, _] = at.take::<6>().ok_or(Malformed::PppoeTruncated)?;
+/// RFC 2516 section 4, then PPP.
+fn pppoe(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<bool, Malformed> {
+    let &[version_type, code, s0, s1, _, _] = at.take::<6>().ok_or(Malformed::PppoeTruncated)?;
+    notes.pppoe(u16::from_be_bytes([s0, s1]));
     if version_type != 0x11 || code != 0 {
         return Ok(false);
+    }
+    let before = headers.ethertype;
+    point_to_point(at, headers)?;
+    Ok(headers.ethertype != before)
+}
+
+/// PPP's protocol field, behind address and control where they were not compressed away (RFC 1661 section 2, RFC 1662 section 3.1).
+/// The ethertype stays as it is when PPP carries its own.
+pub(crate) fn point_to_point(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    if at.peek() == Some(&[0xff, 0x03]) {
+        at.skip(2).ok_or(Malformed::PppoeTruncated)?;
     }
     let &[first] = at.take::<1>().ok_or(Malformed::PppoeTruncated)?;
     let protocol = if first & 1 == 1 {
@@ -173,19 +200,19 @@ fn pppoe(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<bool, Malformed> 
         0x0057 => ethertype::IPV6,
         0x0281 => ethertype::MPLS,
         // PPP's own: a flow of the session.
-        _ => return Ok(false),
+        _ => headers.ethertype,
     };
-    Ok(true)
+    Ok(())
 }
 
 /// RFC 8300 section 2.
-fn service_header(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<bool, Malformed> {
+fn service_header(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<bool, Malformed> {
     let &[_, length, _, next] = at.peek::<4>().ok_or(Malformed::NshTruncated)?;
     at.skip(usize::from(length & 0x3f).max(1).saturating_mul(4)).ok_or(Malformed::NshTruncated)?;
     match next {
         1 => headers.ethertype = ethertype::IPV4,
         2 => headers.ethertype = ethertype::IPV6,
-        3 => macs(at, headers)?,
+        3 => macs(at, headers, notes)?,
         4 => headers.ethertype = ethertype::NSH,
         5 => headers.ethertype = ethertype::MPLS,
         _ => return Ok(false),
@@ -231,12 +258,12 @@ fn loopback(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed>
     Ok(())
 }
 
-fn raw(at: Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+/// The ethertype of the IP header that stands next, by its version.
+pub(crate) fn ip_version(at: Cursor<'_>) -> Result<u16, Malformed> {
     let [first] = *at.peek().ok_or(Malformed::LinkTruncated)?;
-    headers.ethertype = match first >> 4 {
-        4 => ethertype::IPV4,
-        6 => ethertype::IPV6,
-        _ => return Err(Malformed::UnknownIpVersion),
-    };
-    Ok(())
+    match first >> 4 {
+        4 => Ok(ethertype::IPV4),
+        6 => Ok(ethertype::IPV6),
+        _ => Err(Malformed::UnknownIpVersion),
+    }
 }

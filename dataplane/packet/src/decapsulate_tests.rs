@@ -1,0 +1,247 @@
+//! One vector a kind of tunnel, and every vector cut at every length.
+
+use super::*;
+use crate::layers::{Arp, SegmentRouting};
+use crate::tunnel::View;
+use crate::{Link, Network};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("ascii"), 16).expect("hex")).collect()
+}
+
+fn frame(bytes: &[u8]) -> Frame<'_> {
+    Frame { bytes, wire_len: u32::try_from(bytes.len()).expect("short"), link: Link::Ethernet, time: 0, port: 1 }
+}
+
+const ETHERNET: &str = "020000000002 020000000001";
+const INNER_ETHERNET: &str = "040000000002 040000000001";
+/// 10.0.0.1:53 > 10.0.0.2:54321.
+const INNER4: &str = "4500001c 00010000 40110000 0a000001 0a000002 0035 d431 0008 0000";
+/// 2001:db8::1:53 > 2001:db8::2:54321.
+const INNER6: &str = "60012345 0008 11 40 20010db8000000000000000000000001 20010db8000000000000000000000002 0035 d431 0008 0000";
+
+/// An IPv4 header from 192.0.2.1 to 192.0.2.2 with what it carries.
+fn ipv4(protocol: u8, carried: &str) -> String {
+    let octets = 20 + bytes(carried).len();
+    format!("{ETHERNET} 0800 4500{octets:04x} 00004000 40{protocol:02x}0000 c0000201 c0000202 {carried}")
+}
+
+fn udp(port: u16, carried: &str) -> String {
+    ipv4(17, &format!("c000 {port:04x} {:04x} 0000 {carried}", 8 + bytes(carried).len()))
+}
+
+/// Metered headers of the inner packet, with the names and the identifier of its tunnels.
+fn show(hex: &str, tunnels: &Tunnels) -> String {
+    let bytes = bytes(hex);
+    for end in 0..bytes.len() {
+        // Every prefix is a value or a reason.
+        let _ = decapsulate(&frame(&bytes[..end]), tunnels);
+        let _ = layers(&frame(&bytes[..end]), tunnels, true);
+    }
+    let frame = frame(&bytes);
+    let packets = decapsulate(&frame, tunnels).expect("an outer packet");
+    let (metered, layers) = layers(&frame, tunnels, true).expect("an outer packet");
+    let headers = packets.inner.map_or(packets.outer, |inner| inner.headers);
+    assert_eq!(metered, headers, "layers() sees what decapsulate() sees");
+    let ends = match headers.network {
+        Network::V4(s, d) => format!("{} > {}", Ipv4Addr::from(s), Ipv4Addr::from(d)),
+        Network::V6(s, d) => format!("{} > {}", Ipv6Addr::from(s), Ipv6Addr::from(d)),
+        Network::None => "no ip".to_owned(),
+    };
+    let names: Vec<_> = layers.tunnel_names().collect();
+    let more = [("too deep", packets.too_deep), ("unreadable", packets.unreadable)];
+    let more: String = more.iter().filter(|(_, is)| *is).map(|(name, _)| format!(" {name}")).collect();
+    format!("{} {} {ends} p{} {}>{}{more}", names.join("/"), layers.tunnel_id, headers.protocol, headers.sport, headers.dport)
+}
+
+fn check(hex: &str, expected: &str) {
+    assert_eq!(show(hex, &Tunnels::default()), expected, "{hex}");
+}
+
+const UDP4: &str = "10.0.0.1 > 10.0.0.2 p17 53>54321";
+const UDP6: &str = "2001:db8::1 > 2001:db8::2 p17 53>54321";
+
+#[test]
+fn ip_in_ip_names_both_versions() {
+    check(&ipv4(4, INNER4), &format!("4in4 0 {UDP4}"));
+    check(&ipv4(41, INNER6), &format!("6in4 0 {UDP6}"));
+    let outer6 = |next: &str, carried: &str| {
+        let octets = bytes(carried).len();
+        format!(
+            "{ETHERNET} 86dd 60000000 {octets:04x} {next} 40 fd000000000000000000000000000001 fd000000000000000000000000000002 {carried}"
+        )
+    };
+    check(&outer6("04", INNER4), &format!("4in6 0 {UDP4}"));
+    check(&outer6("29", INNER6), &format!("6in6 0 {UDP6}"));
+}
+
+#[test]
+fn gre_with_every_optional_field() {
+    check(&ipv4(47, &format!("0000 0800 {INNER4}")), &format!("gre 0 {UDP4}"));
+    check(&ipv4(47, &format!("b000 86dd 00000000 00000007 00000001 {INNER6}")), &format!("gre 7 {UDP6}"));
+    check(&ipv4(47, &format!("4000 0800 00000000 0002 0004 0a0b0c0d 0000 0000 {INNER4}")), &format!("gre 0 {UDP4}"));
+    check(&ipv4(47, &format!("3001 880b 0020 0009 00000001 ff03 0021 {INNER4}")), &format!("gre 9 {UDP4}"));
+    check(&ipv4(47, &format!("0000 8847 00064140 00000000 {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre 0 {UDP4}"));
+    check(&ipv4(47, &format!("0000 883e {INNER4}")), &format!("gre 0 {UDP4}"));
+    check(&ipv4(47, &format!("0000 883e 01020304 {INNER4}")), &format!("gre 0 {UDP4}"));
+    // Version 2 does not exist; an acknowledgement of version 1 carries nothing.
+    check(&ipv4(47, "0002 0800 4500"), " 0 192.0.2.1 > 192.0.2.2 p47 0>0");
+    check(&ipv4(47, "2081 880b 0000 0009 00000001"), " 0 192.0.2.1 > 192.0.2.2 p47 0>0");
+}
+
+#[test]
+fn nvgre_and_erspan_are_kinds_of_gre() {
+    check(&ipv4(47, &format!("2000 6558 00012301 {INNER_ETHERNET} 0800 {INNER4}")), &format!("nvgre 291 {UDP4}"));
+    check(&ipv4(47, &format!("0000 6558 {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre 0 {UDP4}"));
+    check(&ipv4(47, &format!("0000 88be {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre+erspan 0 {UDP4}"));
+    check(&ipv4(47, &format!("1000 88be 00000001 1001 0064 00000000 {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre+erspan 100 {UDP4}"));
+    let three = "1000 22eb 00000001 2001 0065 00000000 0000";
+    check(&ipv4(47, &format!("{three} 0000 {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre+erspan 101 {UDP4}"));
+    check(&ipv4(47, &format!("{three} 0001 0000000000000000 {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre+erspan 101 {UDP4}"));
+    check(&ipv4(47, &format!("{three} 0800 {INNER4}")), &format!("gre+erspan 101 {UDP4}"));
+}
+
+#[test]
+fn vxlan_and_its_extension() {
+    let inside = format!("{INNER_ETHERNET} 0800 {INNER4}");
+    check(&udp(4789, &format!("08000000 00007b00 {inside}")), &format!("vxlan 123 {UDP4}"));
+    check(&udp(8472, &format!("08000000 00007b00 {INNER_ETHERNET} 8100 0005 86dd {INNER6}")), &format!("vxlan 123 {UDP6}"));
+    check(&udp(4790, &format!("0c000001 00007b00 {INNER4}")), &format!("vxlan-gpe 123 {UDP4}"));
+    check(&udp(4790, &format!("0c000002 00007b00 {INNER6}")), &format!("vxlan-gpe 123 {UDP6}"));
+    check(&udp(4790, &format!("0c000003 00007b00 {inside}")), &format!("vxlan-gpe 123 {UDP4}"));
+    // RFC 7348 section 5: without the I flag there is no network.
+    check(&udp(4789, &format!("00000000 00007b00 {inside}")), " 0 192.0.2.1 > 192.0.2.2 p17 49152>4789");
+    // A frame without IP is no flow of its own.
+    check(&udp(4789, &format!("08000000 00007b00 {INNER_ETHERNET} 0806 0001")), "vxlan 123 192.0.2.1 > 192.0.2.2 p17 49152>4789");
+}
+
+#[test]
+fn geneve_with_options() {
+    check(&udp(6081, &format!("0000 6558 00007b00 {INNER_ETHERNET} 0800 {INNER4}")), &format!("geneve 123 {UDP4}"));
+    check(&udp(6081, &format!("0240 86dd 00007b00 0102030405060708 {INNER6}")), &format!("geneve 123 {UDP6}"));
+    check(&udp(6081, &format!("4000 0800 00007b00 {INNER4}")), " 0 192.0.2.1 > 192.0.2.2 p17 49152>6081");
+}
+
+#[test]
+fn gtp_user_plane_with_extension_headers() {
+    check(&udp(2152, &format!("30ff 001c 0000007b {INNER4}")), &format!("gtp 123 {UDP4}"));
+    check(&udp(2152, &format!("32ff 0020 0000007b 00010000 {INNER4}")), &format!("gtp 123 {UDP4}"));
+    check(&udp(2152, &format!("34ff 0028 0000007b 00000085 01100000 {INNER6}")), &format!("gtp 123 {UDP6}"));
+    check(&udp(3386, &format!("1eff 001c 0001 0002 ff ffffff 000000000000007b {INNER4}")), &format!("gtp 123 {UDP4}"));
+    // An echo request carries nothing.
+    check(&udp(2152, "3201 0004 00000000 00010000"), " 0 192.0.2.1 > 192.0.2.2 p17 49152>2152");
+    check(&udp(2152, "30ff 001c 0000007b 1234"), "gtp 123 192.0.2.1 > 192.0.2.2 p17 49152>2152 unreadable");
+}
+
+#[test]
+fn teredo_with_both_indications() {
+    check(&udp(3544, INNER6), &format!("teredo 0 {UDP6}"));
+    check(&udp(3544, &format!("0000 1234 01020304 {INNER6}")), &format!("teredo 0 {UDP6}"));
+    check(&udp(3544, &format!("0001 0000 0102030405060708 00 0000 1234 01020304 {INNER6}")), &format!("teredo 0 {UDP6}"));
+    check(&udp(3544, "0102"), " 0 192.0.2.1 > 192.0.2.2 p17 49152>3544");
+}
+
+#[test]
+fn l2tp_of_both_versions() {
+    check(&udp(1701, &format!("0002 0001 0002 ff03 0021 {INNER4}")), &format!("l2tp 65538 {UDP4}"));
+    check(&udp(1701, &format!("4a02 0030 0001 0002 0000 0000 0002 0000 57 {INNER6}")), &format!("l2tp 65538 {UDP6}"));
+    check(&udp(1701, &format!("0003 0000 00000007 {INNER_ETHERNET} 0800 {INNER4}")), &format!("l2tp 7 {UDP4}"));
+    check(&ipv4(115, &format!("00000007 11223344 {INNER_ETHERNET} 0800 {INNER4}")), &format!("l2tp 7 {UDP4}"));
+    check(&udp(1701, "c802 000c 0001 0000 0000 0000"), " 0 192.0.2.1 > 192.0.2.2 p17 49152>1701");
+}
+
+#[test]
+fn mpls_in_ip_and_etherip() {
+    check(&ipv4(137, &format!("00064140 {INNER4}")), &format!("mpls-in-ip 0 {UDP4}"));
+    check(&udp(6635, &format!("00064040 00065140 {INNER6}")), &format!("mpls-in-ip 0 {UDP6}"));
+    check(&ipv4(97, &format!("3000 {INNER_ETHERNET} 0800 {INNER4}")), &format!("etherip 0 {UDP4}"));
+}
+
+/// Tunnels one in another, outermost first.
+fn nested(levels: usize) -> String {
+    let mut inside = INNER4.to_owned();
+    for _ in 0..levels {
+        let octets = 20 + bytes(&inside).len();
+        inside = format!("4500{octets:04x} 00000000 40040000 c0000201 c0000202 {inside}");
+    }
+    format!("{ETHERNET} 0800 {inside}")
+}
+
+#[test]
+fn a_deeper_packet_is_metered_at_the_limit() {
+    check(&nested(4), &format!("4in4/4in4/4in4/4in4 0 {UDP4}"));
+    check(&nested(5), "4in4/4in4/4in4/4in4 0 192.0.2.1 > 192.0.2.2 p4 0>0 too deep");
+    assert_eq!(show(&nested(5), &Tunnels::new(View::Inner, 8)), format!("4in4/4in4/4in4/4in4 0 {UDP4}"));
+    assert_eq!(show(&nested(1), &Tunnels::new(View::Inner, 0)), " 0 192.0.2.1 > 192.0.2.2 p4 0>0 too deep");
+}
+
+#[test]
+fn the_operator_chooses_the_view_of_each_kind() {
+    let tunnels = Tunnels::default().with(Tunnel::Vxlan, View::Outer).with(Tunnel::Gre, View::Both);
+    assert_eq!(
+        (tunnels.view(Tunnel::Vxlan), tunnels.view(Tunnel::Gre), tunnels.view(Tunnel::Geneve)),
+        (View::Outer, View::Both, View::Inner)
+    );
+    let vxlan = udp(4789, &format!("08000000 00007b00 {INNER_ETHERNET} 0800 {INNER4}"));
+    assert_eq!(show(&vxlan, &tunnels), " 0 192.0.2.1 > 192.0.2.2 p17 49152>4789");
+    let gre = bytes(&ipv4(47, &format!("0000 0800 {INNER4}")));
+    let packets = decapsulate(&frame(&gre), &tunnels).expect("a packet");
+    assert!(packets.inner.expect("an inner packet").keep_outer);
+    let geneve = bytes(&udp(6081, &format!("0000 6558 00007b00 {INNER_ETHERNET} 0800 {INNER4}")));
+    let inner = decapsulate(&frame(&geneve), &tunnels).expect("a packet").inner.expect("an inner packet");
+    assert_eq!((inner.keep_outer, inner.separated()), (false, Some((Tunnel::Geneve, 123))));
+}
+
+#[test]
+fn layers_tell_what_was_passed() {
+    let of = |hex: &str| layers(&frame(&bytes(hex)), &Tunnels::default(), true).expect("a packet").1;
+    let tagged = of(&format!("{ETHERNET} 88a8 b064 8100 2005 0800 {INNER4}"));
+    assert_eq!((tagged.vlan, tagged.vlan_tags), ([0xb064, 0x2005, 0, 0], 2));
+    let labelled = of(&format!("{ETHERNET} 8847 00064240 00065140 {INNER4}"));
+    assert_eq!((labelled.mpls, labelled.mpls_labels), ([0x0006_4240, 0x0006_5140, 0, 0, 0, 0], 2));
+    assert_eq!(of(&format!("{ETHERNET} 8864 1100 0007 001e 0021 {INNER4}")).pppoe_session, 7);
+    let asks = of(&format!("{ETHERNET} 0806 0001 0800 06 04 0001 020000000001 0a000001 000000000000 0a000002"));
+    assert_eq!(asks.arp, Arp { operation: 1, sender: [10, 0, 0, 1], target: [10, 0, 0, 2] });
+    assert_eq!(of(&ipv4(50, "00000abc 00000001")).spi, 0xabc);
+    assert_eq!(of(&ipv4(51, &format!("0404 0000 00000abd 00000001 000000000000000000000000 {}", "c000 0035 0008 0000"))).spi, 0xabd);
+    assert_eq!(of(&ipv4(47, &format!("2000 0800 00000007 {INNER4}"))).gre_key, 7);
+    let plain = of(&format!("{ETHERNET} 0800 {INNER4}"));
+    assert!(plain.is_empty(), "{plain:?}");
+    let segments = "20010db80000000000000000000000ff 20010db80000000000000000000000fe";
+    let routed = format!(
+        "{ETHERNET} 86dd 60000000 0030 2b 40 20010db8000000000000000000000001 20010db8000000000000000000000002 1104 0401 01 80 0007 {segments} 0035 d431 0008 0000"
+    );
+    let expected = SegmentRouting { segments: 2, segments_left: 1, flags: 0x80, tag: 7, last: *bytes(segments).first_chunk().expect("16") };
+    assert_eq!(of(&routed).srh, expected);
+}
+
+#[test]
+fn the_outer_header_stands_beside_the_inner_flow() {
+    let hex = udp(4789, &format!("08000000 00007b00 {INNER_ETHERNET} 8100 0005 0800 {INNER4}"));
+    let (metered, found) = layers(&frame(&bytes(&hex)), &Tunnels::default(), true).expect("a packet");
+    assert_eq!(found.outer, Network::V4([192, 0, 2, 1], [192, 0, 2, 2]));
+    assert_eq!((found.outer_ports, found.outer_protocol, found.outer_ttl), ([0xc000, 4789], 17, 64));
+    assert_eq!((found.inner_macs, found.inner_vlan), ([4, 0, 0, 0, 0, 2, 4, 0, 0, 0, 0, 1], 5));
+    assert_eq!((metered.vlan, metered.tags, metered.smac), ([5, 0], 1, [2, 0, 0, 0, 0, 1]), "the inner tag, the outer address");
+}
+
+#[test]
+fn every_tunnel_port_is_found_and_no_other() {
+    let found = (0..=u16::MAX).filter(|port| crate::tunnel::is_tunnel_port(*port)).collect::<Vec<_>>();
+    assert_eq!(found, [1701, 2152, 3386, 3544, 4789, 4790, 6081, 6635, 8472]);
+    for port in found {
+        let hex = bytes(&udp(port, "00"));
+        assert_eq!(crate::fast4(&frame(&[hex.as_slice(), &[0; 20]].concat())), None, "{port}");
+    }
+}
+
+#[test]
+fn kinds_have_numbers_and_names_of_their_own() {
+    for (number, kind) in (0u8..).zip(Tunnel::ALL) {
+        assert_eq!((Tunnel::from_u8(number), kind as u8), (Some(kind), number));
+    }
+    let names: std::collections::HashSet<_> = Tunnel::ALL.map(Tunnel::name).into_iter().collect();
+    assert_eq!(names.len(), Tunnel::ALL.len());
+}

@@ -1,0 +1,214 @@
+//! What a frame says beside the fields that make a flow: tags, labels, tunnels, and other things that only the first packet of a
+//! flow is asked for. The decoder tells a [`Notes`] of them as it passes; a decoder that nobody listens to pays nothing.
+
+use crate::headers::{Headers, Network};
+use crate::tunnel::Tunnel;
+
+/// Most VLAN tags that are kept, outermost first.
+pub const VLAN_TAGS_KEPT: usize = 4;
+/// Most MPLS labels that are kept, top first.
+pub const MPLS_LABELS_KEPT: usize = 6;
+/// Most tunnels that are kept, outermost first.
+pub const TUNNELS_KEPT: usize = 4;
+
+/// Takes what the decoder passes over. Every method has a body that does nothing.
+pub(crate) trait Notes {
+    /// A VLAN tag's priority, DEI and id (IEEE 802.1Q section 9.6).
+    fn vlan(&mut self, _tci: u16) {}
+    /// An entry of an MPLS label stack: label (20 bits), traffic class (3), bottom of stack (1), TTL (8) (RFC 3032 section 2.1).
+    fn mpls(&mut self, _entry: u32) {}
+    /// The session of PPPoE (RFC 2516 section 4).
+    fn pppoe(&mut self, _session: u16) {}
+    /// An Ethernet header.
+    fn ethernet(&mut self, _destination: [u8; 6], _source: [u8; 6], _ethertype: u16) {}
+    /// An ARP message for IPv4 over Ethernet (RFC 826).
+    fn arp(&mut self, _arp: Arp) {}
+    /// The key of a GRE header (RFC 2890).
+    fn gre_key(&mut self, _key: u32) {}
+    /// A segment routing header (RFC 8754).
+    fn segment_routing(&mut self, _header: SegmentRouting) {}
+    /// A tunnel, with the headers it stands in.
+    fn tunnel(&mut self, _kind: Tunnel, _id: u32, _outer: &Headers) {}
+}
+
+/// Nobody listens.
+impl Notes for () {}
+
+/// ARP for IPv4 over Ethernet (RFC 826).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Arp {
+    /// Operation: 1 request, 2 reply (`ar$op`); 0 when the frame has none.
+    pub operation: u16,
+    /// Protocol address of the sender.
+    pub sender: [u8; 4],
+    /// Protocol address of the target.
+    pub target: [u8; 4],
+}
+
+/// A segment routing header (RFC 8754 section 2; elements of RFC 9487).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct SegmentRouting {
+    /// Segments in the list (`srhSegmentIPv6ListSection`): last entry and one; 0 when the frame has no such header.
+    pub segments: u8,
+    /// `srhSegmentsIPv6Left`, 495.
+    pub segments_left: u8,
+    /// `srhFlagsIPv6`, 492.
+    pub flags: u8,
+    /// `srhTagIPv6`, 493.
+    pub tag: u16,
+    /// The last segment of the path: entry 0 of the list; the active one is the packet's destination (`srhActiveSegmentIPv6`, 500).
+    pub last: [u8; 16],
+}
+
+/// What the layers of a flow's first packet say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Layers {
+    /// VLAN tags before the first IP header: priority (3 bits), DEI (1), id (12); only the first `vlan_tags` count.
+    pub vlan: [u16; VLAN_TAGS_KEPT],
+    /// VLAN tags found.
+    pub vlan_tags: u8,
+    /// MPLS label stack entries before the first IP header, top first; only the first `mpls_labels` count.
+    pub mpls: [u32; MPLS_LABELS_KEPT],
+    /// Labels found.
+    pub mpls_labels: u8,
+    /// PPPoE session; 0 where there is none.
+    pub pppoe_session: u16,
+    /// Tunnels, outermost first: [`Tunnel`] in the low six bits, then whether the inner and the outer IP header is IPv6.
+    pub tunnels: [u8; TUNNELS_KEPT],
+    /// Tunnels found.
+    pub depth: u8,
+    /// Identifier of the innermost tunnel that has one: VNI, VSID, TEID, session.
+    pub tunnel_id: u32,
+    /// Headers of the outermost tunnel: source and destination.
+    pub outer: Network,
+    /// Its ports, source first.
+    pub outer_ports: [u16; 2],
+    /// Its protocol.
+    pub outer_protocol: u8,
+    /// Its TTL or hop limit.
+    pub outer_ttl: u8,
+    /// Its type of service or traffic class.
+    pub outer_tos: u8,
+    /// Ethernet header inside the innermost tunnel that carries one: destination, then source.
+    pub inner_macs: [u8; 12],
+    /// Its VLAN tag; 0 where there is none.
+    pub inner_vlan: u16,
+    /// MPLS label inside a tunnel (OTV over GRE); 0 where there is none.
+    pub inner_mpls: u32,
+    /// GRE key.
+    pub gre_key: u32,
+    /// Security parameters index of the metered headers.
+    pub spi: u32,
+    /// ARP.
+    pub arp: Arp,
+    /// Segment routing.
+    pub srh: SegmentRouting,
+}
+
+impl Layers {
+    /// Whether there is anything to tell.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The tunnels of the first packet, outermost first, as text: "gre+erspan" is one, "vxlan/gre" are two.
+    pub fn tunnel_names(&self) -> impl Iterator<Item = &'static str> {
+        let count = usize::from(self.depth).min(TUNNELS_KEPT);
+        self.tunnels.into_iter().take(count).filter_map(|entry| {
+            Some(match (Tunnel::from_u8(entry & 0x3f)?, entry >> 6) {
+                (Tunnel::IpInIp, 0) => "4in4",
+                (Tunnel::IpInIp, 1) => "6in4",
+                (Tunnel::IpInIp, 2) => "4in6",
+                (Tunnel::IpInIp, _) => "6in6",
+                (Tunnel::Erspan, _) => "gre+erspan",
+                (kind, _) => kind.name(),
+            })
+        })
+    }
+
+    /// The kind of the innermost tunnel.
+    pub fn tunnel(&self) -> Option<Tunnel> {
+        let last = usize::from(self.depth).min(TUNNELS_KEPT).checked_sub(1)?;
+        self.tunnels.get(last).and_then(|entry| Tunnel::from_u8(entry & 0x3f))
+    }
+
+    /// Takes over what only the metered headers say.
+    pub(crate) fn finish(&mut self, metered: &Headers, inner: Option<&Headers>) {
+        self.spi = metered.spi;
+        // Which version is in the last tunnel is known when its packet was read.
+        if let (Some(inner), Some(last)) = (inner, usize::from(self.depth).checked_sub(1))
+            && let Some(entry) = self.tunnels.get_mut(last)
+        {
+            *entry |= u8::from(matches!(inner.network, Network::V6(..))) << 6;
+        }
+    }
+}
+
+impl Notes for Layers {
+    fn vlan(&mut self, tci: u16) {
+        if self.depth > 0 {
+            self.inner_vlan = tci;
+            return;
+        }
+        if let Some(place) = self.vlan.get_mut(usize::from(self.vlan_tags)) {
+            *place = tci;
+        }
+        self.vlan_tags = self.vlan_tags.saturating_add(1);
+    }
+
+    fn mpls(&mut self, entry: u32) {
+        if self.depth > 0 {
+            self.inner_mpls = entry;
+            return;
+        }
+        if let Some(place) = self.mpls.get_mut(usize::from(self.mpls_labels)) {
+            *place = entry;
+        }
+        self.mpls_labels = self.mpls_labels.saturating_add(1);
+    }
+
+    fn pppoe(&mut self, session: u16) {
+        self.pppoe_session = session;
+    }
+
+    fn ethernet(&mut self, destination: [u8; 6], source: [u8; 6], _ethertype: u16) {
+        if self.depth > 0 {
+            let ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]) = (destination, source);
+            self.inner_macs = [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5];
+        }
+    }
+
+    fn arp(&mut self, arp: Arp) {
+        self.arp = arp;
+    }
+
+    fn gre_key(&mut self, key: u32) {
+        self.gre_key = key;
+    }
+
+    fn segment_routing(&mut self, header: SegmentRouting) {
+        self.srh = header;
+    }
+
+    fn tunnel(&mut self, kind: Tunnel, id: u32, outer: &Headers) {
+        let over_ipv6 = u8::from(matches!(outer.network, Network::V6(..)));
+        // The tunnel before this one carries what this one stands in.
+        if let Some(before) = usize::from(self.depth).checked_sub(1).and_then(|at| self.tunnels.get_mut(at)) {
+            *before |= over_ipv6 << 6;
+        }
+        if let Some(place) = self.tunnels.get_mut(usize::from(self.depth)) {
+            *place = kind as u8 | over_ipv6 << 7;
+        }
+        if self.depth == 0 {
+            self.outer = outer.network;
+            self.outer_ports = [outer.sport, outer.dport];
+            self.outer_protocol = outer.protocol;
+            self.outer_ttl = outer.ttl;
+            self.outer_tos = outer.tos;
+        }
+        if id != 0 {
+            self.tunnel_id = id;
+        }
+        self.depth = self.depth.saturating_add(1);
+    }
+}
