@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// The settings: the operator's TOML and JSON document as well as a message. One truth, two spellings.
-const DOCUMENT: &[&str] = &["Settings", "Boot", "Eal", "Port", "Cores", "Table", "Records", "Live", "Timeouts", "Exporter"];
+const DOCUMENT: &[&str] = &["Settings", "Boot", "Eal", "Port", "Cores", "Table", "Records", "Live", "Timeouts", "Tunnels", "Exporter"];
 
 /// What answers an operator: the command line prints these as JSON under the names of the protos.
 const ANSWERS: &[&str] = &[

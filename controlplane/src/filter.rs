@@ -111,7 +111,7 @@ impl Filter {
         let within = |prefix: &Option<Prefix>, address: &[u8; 16]| prefix.is_none_or(|p| p.holds(record.kind, address));
         let [octets, octets_back] = record.octets;
         let [packets, packets_back] = record.packets;
-        let [outer, _] = record.vlan;
+        let [outer, _] = record.vlan();
         within(&self.source, &record.src)
             && within(&self.destination, &record.dst)
             && (within(&self.address, &record.src) || within(&self.address, &record.dst))
@@ -136,7 +136,7 @@ mod tests {
 
     fn record() -> Record {
         let mut r =
-            Record { proto: 6, sport: 40_000, dport: 443, octets: [100, 50], packets: [3, 2], vlan: [7, NO_VLAN], ..Record::default() };
+            Record { proto: 6, sport: 40_000, dport: 443, octets: [100, 50], packets: [3, 2], vlan_tci: [7, NO_VLAN], ..Record::default() };
         r.src[12..].copy_from_slice(&[10, 1, 2, 3]);
         r.dst[12..].copy_from_slice(&[192, 0, 2, 9]);
         r

@@ -85,7 +85,7 @@ pub(crate) fn flow(record: &Record) -> Flow {
         tcp_control_bits_reverse: flags_reverse.into(),
         end_reason: u32::from(record.end_reason as u8),
         biflow_direction: u32::from(record.initiator as u8),
-        vlan_ids: record.vlan.iter().take_while(|v| **v != NO_VLAN).map(|v| u32::from(*v)).collect(),
+        vlan_ids: record.vlan().iter().take_while(|v| **v != NO_VLAN).map(|v| u32::from(*v)).collect(),
         source_mac: mac(&record.smac),
         destination_mac: mac(&record.dmac),
         ethernet_type: record.ethertype.into(),
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_record_becomes_text() {
-        let mut record = Record { kind: Kind::Ipv4, vlan: [5, NO_VLAN], start: 1_500_000_000, wire: [60, 64], ..Record::default() };
+        let mut record = Record { kind: Kind::Ipv4, vlan_tci: [5, NO_VLAN], start: 1_500_000_000, wire: [60, 64], ..Record::default() };
         record.src[12..].copy_from_slice(&[10, 0, 0, 1]);
         record.smac = [0, 0x11, 0xab, 3, 4, 5];
         let shown = flow(&record);

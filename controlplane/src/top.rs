@@ -102,7 +102,7 @@ impl By {
             Self::Protocol if r.kind == Kind::Layer2 => [Some(Value::Ethertype(r.ethertype)), None],
             Self::Protocol => [Some(Value::Protocol(r.proto)), None],
             Self::Vlan => {
-                let [outer, _] = r.vlan;
+                let [outer, _] = r.vlan();
                 [Some(Value::Number(outer)), None]
             }
         }
@@ -143,7 +143,7 @@ struct FlowKey {
 
 impl FlowKey {
     fn of(r: &Record) -> Self {
-        let [vlan, _] = r.vlan;
+        let [vlan, _] = r.vlan();
         Self {
             kind: r.kind,
             proto: r.proto,
@@ -160,7 +160,7 @@ impl FlowKey {
         let mut record = Record {
             kind: self.kind,
             proto: self.proto,
-            vlan: [self.vlan, NO_VLAN],
+            vlan_tci: [self.vlan, NO_VLAN],
             ethertype: self.ethertype,
             sport,
             dport,
@@ -423,8 +423,15 @@ mod tests {
     use sonde_proto::v1::FlowFilter;
 
     fn record(source: u32, dport: u16, octets: u64) -> Record {
-        let mut r =
-            Record { proto: 17, sport: 1000, dport, octets: [octets, 1], packets: [1, 1], vlan: [NO_VLAN, NO_VLAN], ..Record::default() };
+        let mut r = Record {
+            proto: 17,
+            sport: 1000,
+            dport,
+            octets: [octets, 1],
+            packets: [1, 1],
+            vlan_tci: [NO_VLAN, NO_VLAN],
+            ..Record::default()
+        };
         r.src[12..].copy_from_slice(&source.to_be_bytes());
         r.dst[12..].copy_from_slice(&[192, 0, 2, 1]);
         r

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::json;
-use sonde_flow::{Policy, Sizing, Tracker};
+use sonde_flow::{Policy, Room, Sizing, Tracker};
 use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
 use sonde_stats::{Block, Kind};
@@ -61,8 +61,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let frames = source.frames() as u64;
     let stages = stages(&mut source, frames.max(10_000_000));
     let sizing = Sizing {
-        ipv4_flows: if args.flood { 1 << 20 } else { args.flows.into() },
-        wide_flows: 1024,
+        ipv4: Room { flows: if args.flood { 1 << 20 } else { args.flows.into() }, layers: 0 },
+        wide: Room::whole(1024),
         wanted: Wanted { huge: true, populate: true },
         simd: Simd::detect(),
         seed: 99,
@@ -89,7 +89,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         "decode_ns": stages.decode_ns,
         "track_ns": (ns - stages.source_ns - stages.decode_ns).max(0.0),
         "records_per_s": records,
-        "bytes_per_flow": bytes as f64 / (sizing.ipv4_flows + sizing.wide_flows) as f64,
+        "bytes_per_flow": bytes as f64 / (sizing.ipv4.flows + sizing.wide.flows) as f64,
         "table_bytes": bytes,
         "memory": backing.to_string(),
         "simd": sizing.simd.name(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dpdk_sys::Eal;
-use sonde_flow::Sizing;
+use sonde_flow::{Room, Sizing};
 use sonde_memory::slab::{Backing, Wanted};
 use sonde_memory::tags::Simd;
 use sonde_proto::southbound::Description;
@@ -228,8 +228,9 @@ fn seats(boot: &Boot, placement: &Placement, paths: &Paths) -> Result<Vec<Seat>,
         ring: paths.ring(worker.into()),
         ring_bytes,
         sizing: Sizing {
-            ipv4_flows: boot.table.ipv4_flows,
-            wide_flows: boot.table.wide_flows,
+            ipv4: Room { flows: boot.table.ipv4_flows, layers: boot.table.ipv4_flows * u64::from(boot.table.layers_percent) / 100 },
+            // Flows inside tunnels are here: each has layers.
+            wide: Room::whole(boot.table.wide_flows),
             wanted: Wanted { huge: true, populate: true },
             simd: Simd::detect(),
             seed: u64::from_le_bytes(secret),

@@ -40,6 +40,7 @@ pub fn policy(live: &Live) -> Policy {
     Policy {
         timeouts: sonde_flow::Timeouts { idle: ns(t.idle_timeout_ms), active: ns(t.active_timeout_ms), linger: ns(t.tcp_end_linger_ms) },
         vlan_in_key: live.vlan_in_key,
+        tunnels: live.tunnels,
     }
 }
 

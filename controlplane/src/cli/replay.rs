@@ -10,6 +10,7 @@ pub mod table;
 use anyhow::Context;
 use progress::Progress;
 use sonde_flow::record::Output;
+use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnels, View};
 use sonde_worker::replay::{Recording, ReplayError, ReplaySettings, Summary};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -46,12 +47,36 @@ pub struct Args {
     /// One flow for all VLANs, instead of one for each.
     #[arg(long)]
     pub no_vlan_in_key: bool,
+    /// Which flow of a tunnelled packet is metered.
+    #[arg(long, value_enum, default_value_t = TunnelView::Both)]
+    pub tunnels: TunnelView,
     /// Most flows at a time: more memory for recordings with more than this many at once.
     #[arg(long, value_name = "N", default_value_t = 4 << 20, value_parser = clap::value_parser!(u32).range(1024..=1 << 28))]
     pub flows_max: u32,
     /// Print what became of the packets of each file (standard error); always done with `--format table`.
     #[arg(long)]
     pub summary: bool,
+}
+
+/// Which flow of a tunnelled packet is metered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum TunnelView {
+    /// The innermost.
+    Inner,
+    /// The tunnel itself.
+    Outer,
+    /// Both; the column `view` says which it is.
+    Both,
+}
+
+impl From<TunnelView> for View {
+    fn from(view: TunnelView) -> Self {
+        match view {
+            TunnelView::Inner => Self::Inner,
+            TunnelView::Outer => Self::Outer,
+            TunnelView::Both => Self::Both,
+        }
+    }
 }
 
 /// How flows are printed.
@@ -176,6 +201,7 @@ fn replay_one(args: &Args, path: &Path, sink: &mut dyn Sink, progress: Option<&P
         active_timeout_ns: args.active_timeout_ms * 1_000_000,
         tcp_end_linger_ns: args.tcp_end_linger_ms * 1_000_000,
         vlan_in_key: !args.no_vlan_in_key,
+        tunnels: Tunnels::new(args.tunnels.into(), TUNNEL_DEPTH_MAX),
         flows_max: args.flows_max.into(),
     };
     sink.begin(&path.to_string_lossy(), recording.ethernet());

@@ -278,7 +278,7 @@ pub(crate) fn record(n: u64) -> Record {
         packets: [10, 5],
         start: now_ns() - 1_000_000_000,
         end: now_ns(),
-        vlan: [NO_VLAN, NO_VLAN],
+        vlan_tci: [NO_VLAN, NO_VLAN],
         ..Record::default()
     };
     record.src[12..].copy_from_slice(&[10, 0, 0, n.to_le_bytes()[0]]);

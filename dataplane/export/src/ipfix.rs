@@ -96,8 +96,8 @@ fn put_head(out: &mut Cursor<'_>, record: &Record) {
     out.put(u32::from(record.ingress).to_be_bytes());
     out.put([record.end_reason as u8]);
     out.put([record.initiator as u8]);
-    out.put(vlan(record.vlan[0]));
-    out.put(vlan(record.vlan[1]));
+    out.put(vlan(record.vlan()[0]));
+    out.put(vlan(record.vlan()[1]));
     out.put(record.smac);
     out.put(record.dmac);
     out.put(record.ethertype.to_be_bytes());

@@ -63,8 +63,8 @@ fn check(record: &Record, id: u16, fields: &Fields) {
     expect(0, 10, record.ingress.into());
     expect(0, 136, record.end_reason as u64);
     expect(0, 239, record.initiator as u64);
-    expect(0, 58, tag(record.vlan[0]));
-    expect(0, 245, tag(record.vlan[1]));
+    expect(0, 58, tag(record.vlan()[0]));
+    expect(0, 245, tag(record.vlan()[1]));
     assert_eq!(octets(fields, 0, 56), record.smac);
     assert_eq!(octets(fields, 0, 80), record.dmac);
     expect(0, 256, record.ethertype.into());
@@ -116,7 +116,7 @@ prop_compose! {
         let (tcp_flags, ttl, vlan, ethertype) = rest;
         Record {
             flow_id, kind, end_reason, initiator, worker, ingress, start, end, src, dst, sport, dport, proto, octets, packets, wire,
-            tcp_flags, ttl, tos, vlan, smac, dmac, ethertype, icmp, ..Record::default()
+            tcp_flags, ttl, tos, vlan_tci: vlan, smac, dmac, ethertype, icmp, ..Record::default()
         }
     }
 }

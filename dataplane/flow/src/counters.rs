@@ -23,10 +23,15 @@ pub enum Counter {
     RecordsLackOfResources,
     TableFullLines,
     SweptLines,
+    MeteredTwice,
+    TunnelTooDeep,
+    TunnelUnreadable,
+    LayersFull,
+    FragmentsWaiting,
 }
 
 /// Counters before the reasons.
-const PLAIN: usize = 16;
+const PLAIN: usize = 21;
 /// How many there are.
 pub const COUNTERS: usize = PLAIN + Malformed::ALL.len();
 
@@ -48,6 +53,11 @@ pub const NAMES: [&str; COUNTERS] = [
     "records_lack_of_resources",
     "table_full_lines",
     "swept_lines",
+    "metered_twice",
+    "tunnel_too_deep",
+    "tunnel_unreadable",
+    "layers_full",
+    "not_metered.fragment_waiting",
     "not_metered.link_truncated",
     "not_metered.vlan_truncated",
     "not_metered.too_many_tags",
@@ -121,9 +131,9 @@ impl Counters {
         [Counter::MeteredIpv4, Counter::MeteredIpv6, Counter::MeteredLayer2].into_iter().map(|c| self.get(c)).sum()
     }
 
-    /// Whether every packet received has its place: received = metered + every reason.
+    /// Whether every packet received has its place: received = metered + every reason, of which waiting for the first fragment is one.
     pub fn balances(&self) -> bool {
-        self.get(Counter::Received) == self.metered() + self.reasons().map(|(_, n)| n).sum::<u64>()
+        self.get(Counter::Received) == self.metered() + self.get(Counter::FragmentsWaiting) + self.reasons().map(|(_, n)| n).sum::<u64>()
     }
 
     /// Records written.
@@ -139,7 +149,7 @@ mod tests {
 
     #[test]
     fn names_stand_at_the_index_of_their_counter() {
-        assert_eq!(Counter::SweptLines as usize + 1, PLAIN);
+        assert_eq!(Counter::FragmentsWaiting as usize + 1, PLAIN);
         assert_eq!(NAMES[Counter::FlowsActive as usize], "flows_active");
         assert_eq!(NAMES[Counter::RecordsLackOfResources as usize], "records_lack_of_resources");
         for (at, reason) in Malformed::ALL.iter().enumerate() {

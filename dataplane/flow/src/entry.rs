@@ -1,10 +1,12 @@
 //! A flow in the table. A packet of an ongoing IPv4 flow touches the first cache line of its entry and nothing else.
 
 use bytemuck::Zeroable;
-use sonde_packet::{Frame, Headers, SynOptions, Tcp, decode, proto, syn_options};
+use sonde_packet::{Frame, Headers, Layers, SynOptions, Tcp, Tunnels, layers, proto, syn_options};
 
+use crate::extension::{LayersWords, write_layers};
 use crate::key::Key;
 use crate::record::{EndReason, HEAD_WORDS, Initiator, NO_VLAN, NO_WSCALE, head, pack, quad};
+use crate::side::Side;
 
 /// Set in [`Packet::flags`] beside the TCP flags: the packet is a fragment.
 pub(crate) const FRAGMENT: u16 = 1 << 15;
@@ -32,11 +34,20 @@ pub(crate) struct Packet<K> {
     pub(crate) tos: u8,
     /// Direction bit of the key.
     pub(crate) direction: u8,
-    /// The general decoder was needed.
-    pub(crate) general: u8,
-    /// Place of the frame in the burst.
+    /// What decoded it: [`COMMON`], [`GENERAL`] or [`INNER`].
+    pub(crate) origin: u8,
+    /// Place of the frame in the burst; behind its end when there is no frame any more.
     pub(crate) frame: u16,
+    /// Offset of the transport header in the frame; 0 when there is none to see.
+    pub(crate) l4: u16,
 }
+
+/// [`Packet::origin`]: the fast decoder.
+pub(crate) const COMMON: u8 = 0;
+/// [`Packet::origin`]: the general decoder, the first IP header.
+pub(crate) const GENERAL: u8 = 1;
+/// [`Packet::origin`]: the general decoder, the innermost IP header.
+pub(crate) const INNER: u8 = 2;
 
 /// Bits of [`Hot::state`].
 mod state {
@@ -58,7 +69,8 @@ mod state {
 #[derive(Clone, Copy, Debug, Zeroable)]
 #[repr(C)]
 struct Hot {
-    octets: [u64; 2],
+    /// Octets in the low 48 bits, then least and greatest TTL. A record is written long before 2^48 octets.
+    octets_ttl: [u64; 2],
     /// Time of the latest packet.
     last: u64,
     packets: [u32; 2],
@@ -78,7 +90,7 @@ struct Birth {
     flow_id: u64,
     /// Destination and source, as in the frame.
     macs: [u8; 12],
-    vlan: [u16; 2],
+    vlan_tci: [u16; 2],
     ethertype: u16,
     ingress: u16,
     syn_len: u16,
@@ -86,8 +98,31 @@ struct Birth {
     syn_mss: u16,
     icmp: [u8; 2],
     fragments: u32,
+    /// Place of the flow's [`LayersWords`]; 0: none.
+    layers: u32,
+    /// IPv6 flow label.
+    flow_label: [u8; 3],
+    ip_flags: u8,
     syn_wscale: u8,
-    _spare: [u8; 15],
+    _spare: [u8; 7],
+}
+
+/// Octets in [`Hot::octets_ttl`].
+const OCTETS: u64 = (1 << 48) - 1;
+
+/// What only some flows have, in places of its own.
+#[derive(Debug)]
+pub(crate) struct Sides {
+    pub(crate) layers: Side<LayersWords>,
+}
+
+/// How the first packet of a flow is looked at.
+pub(crate) struct Birthplace<'a, 'f> {
+    pub(crate) frame: Frame<'f>,
+    pub(crate) tunnels: &'a Tunnels,
+    pub(crate) sides: &'a mut Sides,
+    /// Flows that found no place for their layers.
+    pub(crate) layers_full: &'a mut u64,
 }
 
 /// One flow.
@@ -174,7 +209,10 @@ impl<K: Key> Entry<K> {
         {
             // Zero as long as there is no packet.
             hot.ttl[way] |= if hot.packets[way] == 0 { packet.ttl } else { 0 };
-            hot.octets[way] = hot.octets[way].wrapping_add(u64::from(packet.octets));
+            let (word, ttl) = (hot.octets_ttl[way], u64::from(packet.ttl));
+            let least = if hot.packets[way] == 0 { ttl } else { (word >> 48 & 0xff).min(ttl) };
+            let greatest = (word >> 56).max(ttl);
+            hot.octets_ttl[way] = (word & OCTETS).wrapping_add(u64::from(packet.octets)) & OCTETS | least << 48 | greatest << 56;
             hot.packets[way] = hot.packets[way].wrapping_add(1);
             hot.overhead[way] = hot.overhead[way].wrapping_add(packet.overhead);
             hot.flags[way] |= packet.flags & TCP_FLAGS;
@@ -203,6 +241,10 @@ impl<K: Key> Entry<K> {
         if self.hot.state & state::DORMANT != 0 {
             self.hot.state &= !state::DORMANT;
             self.birth.first = packet.time;
+        }
+        if packet.flags & FRAGMENT != 0 {
+            // It may have waited for the fragment that told its ports.
+            self.birth.first = self.birth.first.min(packet.time);
         }
         self.note(packet, frame, way);
         self.count(packet, way);
@@ -242,23 +284,25 @@ impl<K: Key> Entry<K> {
 
     /// Makes the entry a new flow of one packet. Everything is known before the first store: a flood does little else than this,
     /// and narrow stores that are read again at once are waited for.
-    pub(crate) fn begin(&mut self, packet: &Packet<K>, frame: &Frame<'_>, flow_id: u64) {
+    pub(crate) fn begin(&mut self, packet: &Packet<K>, flow_id: u64, place: Birthplace<'_, '_>) {
+        let frame = place.frame;
         let mut state = packet.direction & state::FORWARD;
         let mut syn = Syn::default();
         if packet.flags & SPECIAL != 0 {
             if packet.flags & Tcp::SYN != 0 {
                 state |= initiator(packet.flags, 0);
                 if packet.flags & Tcp::ACK == 0 {
-                    syn = Syn::of(packet, frame);
+                    syn = Syn::of(packet, &frame);
                 }
             }
             state |= if packet.flags & Tcp::FIN != 0 { state::FIN } else { 0 };
             state |= if packet.flags & Tcp::RST != 0 { state::RST | state::CLOSED } else { 0 };
         }
-        let about = if packet.general == 0 { About::common(frame) } else { About::general(frame) };
+        let about = if packet.origin == COMMON { About::common(&frame) } else { About::general(packet.origin, place) };
         self.key = packet.key;
+        let ttl = u64::from(packet.ttl);
         self.hot = Hot {
-            octets: [u64::from(packet.octets), 0],
+            octets_ttl: [u64::from(packet.octets) | ttl << 48 | ttl << 56, 0],
             last: packet.time,
             packets: [1, 0],
             overhead: [packet.overhead, 0],
@@ -271,7 +315,7 @@ impl<K: Key> Entry<K> {
             first: packet.time,
             flow_id,
             macs: about.macs,
-            vlan: about.vlan,
+            vlan_tci: about.vlan_tci,
             ethertype: about.ethertype,
             ingress: frame.port,
             syn_len: syn.octets,
@@ -279,9 +323,35 @@ impl<K: Key> Entry<K> {
             syn_mss: syn.options.mss.unwrap_or(0),
             icmp: about.icmp,
             fragments: u32::from(packet.flags & FRAGMENT != 0),
+            layers: about.layers,
+            flow_label: about.flow_label,
+            ip_flags: about.ip_flags,
             syn_wscale: syn.options.window_scale.unwrap_or(NO_WSCALE),
-            _spare: [0; 15],
+            _spare: [0; 7],
         };
+    }
+
+    /// Gives back what the flow has beside its entry. An entry that ends or begins anew does it first.
+    #[inline]
+    pub(crate) fn release(&mut self, sides: &mut Sides) {
+        if self.birth.layers != 0 {
+            sides.layers.give_back(self.birth.layers);
+            self.birth.layers = 0;
+        }
+    }
+
+    /// Whether the flow has anything beside its entry.
+    #[inline]
+    pub(crate) fn has_sides(&self) -> bool {
+        self.birth.layers != 0
+    }
+
+    /// Appends the extensions of the flow's record to `words`, and says how many words they are.
+    pub(crate) fn extend(&self, sides: &Sides, words: &mut [u64]) -> usize {
+        let Some(LayersWords(layers)) = sides.layers.get(self.birth.layers) else { return 0 };
+        let Some(place) = words.first_chunk_mut() else { return 0 };
+        *place = *layers;
+        layers.len()
     }
 
     /// Whether a TCP connection is closed and only lingers.
@@ -328,14 +398,16 @@ impl<K: Key> Entry<K> {
         let (hot, birth) = (&self.hot, &self.birth);
         let ends = self.key.ends(hot.state & state::FORWARD);
         let ([s0, s1], [d0, d1]) = (ends.src, ends.dst);
-        let ([octets0, octets1], [packets0, packets1], [over0, over1]) = (hot.octets, hot.packets, hot.overhead);
-        let ([f0, f1], [t0, t1], [v0, v1], [i0, i1]) = (hot.flags, hot.ttl, birth.vlan, birth.icmp);
+        let ([word0, word1], [packets0, packets1], [over0, over1]) = (hot.octets_ttl, hot.packets, hot.overhead);
+        let ([f0, f1], [t0, t1], [v0, v1], [i0, i1]) = (hot.flags, hot.ttl, birth.vlan_tci, birth.icmp);
+        let (octets0, octets1) = (word0 & OCTETS, word1 & OCTETS);
+        let [l0, l1, l2] = birth.flow_label;
         let wire = |octets: u64, overhead: i32| octets.wrapping_add_signed(i64::from(overhead));
         let [n0, n1, n2, n3, n4, n5, m0, m1, m2, m3, m4, m5] = birth.macs;
         let [e0, e1] = birth.ethertype.to_le_bytes();
         let initiator = hot.state >> state::INITIATOR & 3;
         [
-            head(ends.kind),
+            head(ends.kind, ends.view),
             birth.flow_id,
             birth.first,
             hot.last,
@@ -355,7 +427,7 @@ impl<K: Key> Entry<K> {
             pack([m0, m1, m2, m3, m4, m5, e0, e1]),
             pack([n0, n1, n2, n3, n4, n5, i0, i1]),
             quad(birth.syn_window, birth.syn_mss, 0, 0) | u64::from(birth.fragments) << 32,
-            0,
+            pack([l0, l1, l2, birth.ip_flags, 0, 0, 0, 0]) | (word0 >> 48) << 32 | (word1 >> 48) << 48,
             0,
             0,
             0,
@@ -365,7 +437,7 @@ impl<K: Key> Entry<K> {
     /// After a report: counters start again, the flow goes on.
     pub(crate) fn rest(&mut self) {
         let hot = &mut self.hot;
-        hot.octets = [0; 2];
+        hot.octets_ttl = [0; 2];
         hot.packets = [0; 2];
         hot.overhead = [0; 2];
         hot.flags = [0; 2];
@@ -394,9 +466,7 @@ struct Syn {
 impl Syn {
     #[inline]
     fn of<K>(packet: &Packet<K>, frame: &Frame<'_>) -> Self {
-        // The fast decoder has seen an Ethernet and an IPv4 header of the smallest size, and as much of TCP.
-        let offset = if packet.general == 0 { Some(34) } else { decode(frame).ok().and_then(|h| h.tcp.map(|_| h.l4_offset)) };
-        let segment = offset.and_then(|offset| frame.bytes.get(usize::from(offset)..));
+        let segment = if packet.l4 == 0 { None } else { frame.bytes.get(usize::from(packet.l4)..) };
         segment.map_or_else(Self::default, |segment| Self {
             octets: u16::try_from(packet.octets).unwrap_or(u16::MAX),
             options: syn_options(segment),
@@ -407,9 +477,12 @@ impl Syn {
 /// What only the first frame of a flow is asked for.
 struct About {
     macs: [u8; 12],
-    vlan: [u16; 2],
+    vlan_tci: [u16; 2],
     ethertype: u16,
     icmp: [u8; 2],
+    flow_label: [u8; 3],
+    ip_flags: u8,
+    layers: u32,
 }
 
 impl About {
@@ -417,25 +490,47 @@ impl About {
     #[inline(always)]
     fn common(frame: &Frame<'_>) -> Self {
         let macs = frame.bytes.first_chunk().copied().unwrap_or_default();
-        Self { macs, vlan: [NO_VLAN, NO_VLAN], ethertype: 0x0800, icmp: [0; 2] }
+        let ip_flags = frame.bytes.get(20).map_or(0, |byte| byte & 0xe0);
+        Self { macs, vlan_tci: [NO_VLAN, NO_VLAN], ethertype: 0x0800, icmp: [0; 2], flow_label: [0; 3], ip_flags, layers: 0 }
     }
 
     /// Of any other frame.
     #[inline(never)]
-    fn general(frame: &Frame<'_>) -> Self {
+    fn general(origin: u8, place: Birthplace<'_, '_>) -> Self {
         // It was decoded before, in this burst; only good frames come here.
-        let headers: Headers = decode(frame).unwrap_or_default();
+        let (headers, mut found): (Headers, Layers) = layers(&place.frame, place.tunnels, origin == INNER).unwrap_or_default();
         let ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]) = (headers.dmac, headers.smac);
-        let [outer, inner] = headers.vlan;
+        let [outer, inner, ..] = found.vlan;
+        let vlan_tci = match found.vlan_tags {
+            0 => [NO_VLAN, NO_VLAN],
+            1 => [outer, NO_VLAN],
+            _ => [outer, inner],
+        };
+        if found.vlan_tags <= 2 {
+            // They stand in the entry: most tagged flows have nothing else to keep.
+            (found.vlan, found.vlan_tags) = ([0; 4], 0);
+        }
+        let [_, l0, l1, l2] = headers.flow_label.to_be_bytes();
         Self {
             macs: [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5],
-            vlan: match headers.tags {
-                0 => [NO_VLAN, NO_VLAN],
-                1 => [outer, NO_VLAN],
-                _ => [outer, inner],
-            },
+            vlan_tci,
             ethertype: headers.ethertype,
-            icmp: if matches!(headers.protocol, proto::ICMP | proto::ICMPV6) { headers.icmp } else { [0; 2] },
+            icmp: if matches!(headers.protocol, proto::ICMP | proto::ICMPV6 | proto::IGMP) { headers.icmp } else { [0; 2] },
+            flow_label: [l2, l1, l0],
+            ip_flags: headers.ip_flags,
+            layers: if found.is_empty() { 0 } else { keep(&found, place) },
         }
     }
+}
+
+/// Finds a place for the layers of a flow; 0 when there is none.
+fn keep(found: &Layers, place: Birthplace<'_, '_>) -> u32 {
+    let Some(number) = place.sides.layers.take() else {
+        *place.layers_full = place.layers_full.wrapping_add(1);
+        return 0;
+    };
+    if let Some(words) = place.sides.layers.get_mut(number) {
+        *words = LayersWords(write_layers(found));
+    }
+    number
 }

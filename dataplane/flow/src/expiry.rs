@@ -7,7 +7,8 @@
 use sonde_memory::tags::Line;
 
 use crate::counters::{Counter, Counters};
-use crate::entry::{Due, Timeouts};
+use crate::entry::{Due, Entry, Sides, Timeouts};
+use crate::extension::EXTENSION_WORDS_MAX;
 use crate::key::Key;
 use crate::record::{EndReason, Output};
 use crate::table::{PLACES, Slot, Table, tick, tick_after};
@@ -133,15 +134,13 @@ impl<K: Key> Table<K> {
             match entry.due(now, timeouts) {
                 Due::At(deadline) => self.set_deadline(slot, tick_after(deadline, now)),
                 Due::Report(reason) => {
-                    report(counters, reason);
-                    out.put_words(entry.words(reason, worker));
+                    write(entry, &self.sides, reason, worker, counters, out);
                     entry.rest();
                     let deadline = entry.deadline(timeouts);
                     self.set_deadline(slot, tick_after(deadline, now));
                 }
                 Due::End(reason) => {
-                    report(counters, reason);
-                    out.put_words(entry.words(reason, worker));
+                    write(entry, &self.sides, reason, worker, counters, out);
                     self.vacate(slot);
                     counters.sub(Counter::FlowsActive, 1);
                 }
@@ -164,8 +163,7 @@ impl<K: Key> Table<K> {
                 taken &= taken.wrapping_sub(1);
                 let Some(entry) = self.entries.get(slot as usize) else { continue };
                 if entry.has_news() {
-                    report(counters, EndReason::Forced);
-                    out.put_words(entry.words(EndReason::Forced, worker));
+                    write(entry, &self.sides, EndReason::Forced, worker, counters, out);
                 }
                 self.vacate(slot);
                 counters.sub(Counter::FlowsActive, 1);
@@ -175,8 +173,16 @@ impl<K: Key> Table<K> {
     }
 }
 
-/// Counts a record by its reason. The only place.
-pub(crate) fn report(counters: &mut Counters, reason: EndReason) {
+/// Writes the record of a flow and counts it by its reason. The only place.
+#[inline]
+pub(crate) fn write<K: Key, O: Output>(
+    entry: &Entry<K>,
+    sides: &Sides,
+    reason: EndReason,
+    worker: u8,
+    counters: &mut Counters,
+    out: &mut O,
+) {
     let counter = match reason {
         EndReason::Idle => Counter::RecordsIdle,
         EndReason::Active => Counter::RecordsActive,
@@ -185,4 +191,12 @@ pub(crate) fn report(counters: &mut Counters, reason: EndReason) {
         EndReason::LackOfResources => Counter::RecordsLackOfResources,
     };
     counters.add(counter, 1);
+    let head = entry.words(reason, worker);
+    if entry.has_sides() {
+        let mut words = [0; EXTENSION_WORDS_MAX];
+        let filled = entry.extend(sides, &mut words);
+        out.put_words(head, words.get(..filled).unwrap_or_default());
+    } else {
+        out.put_words(head, &[]);
+    }
 }

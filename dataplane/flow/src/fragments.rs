@@ -1,16 +1,27 @@
-//! Ports for fragments that have none: those of the first fragment, remembered for a while.
+//! Ports for fragments that have none: those of the first fragment, before or after it.
 //!
 //! Only the first fragment of a packet has the transport header (RFC 791 section 3.2, RFC 8200 section 4.5). Without this, the
-//! others would make a flow of their own with ports 0. Packets that are no fragments never come here.
+//! others would make a flow of their own with ports 0. What one worker remembers is bounded: [`PLACES`] first fragments, and
+//! [`WAITING`] fragments that came before theirs. Packets that are no fragments never come here.
 //!
-//! Not here: reassembly, and fragments that arrive before their first one: they are metered with ports 0.
+//! Not here: reassembly. Fragments that overlap are counted as they come.
 
 use sonde_packet::{Headers, Network, has_ports};
 
+use crate::record::View;
+
 /// Places: what one worker remembers of first fragments.
 const PLACES: usize = 4096;
+/// Fragments that wait for their first one, in rows of [`ROW`].
+const WAITING: usize = 2048;
+/// Fragments of one identity that can wait: they share a row with those of other identities.
+const ROW: usize = 8;
+/// Rows that a burst looks through for fragments that have waited too long.
+const ROWS_PER_BURST: usize = 4;
 /// A first fragment is believed for so long: fragments that come later would not be reassembled either (RFC 8200 section 4.5).
 const AGE_MAX: u64 = 60_000_000_000;
+/// A fragment waits for its first one so long. What is reordered in a network is so by milliseconds.
+const WAIT_MAX: u64 = 2_000_000_000;
 
 /// What all fragments of a packet have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +29,8 @@ struct Identity {
     network: Network,
     id: u32,
     vlan: u32,
+    /// The virtual network of a tunnel, 0 outside.
+    overlay: u32,
     protocol: u8,
 }
 
@@ -28,52 +41,186 @@ struct First {
     time: u64,
 }
 
-/// First fragments lately seen. A place is taken by whoever comes last: memory and work are bounded whatever arrives.
+/// A packet as far as metering needs it, when its frame is gone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Held {
+    pub(crate) headers: Headers,
+    pub(crate) view: View,
+    /// The virtual network of a tunnel, 0 outside.
+    pub(crate) overlay: u32,
+    pub(crate) vlan: u32,
+    pub(crate) wire_len: u32,
+    pub(crate) time: u64,
+    /// Whether the frame is counted by this packet: one that is metered twice is not.
+    pub(crate) counts: bool,
+}
+
+impl Held {
+    fn identity(&self) -> Identity {
+        Identity {
+            network: self.headers.network,
+            id: self.headers.fragment.id,
+            vlan: self.vlan,
+            overlay: self.overlay,
+            protocol: self.headers.protocol,
+        }
+    }
+}
+
+/// First fragments lately seen, and fragments that wait for theirs. Memory and work are bounded whatever arrives.
 #[derive(Debug)]
 pub(crate) struct Fragments {
+    /// A place is taken by whoever comes last.
     places: Vec<Option<First>>,
+    waiting: Vec<[Option<Held>; ROW]>,
+    held: usize,
+    /// Rows whose first fragment has come in this burst.
+    ready: [u16; 64],
+    ready_len: usize,
+    /// Next row to look through for those that have waited too long.
+    row: usize,
     seed: u64,
+}
+
+impl Default for Fragments {
+    /// Nothing, and no place for anything: what stands in for one that is lent out.
+    fn default() -> Self {
+        Self { places: Vec::new(), waiting: Vec::new(), held: 0, ready: [0; 64], ready_len: 0, row: 0, seed: 0 }
+    }
+}
+
+/// What becomes of a fragment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    /// It is metered now.
+    Meter(Held),
+    /// It waits. Another one waits no longer, because there is no place for both.
+    Wait(Option<Held>),
 }
 
 impl Fragments {
     /// Remembers nothing yet. `seed` keeps others from choosing whose place they take.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { places: vec![None; PLACES], seed }
+        let waiting = vec![[None; ROW]; WAITING / ROW];
+        Self { places: vec![None; PLACES], waiting, held: 0, ready: [0; 64], ready_len: 0, row: 0, seed }
     }
 
-    /// Gives a fragment the ports of its first fragment, where they are known. `vlan` as in the flow's key.
-    pub(crate) fn resolve(&mut self, headers: &mut Headers, vlan: u32, time: u64) {
-        if !headers.fragment.is_fragment() || !has_ports(headers.protocol) {
+    /// Fragments that wait.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Remembers a first fragment; gives another its ports where they are known, and else lets it wait.
+    pub(crate) fn resolve(&mut self, mut packet: Held) -> Outcome {
+        let fragment = packet.headers.fragment;
+        if !fragment.is_fragment() || !has_ports(packet.headers.protocol) {
+            return Outcome::Meter(packet);
+        }
+        let identity = packet.identity();
+        let hash = self.hash(&identity);
+        if fragment.offset == 0 {
+            // Ports that were not captured are no ports.
+            if packet.headers.sport | packet.headers.dport != 0 {
+                let ports = [packet.headers.sport, packet.headers.dport];
+                if let Some(place) = self.places.get_mut(hash % PLACES) {
+                    *place = Some(First { identity, ports, time: packet.time });
+                }
+                self.note_ready(hash);
+            }
+            return Outcome::Meter(packet);
+        }
+        match self.ports(hash, &identity, packet.time) {
+            Some(ports) => {
+                [packet.headers.sport, packet.headers.dport] = ports;
+                Outcome::Meter(packet)
+            }
+            None => Outcome::Wait(self.wait(hash, packet)),
+        }
+    }
+
+    /// Hands over fragments that wait no longer, with their ports or without: those whose first one has come, those that have waited
+    /// too long. `take` says whether it had room; what it does not take goes on waiting.
+    pub(crate) fn release(&mut self, now: u64, mut take: impl FnMut(&Held) -> bool) {
+        if self.held == 0 {
+            self.ready_len = 0;
             return;
         }
-        let identity = Identity { network: headers.network, id: headers.fragment.id, vlan, protocol: headers.protocol };
-        let at = self.place(&identity);
-        let Some(place) = self.places.get_mut(at) else { return };
-        if headers.fragment.offset == 0 {
-            // Ports that were not captured are no ports.
-            if headers.sport | headers.dport != 0 {
-                *place = Some(First { identity, ports: [headers.sport, headers.dport], time });
-            }
-        } else if let Some(first) = place
-            && first.identity == identity
-            && time.saturating_sub(first.time) <= AGE_MAX
-        {
-            [headers.sport, headers.dport] = first.ports;
+        for at in 0..std::mem::take(&mut self.ready_len) {
+            let row = self.ready.get(at).copied().unwrap_or(0);
+            self.release_row(usize::from(row), now, WAIT_MAX, &mut take);
+        }
+        for _ in 0..ROWS_PER_BURST {
+            let row = self.row;
+            self.row = (row + 1) % self.waiting.len();
+            self.release_row(row, now, WAIT_MAX, &mut take);
         }
     }
 
-    fn place(&self, identity: &Identity) -> usize {
+    /// As [`Fragments::release`], for all: nothing more will come.
+    pub(crate) fn release_all(&mut self, now: u64, mut take: impl FnMut(&Held) -> bool) {
+        for row in 0..self.waiting.len() {
+            self.release_row(row, now, 0, &mut take);
+        }
+    }
+
+    fn release_row(&mut self, row: usize, now: u64, wait_max: u64, take: &mut impl FnMut(&Held) -> bool) {
+        for at in 0..ROW {
+            let Some(mut packet) = self.waiting.get(row).and_then(|row| row.get(at)).copied().flatten() else { continue };
+            let identity = packet.identity();
+            match self.ports(self.hash(&identity), &identity, packet.time) {
+                Some(ports) => [packet.headers.sport, packet.headers.dport] = ports,
+                None if now.saturating_sub(packet.time) >= wait_max => {}
+                None => continue,
+            }
+            if take(&packet) {
+                self.held -= 1;
+                if let Some(place) = self.waiting.get_mut(row).and_then(|row| row.get_mut(at)) {
+                    *place = None;
+                }
+            }
+        }
+    }
+
+    /// Ports of the first fragment, when it is known and not too far away in time.
+    fn ports(&self, hash: usize, identity: &Identity, time: u64) -> Option<[u16; 2]> {
+        let first = self.places.get(hash % PLACES)?.as_ref()?;
+        (first.identity == *identity && time.abs_diff(first.time) <= AGE_MAX).then_some(first.ports)
+    }
+
+    /// Lets a fragment wait, in the place of the oldest of its row if there is none.
+    fn wait(&mut self, hash: usize, packet: Held) -> Option<Held> {
+        let rows = self.waiting.len();
+        let row = self.waiting.get_mut(hash % rows)?;
+        let place = row.iter_mut().min_by_key(|held| held.map_or(0, |held| held.time))?;
+        let displaced = place.replace(packet);
+        self.held += usize::from(displaced.is_none());
+        displaced
+    }
+
+    /// A first fragment has come: those that wait for it need not.
+    fn note_ready(&mut self, hash: usize) {
+        let row = u16::try_from(hash % self.waiting.len()).unwrap_or(0);
+        if self.held > 0
+            && let Some(place) = self.ready.get_mut(self.ready_len)
+        {
+            *place = row;
+            self.ready_len += 1;
+        }
+    }
+
+    fn hash(&self, identity: &Identity) -> usize {
         let (a, b) = match identity.network {
             Network::V4(src, dst) => (u64::from(u32::from_be_bytes(src)), u64::from(u32::from_be_bytes(dst))),
             Network::V6(src, dst) => (half(&src), half(&dst)),
             Network::None => (0, 0),
         };
+        let rest = u64::from(identity.vlan) << 8 | u64::from(identity.protocol);
         let mut hash = self.seed;
-        for word in [a, b, u64::from(identity.id) << 32 | u64::from(identity.vlan) << 8 | u64::from(identity.protocol)] {
+        for word in [a, b, u64::from(identity.id) << 32 | u64::from(identity.overlay), rest] {
             let wide = u128::from(hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
             hash = (wide >> 64) as u64 ^ word.rotate_left(29);
         }
-        (hash >> 32) as usize % PLACES
+        (hash >> 32) as usize
     }
 }
 
@@ -88,64 +235,130 @@ mod tests {
     use super::*;
     use sonde_packet::Fragment;
 
-    fn fragment(id: u32, offset: u16, sport: u16) -> Headers {
-        Headers {
+    fn fragment(id: u32, offset: u16, sport: u16, time: u64) -> Held {
+        let headers = Headers {
             network: Network::V4([10, 0, 0, 1], [10, 0, 0, 2]),
             protocol: 17,
             fragment: Fragment { id, offset, more: true },
             sport,
             dport: if sport == 0 { 0 } else { 53 },
             ..Headers::default()
+        };
+        Held { headers, view: View::First, overlay: 0, vlan: 5, wire_len: 100, time, counts: true }
+    }
+
+    fn ports(held: &Held) -> (u16, u16) {
+        (held.headers.sport, held.headers.dport)
+    }
+
+    /// Ports a fragment is metered with; `None` when it waits.
+    fn resolve(fragments: &mut Fragments, packet: Held) -> Option<(u16, u16)> {
+        match fragments.resolve(packet) {
+            Outcome::Meter(held) => Some(ports(&held)),
+            Outcome::Wait(displaced) => {
+                assert_eq!(displaced, None, "there is room");
+                None
+            }
         }
     }
 
-    fn ports(fragments: &mut Fragments, mut headers: Headers, vlan: u32, time: u64) -> (u16, u16) {
-        fragments.resolve(&mut headers, vlan, time);
-        (headers.sport, headers.dport)
+    fn released(fragments: &mut Fragments, now: u64) -> Vec<(u16, u16)> {
+        let mut all = Vec::new();
+        fragments.release(now, |held| {
+            all.push(ports(held));
+            true
+        });
+        all
     }
 
     #[test]
     fn later_fragments_have_the_ports_of_the_first() {
         let mut fragments = Fragments::new(1);
-        assert_eq!(ports(&mut fragments, fragment(7, 1480, 0), 0, 0), (0, 0), "before the first");
-        assert_eq!(ports(&mut fragments, fragment(7, 0, 4000), 0, 1), (4000, 53));
-        assert_eq!(ports(&mut fragments, fragment(7, 1480, 0), 0, 2), (4000, 53));
-        assert_eq!(ports(&mut fragments, fragment(7, 2960, 0), 0, AGE_MAX + 1), (4000, 53));
-        assert_eq!(ports(&mut fragments, fragment(7, 2960, 0), 0, AGE_MAX + 2), (0, 0), "too late");
+        assert_eq!(resolve(&mut fragments, fragment(7, 0, 4000, 1)), Some((4000, 53)));
+        assert_eq!(resolve(&mut fragments, fragment(7, 1480, 0, 2)), Some((4000, 53)));
+        assert_eq!(resolve(&mut fragments, fragment(7, 2960, 0, AGE_MAX + 1)), Some((4000, 53)));
+        assert_eq!(resolve(&mut fragments, fragment(7, 2960, 0, AGE_MAX + 2)), None, "too late");
+    }
+
+    #[test]
+    fn earlier_fragments_wait_for_the_first() {
+        let mut fragments = Fragments::new(1);
+        assert_eq!(resolve(&mut fragments, fragment(7, 1480, 0, 1)), None);
+        assert_eq!(resolve(&mut fragments, fragment(7, 2960, 0, 2)), None);
+        assert_eq!(resolve(&mut fragments, fragment(8, 1480, 0, 2)), None);
+        assert_eq!((released(&mut fragments, 3), fragments.held()), (vec![], 3));
+        assert_eq!(resolve(&mut fragments, fragment(7, 0, 4000, 4)), Some((4000, 53)));
+        assert_eq!((released(&mut fragments, 4), fragments.held()), (vec![(4000, 53); 2], 1));
+    }
+
+    #[test]
+    fn nobody_waits_for_ever() {
+        let mut fragments = Fragments::new(1);
+        assert_eq!(resolve(&mut fragments, fragment(7, 1480, 0, 1)), None);
+        // A burst looks through some rows only.
+        let passes = WAITING / ROW / ROWS_PER_BURST;
+        let early: Vec<_> = (0..passes).flat_map(|_| released(&mut fragments, WAIT_MAX)).collect();
+        assert_eq!(early, []);
+        let late: Vec<_> = (0..passes).flat_map(|_| released(&mut fragments, WAIT_MAX + 1)).collect();
+        assert_eq!((late, fragments.held()), (vec![(0, 0)], 0));
+        assert_eq!(resolve(&mut fragments, fragment(7, 1480, 0, 1)), None);
+        let mut all = Vec::new();
+        fragments.release_all(1, |held| {
+            all.push(ports(held));
+            true
+        });
+        assert_eq!((all, fragments.held()), (vec![(0, 0)], 0), "nothing more will come");
+    }
+
+    #[test]
+    fn what_finds_no_room_goes_on_waiting() {
+        let mut fragments = Fragments::new(1);
+        resolve(&mut fragments, fragment(7, 1480, 0, 1));
+        resolve(&mut fragments, fragment(7, 0, 4000, 2));
+        fragments.release(2, |_| false);
+        assert_eq!(fragments.held(), 1);
+        let later: Vec<_> = (0..WAITING).flat_map(|_| released(&mut fragments, 2)).collect();
+        assert_eq!((later, fragments.held()), (vec![(4000, 53)], 0));
     }
 
     #[test]
     fn whatever_identifies_a_packet_keeps_its_fragments_apart() {
         let mut fragments = Fragments::new(1);
-        ports(&mut fragments, fragment(7, 0, 4000), 5, 1);
-        let other_way = Headers { network: Network::V4([10, 0, 0, 2], [10, 0, 0, 1]), ..fragment(7, 8, 0) };
-        for (headers, vlan) in [
-            (fragment(8, 8, 0), 5),
-            (fragment(7, 8, 0), 6),
-            (Headers { protocol: 6, ..fragment(7, 8, 0) }, 5),
-            (other_way, 5),
-            (Headers { network: Network::V6([0; 16], [0; 16]), ..fragment(7, 8, 0) }, 5),
+        resolve(&mut fragments, fragment(7, 0, 4000, 1));
+        let with = |headers| Held { headers, ..fragment(7, 8, 0, 2) };
+        let plain = fragment(7, 8, 0, 2).headers;
+        for packet in [
+            fragment(8, 8, 0, 2),
+            Held { vlan: 6, ..fragment(7, 8, 0, 2) },
+            Held { overlay: 6, ..fragment(7, 8, 0, 2) },
+            with(Headers { protocol: 6, ..plain }),
+            with(Headers { network: Network::V4([10, 0, 0, 2], [10, 0, 0, 1]), ..plain }),
+            with(Headers { network: Network::V6([0; 16], [0; 16]), ..plain }),
         ] {
-            assert_eq!(ports(&mut fragments, headers, vlan, 2), (0, 0));
+            assert_eq!(resolve(&mut fragments, packet), None);
         }
-        assert_eq!(ports(&mut fragments, fragment(7, 8, 0), 5, 2), (4000, 53));
+        assert_eq!(resolve(&mut fragments, fragment(7, 8, 0, 2)), Some((4000, 53)));
     }
 
     #[test]
     fn a_protocol_without_ports_is_left_alone() {
         let mut fragments = Fragments::new(1);
-        ports(&mut fragments, Headers { protocol: 1, ..fragment(7, 0, 9) }, 0, 1);
-        assert_eq!(ports(&mut fragments, Headers { protocol: 1, ..fragment(7, 8, 0) }, 0, 1), (0, 0));
+        let icmp = |offset| Held { headers: Headers { protocol: 1, ..fragment(7, offset, 0, 1).headers }, ..fragment(7, offset, 0, 1) };
+        assert_eq!(resolve(&mut fragments, icmp(0)), Some((0, 0)));
+        assert_eq!(resolve(&mut fragments, icmp(8)), Some((0, 0)));
     }
 
     #[test]
-    fn a_flood_of_first_fragments_takes_no_more_memory() {
+    fn a_flood_of_fragments_takes_no_more_memory() {
         let mut fragments = Fragments::new(1);
         for id in 0..100_000 {
-            ports(&mut fragments, fragment(id, 0, 1 + (id % 60_000) as u16), 0, 1);
+            fragments.resolve(fragment(id, 0, 1 + (id % 60_000) as u16, 1));
         }
         assert_eq!(fragments.places.len(), PLACES);
-        let known = (0..100_000).filter(|id| ports(&mut fragments, fragment(*id, 8, 0), 0, 1).0 == 1 + (id % 60_000) as u16).count();
-        assert!(known > PLACES / 2 && known <= PLACES, "{known}");
+        let known = |id: u32, fragments: &mut Fragments| matches!(fragments.resolve(fragment(id, 8, 0, 1)), Outcome::Meter(_));
+        let count = (0..100_000).filter(|id| known(*id, &mut fragments)).count();
+        assert!(count > PLACES / 2 && count <= PLACES, "{count}");
+        assert_eq!(fragments.held(), WAITING);
+        assert!(matches!(fragments.resolve(fragment(200_000, 8, 0, 1)), Outcome::Wait(Some(_))), "another one makes room");
     }
 }

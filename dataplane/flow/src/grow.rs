@@ -6,10 +6,10 @@
 use sonde_memory::slab::{OutOfMemory, Wanted};
 
 use crate::counters::{Counter, Counters};
-use crate::expiry::report;
+use crate::expiry::write;
 use crate::key::Key;
 use crate::record::{EndReason, Output};
-use crate::table::{LOAD_PERCENT, PLACES, PLACES_MASK, Place, Table, tick};
+use crate::table::{LOAD_PERCENT, PLACES, PLACES_MASK, Place, Room, Table, tick};
 
 /// By how much a table grows: all moves together cost a third of one more look at each flow.
 const FACTOR: u64 = 4;
@@ -21,7 +21,7 @@ impl<K: Key> Table<K> {
     /// # Errors
     /// The memory for a larger one is not there; the table stays as it is.
     pub(crate) fn make_room<O: Output>(&mut self, flows_max: u64, now: u64, context: Context<'_, O>) -> Result<u64, OutOfMemory> {
-        let most = Self::footprint(flows_max).lines;
+        let most = Self::footprint(Room { flows: flows_max, layers: 0 }).lines;
         let flows = |table: &Self| u64::from(table.lines) * PLACES as u64 * LOAD_PERCENT / 100;
         let taken = self.taken();
         if u64::from(self.lines) < most && taken >= flows(self) / 4 * 3 {
@@ -40,7 +40,8 @@ impl<K: Key> Table<K> {
     #[cold]
     fn grow<O: Output>(&mut self, flows: u64, now: u64, context: Context<'_, O>) -> Result<(), OutOfMemory> {
         let wanted = Wanted { huge: false, populate: false };
-        let mut larger = Self::new(flows, wanted, self.searcher.simd(), self.seed)?;
+        let mut larger = Self::new(Room { flows, layers: 0 }, wanted, self.searcher.simd(), self.seed)?;
+        self.sides.layers.grow(flows)?;
         larger.sweep = self.sweep.moved(larger.lines);
         for line in 0..self.lines {
             let Some(tags) = self.tags.get(line as usize) else { continue };
@@ -48,14 +49,14 @@ impl<K: Key> Table<K> {
             while taken != 0 {
                 let old = Self::slot(line, taken.trailing_zeros());
                 taken &= taken.wrapping_sub(1);
-                let Some(entry) = self.entries.get(old as usize) else { continue };
+                let Some(entry) = self.entries.get_mut(old as usize) else { continue };
                 let hash = entry.key.hash(&self.seed);
                 let (Place::Home(slot) | Place::Second(slot)) = larger.place(hash, tick(now)) else {
                     // Two lines that are full where a quarter is: cannot be excluded, and loses nothing but the flow's continuity.
                     if entry.has_news() {
-                        report(context.counters, EndReason::LackOfResources);
-                        context.out.put_words(entry.words(EndReason::LackOfResources, context.worker));
+                        write(entry, &self.sides, EndReason::LackOfResources, context.worker, context.counters, context.out);
                     }
+                    entry.release(&mut self.sides);
                     context.counters.sub(Counter::FlowsActive, 1);
                     continue;
                 };
@@ -66,6 +67,8 @@ impl<K: Key> Table<K> {
                 }
             }
         }
+        // Places beside entries keep their numbers.
+        std::mem::swap(&mut larger.sides, &mut self.sides);
         *self = larger;
         Ok(())
     }
@@ -107,7 +110,8 @@ mod tests {
     /// Two packets each of `flows` flows through a tracker that may grow to `flows_max`; its records and how many were evicted.
     fn run(flows: u32, flows_max: u64) -> (Vec<Record>, u64) {
         let wanted = Wanted { huge: false, populate: false };
-        let sizing = Sizing { ipv4_flows: 200, wide_flows: 200, wanted, simd: Simd::detect(), seed: 3, worker: 0, first_id: 1 };
+        let sizing =
+            Sizing { ipv4: Room::whole(200), wide: Room::whole(200), wanted, simd: Simd::detect(), seed: 3, worker: 0, first_id: 1 };
         let mut tracker = Tracker::new(&sizing, Policy::default()).expect("little memory");
         let mut records: Vec<Record> = Vec::new();
         let packets: Vec<Vec<u8>> = (0..flows).map(packet).collect();

@@ -1,12 +1,13 @@
-//! What makes packets one conversation: both endpoints in a fixed order, protocol, VLAN ids.
+//! What makes packets one conversation: both endpoints in a fixed order, protocol, VLAN ids; for a flow inside a tunnel the virtual
+//! network, too.
 //!
 //! A key is canonical: the smaller endpoint comes first, so that both directions have one key, and a direction bit says which
 //! way a packet went. It is compared whole after a tag match: identity by hash would merge two customers' flows.
 
 use bytemuck::Zeroable;
-use sonde_packet::{Fast4, Headers, Network};
+use sonde_packet::{Fast4, Headers, Network, has_ports};
 
-use crate::record::Kind;
+use crate::record::{Kind, View};
 
 /// Random words that the hash is mixed with, so that nobody outside can aim at one line of the table.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,7 @@ pub(crate) trait Key: Copy + Eq + Zeroable + Send + std::fmt::Debug + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {
     pub(crate) kind: Kind,
+    pub(crate) view: View,
     pub(crate) src: [u64; 2],
     pub(crate) dst: [u64; 2],
     pub(crate) sport: u16,
@@ -58,6 +60,23 @@ pub(crate) struct Ends {
 pub(crate) fn vlan_bits(headers: &Headers) -> u32 {
     let [outer, inner] = headers.vlan;
     u32::from(outer & 0xfff) << 12 | u32::from(inner & 0xfff)
+}
+
+/// What stands in the place of ports: the ports, or else the security parameters index, whose two halves they are (RFC 4301: it names
+/// the association together with the destination). Each direction of ESP has its own, and is a flow of its own.
+#[inline(always)]
+pub(crate) fn ports(headers: &Headers) -> (u16, u16) {
+    if headers.spi == 0 || has_ports(headers.protocol) {
+        return (headers.sport, headers.dport);
+    }
+    let [a, b, c, d] = headers.spi.to_be_bytes();
+    (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+}
+
+/// Ports as a record shows them: none where the protocol has none.
+#[inline(always)]
+fn shown(protocol: u8, sport: u16, dport: u16) -> (u16, u16) {
+    if has_ports(protocol) { (sport, dport) } else { (0, 0) }
 }
 
 /// Key of an IPv4 flow, 16 bytes.
@@ -108,7 +127,8 @@ impl Key for Key4 {
         let (from, to) = if forward == 0 { (self.low, self.high) } else { (self.high, self.low) };
         let address = |word: u64| [0, word >> 16 & 0xffff_ffff];
         let protocol = (self.low >> 56) as u8;
-        Ends { kind: Kind::Ipv4, src: address(from), dst: address(to), sport: from as u16, dport: to as u16, protocol }
+        let (sport, dport) = shown(protocol, from as u16, to as u16);
+        Ends { kind: Kind::Ipv4, view: View::First, src: address(from), dst: address(to), sport, dport, protocol }
     }
 }
 
@@ -120,35 +140,40 @@ pub(crate) struct KeyWide {
     high: [u64; 2],
     /// Lower port (16 bits), higher port (16), protocol (8), VLAN ids (24).
     rest: u64,
-    /// 6, or 2 for a flow without IP.
+    /// 4, 6, or 2 for a flow without IP; from bit 8 on [`View`]; in the high half the virtual network the flow is in.
     kind: u64,
 }
 
 impl KeyWide {
-    /// The key of an IPv6 packet and its direction.
-    pub(crate) fn ipv6(src: &[u8; 16], dst: &[u8; 16], headers: &Headers, vlan: u32) -> (Self, u8) {
-        let from = (u128::from_be_bytes(*src), headers.sport);
-        let to = (u128::from_be_bytes(*dst), headers.dport);
+    /// The key of an IPv6 packet, or of any packet inside a tunnel, and its direction.
+    fn ip(version: u8, view: View, src: u128, dst: u128, headers: &Headers, vlan: u32, network: u32) -> (Self, u8) {
+        let (sport, dport) = ports(headers);
+        let (from, to) = ((src, sport), (dst, dport));
         let (low, high) = (from.min(to), from.max(to));
         #[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
         let halves = |address: u128| [(address >> 64) as u64, address as u64];
         let rest = u64::from(low.1) << 48 | u64::from(high.1) << 32 | u64::from(headers.protocol) << 24 | u64::from(vlan);
-        (Self { low: halves(low.0), high: halves(high.0), rest, kind: 6 }, u8::from(from > to))
+        let kind = u64::from(version) | (view as u64) << 8 | u64::from(network) << 32;
+        (Self { low: halves(low.0), high: halves(high.0), rest, kind }, u8::from(from > to))
     }
 
     /// The key of a frame without IP, MAC addresses and ethertype, and its direction.
-    pub(crate) fn layer2(headers: &Headers, vlan: u32) -> (Self, u8) {
+    fn layer2(headers: &Headers, vlan: u32) -> (Self, u8) {
         let number = |[a, b, c, d, e, f]: [u8; 6]| u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
         let (from, to) = (number(headers.smac), number(headers.dmac));
         let key = Self { low: [from.min(to), 0], high: [from.max(to), u64::from(headers.ethertype)], rest: u64::from(vlan), kind: 2 };
         (key, u8::from(from > to))
     }
 
-    /// Key and direction of whatever is not IPv4.
-    pub(crate) fn of(headers: &Headers, vlan: u32) -> (Self, u8) {
+    /// Key and direction of whatever is not IPv4 by its first header. `network` is that of the tunnel a packet was in.
+    pub(crate) fn of(headers: &Headers, view: View, vlan: u32, network: u32) -> (Self, u8) {
         match &headers.network {
-            Network::V6(src, dst) => Self::ipv6(src, dst, headers, vlan),
-            _ => Self::layer2(headers, vlan),
+            Network::V6(src, dst) => Self::ip(6, view, u128::from_be_bytes(*src), u128::from_be_bytes(*dst), headers, vlan, network),
+            Network::V4(src, dst) => {
+                let number = |address: &[u8; 4]| u128::from(u32::from_be_bytes(*address));
+                Self::ip(4, view, number(src), number(dst), headers, vlan, network)
+            }
+            Network::None => Self::layer2(headers, vlan),
         }
     }
 }
@@ -163,14 +188,18 @@ impl Key for KeyWide {
     }
 
     fn ends(&self, forward: u8) -> Ends {
-        if self.kind == 2 {
-            return Ends { kind: Kind::Layer2, src: [0; 2], dst: [0; 2], sport: 0, dport: 0, protocol: 0 };
-        }
+        let [version, view, ..] = self.kind.to_le_bytes();
+        let kind = match version {
+            4 => Kind::Ipv4,
+            6 => Kind::Ipv6,
+            _ => return Ends { kind: Kind::Layer2, view: View::First, src: [0; 2], dst: [0; 2], sport: 0, dport: 0, protocol: 0 },
+        };
         let [low_port, high_port, third, _] = quarters(self.rest);
         let [protocol, _] = third.to_be_bytes();
         let (low, high) = ((self.low, low_port), (self.high, high_port));
         let ((src, sport), (dst, dport)) = if forward == 0 { (low, high) } else { (high, low) };
-        Ends { kind: Kind::Ipv6, src, dst, sport, dport, protocol }
+        let (sport, dport) = shown(protocol, sport, dport);
+        Ends { kind, view: if view == 0 { View::First } else { View::Inner }, src, dst, sport, dport, protocol }
     }
 }
 
@@ -185,7 +214,8 @@ mod tests {
             let (back, backward) = Key4::new(b, a, q, p, 6, 0x00f_00a);
             assert_eq!(there, back);
             assert_ne!(forward, backward);
-            let ends = Ends { kind: Kind::Ipv4, src: [0, a.into()], dst: [0, b.into()], sport: p, dport: q, protocol: 6 };
+            let ends =
+                Ends { kind: Kind::Ipv4, view: View::First, src: [0, a.into()], dst: [0, b.into()], sport: p, dport: q, protocol: 6 };
             assert_eq!(there.ends(forward), ends);
         }
         assert_eq!(Key4::new(7, 7, 5, 5, 17, 0).1, 0, "a packet to itself is forward");
@@ -200,13 +230,39 @@ mod tests {
             protocol: 17,
             ..Headers::default()
         };
-        let (key, forward) = KeyWide::of(&headers, 5);
+        let (key, forward) = KeyWide::of(&headers, View::First, 5, 0);
         assert_eq!(forward, 1);
         let (b, a) = ([u64::from_be_bytes(*b"bbbbbbbb"); 2], [u64::from_be_bytes(*b"aaaaaaaa"); 2]);
-        assert_eq!(key.ends(forward), Ends { kind: Kind::Ipv6, src: b, dst: a, sport: 9, dport: 8, protocol: 17 });
+        assert_eq!(key.ends(forward), Ends { kind: Kind::Ipv6, view: View::First, src: b, dst: a, sport: 9, dport: 8, protocol: 17 });
         let turned = Headers { network: Network::V6(*b"aaaaaaaaaaaaaaaa", *b"bbbbbbbbbbbbbbbb"), sport: 8, dport: 9, ..headers };
-        assert_eq!(KeyWide::of(&turned, 5), (key, 0));
-        assert_ne!(KeyWide::of(&headers, 6).0, key);
+        assert_eq!(KeyWide::of(&turned, View::First, 5, 0), (key, 0));
+        assert_ne!(KeyWide::of(&headers, View::First, 6, 0).0, key);
+    }
+
+    #[test]
+    fn a_flow_in_a_tunnel_is_neither_the_outer_one_nor_that_of_another_network() {
+        let headers =
+            Headers { network: Network::V4([10, 0, 0, 1], [10, 0, 0, 2]), sport: 9, dport: 8, protocol: 17, ..Headers::default() };
+        let keys: std::collections::HashSet<_> = [(View::First, 0), (View::Inner, 0), (View::Inner, 7), (View::Inner, 8)]
+            .map(|(view, network)| KeyWide::of(&headers, view, 5, network).0)
+            .into_iter()
+            .map(|key| format!("{key:?}"))
+            .collect();
+        assert_eq!(keys.len(), 4);
+        let (key, forward) = KeyWide::of(&headers, View::Inner, 5, 7);
+        let ends = key.ends(forward);
+        assert_eq!((ends.kind, ends.view, ends.src, ends.dst), (Kind::Ipv4, View::Inner, [0, 0x0a00_0001], [0, 0x0a00_0002]));
+        assert_eq!((ends.sport, ends.dport, ends.protocol), (9, 8, 17));
+    }
+
+    #[test]
+    fn an_spi_stands_in_the_key_in_place_of_ports_and_is_shown_as_none() {
+        let esp = |spi| Headers { network: Network::V4([10, 0, 0, 1], [10, 0, 0, 2]), protocol: 50, spi, ..Headers::default() };
+        assert_eq!(ports(&esp(0x0001_0002)), (1, 2));
+        assert_eq!(ports(&Headers { protocol: 17, sport: 5, dport: 6, ..esp(9) }), (5, 6), "an authentication header before ports");
+        let (sport, dport) = ports(&esp(0x0001_0002));
+        let (key, forward) = Key4::new(0x0a00_0001, 0x0a00_0002, sport, dport, 50, 0);
+        assert_eq!((key.ends(forward).sport, key.ends(forward).dport), (0, 0));
     }
 
     #[test]

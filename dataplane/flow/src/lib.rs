@@ -6,18 +6,22 @@
 //!
 //! Beside it: `fragments` (ports for fragments that have none), `grow` (a larger table, for recordings).
 //!
-//! Not here: tunnels, TCP performance, L7.
+//! What only some flows have stands beside the table (`side`) and behind a record's head (`extension`).
+//!
+//! Not here: TCP performance, L7.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, clippy::expect_used))]
 
 mod counters;
 mod entry;
 mod expiry;
+pub mod extension;
 mod fragments;
 mod grow;
 mod key;
 pub mod record;
 pub mod ring;
+mod side;
 mod table;
 mod track;
 pub mod tracker;
@@ -26,5 +30,6 @@ pub use counters::{COUNTERS, Counter, Counters, NAMES};
 pub use entry::Timeouts;
 pub use expiry::PERIOD_MAX as SWEEP_PERIOD_MAX;
 pub use record::Record;
+pub use table::Room;
 pub use track::BURST;
 pub use tracker::{Flush, Policy, Sizing, Tracker};

@@ -1,14 +1,18 @@
 //! The flow record: what the table says of a flow when it ends or times out.
 //!
-//! In the record ring a record is a fixed head of [`HEAD_WORDS`] little-endian 64-bit words, followed (in later versions of
-//! Sonde) by typed extensions. Offsets only, no pointer; a reader checks everything it reads.
+//! In the record ring a record is a fixed head of [`HEAD_WORDS`] little-endian 64-bit words, followed by typed extensions (see
+//! `extension`). Offsets only, no pointer; a reader checks everything it reads.
+
+use sonde_packet::Layers;
+
+use crate::extension::{EXTENSION_WORDS_MAX, LAYERS, LAYERS_WORDS, extensions, read_layers, write_layers};
 
 /// Version of the layout below. A reader refuses another one.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Words of a record's fixed head.
 pub const HEAD_WORDS: usize = 24;
 /// Most words a record with all its extensions may have.
-pub const WORDS_MAX: usize = 128;
+pub const WORDS_MAX: usize = 256;
 
 /// Why a flow's record was written (RFC 7012, `flowEndReason`, element 136).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -54,6 +58,17 @@ pub enum Kind {
     Layer2 = 2,
 }
 
+/// By which IP header the flow is metered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[repr(u8)]
+pub enum View {
+    /// By the first header of its packets: all there is, or the outside of a tunnel.
+    #[default]
+    First = 0,
+    /// By the innermost header, inside a tunnel.
+    Inner = 1,
+}
+
 /// How the initiator of the flow was found (`biflowDirection`, element 239, RFC 5103).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]
@@ -78,6 +93,8 @@ pub struct Record {
     pub kind: Kind,
     /// Why the record was written (`flowEndReason`, 136).
     pub end_reason: EndReason,
+    /// By which header it is metered.
+    pub view: View,
     /// Who began (`biflowDirection`, 239).
     pub initiator: Initiator,
     /// Worker that metered the flow.
@@ -108,10 +125,19 @@ pub struct Record {
     pub tcp_flags: [u16; 2],
     /// TTL or hop limit of the first packet of each direction (`ipTTL`, 192).
     pub ttl: [u8; 2],
+    /// Least TTL or hop limit of each direction (`minimumTTL`, 52); 0 where there is no packet.
+    pub ttl_min: [u8; 2],
+    /// Greatest (`maximumTTL`, 53).
+    pub ttl_max: [u8; 2],
+    /// Reserved, don't-fragment and more-fragments bits of the first packet (`fragmentFlags`, 197): the high three of eight; IPv4 only.
+    pub ip_flags: u8,
+    /// Flow label of the first packet (`flowLabelIPv6`, 31); IPv6 only.
+    pub flow_label: u32,
     /// Type of service or traffic class of the first packet (`ipClassOfService`, 5).
     pub tos: u8,
-    /// VLAN ids of the first packet, outermost first, [`NO_VLAN`] where there is none (`vlanId` 58, `dot1qCustomerVlanId` 245).
-    pub vlan: [u16; 2],
+    /// VLAN tags of the first packet before the IP header it is metered by, outermost first, [`NO_VLAN`] where there is none: priority
+    /// (3 bits; `dot1qPriority` 244, `dot1qCustomerPriority` 246), DEI (1; 388, 389), id (12; `dot1qVlanId` 243, `dot1qCustomerVlanId` 245).
+    pub vlan_tci: [u16; 2],
     /// MAC addresses of the first packet (56, 80).
     pub smac: [u8; 6],
     /// Destination MAC address of the first packet.
@@ -130,9 +156,16 @@ pub struct Record {
     pub syn_mss: u16,
     /// Window scale option of the first SYN; [`NO_WSCALE`] when it had none.
     pub syn_wscale: u8,
+    /// What the layers of the first packet say; `None` when it is nothing beside what stands above, or there was no place to keep it.
+    pub layers: Option<Layers>,
 }
 
-/// `vlan` holds no id.
+/// The VLAN id of a tag, or [`NO_VLAN`].
+pub const fn vlan_id(tci: u16) -> u16 {
+    if tci == NO_VLAN { NO_VLAN } else { tci & 0x0fff }
+}
+
+/// There is no VLAN tag. As a tag it would be that of the reserved id 4095 with every bit set.
 pub const NO_VLAN: u16 = 0xffff;
 /// `syn_wscale` holds no shift.
 pub const NO_WSCALE: u8 = 0xff;
@@ -142,9 +175,9 @@ pub(crate) const fn quad(a: u16, b: u16, c: u16, d: u16) -> u64 {
     a as u64 | (b as u64) << 16 | (c as u64) << 32 | (d as u64) << 48
 }
 
-/// The first word of a record, without its sequence.
-pub(crate) const fn head(kind: Kind) -> u64 {
-    HEAD_WORDS as u64 | (VERSION as u64) << 16 | (kind as u64) << 24
+/// The first word of a record without extensions, without its sequence. The kind is in the low four bits of its byte, the view above.
+pub(crate) const fn head(kind: Kind, view: View) -> u64 {
+    HEAD_WORDS as u64 | (VERSION as u64) << 16 | (kind as u64) << 24 | (view as u64) << 28
 }
 
 pub(crate) const fn pack(bytes: [u8; 8]) -> u64 {
@@ -152,8 +185,13 @@ pub(crate) const fn pack(bytes: [u8; 8]) -> u64 {
 }
 
 impl Record {
-    /// Writes the record as words. `words[0]` is: length in words (16 bits), version (8), kind (8), sequence of the writer
-    /// (low 32 bits), which the ring fills in.
+    /// VLAN ids of the first packet, outermost first, [`NO_VLAN`] where there is no tag.
+    pub fn vlan(&self) -> [u16; 2] {
+        self.vlan_tci.map(vlan_id)
+    }
+
+    /// Writes the head of the record as words. `words[0]` is: length in words (16 bits), version (8), kind (4), view (4), sequence of
+    /// the writer (low 32 bits); the ring fills in length and sequence.
     #[inline]
     pub fn encode(&self) -> [u64; HEAD_WORDS] {
         let wide = |a: &[u8; 16]| {
@@ -171,9 +209,10 @@ impl Record {
         let [packets0, packets1] = self.packets;
         let [wire0, wire1] = self.wire;
         let [f0, f1] = self.tcp_flags;
-        let [v0, v1] = self.vlan;
+        let [v0, v1] = self.vlan_tci;
+        let ([min0, min1], [max0, max1]) = (self.ttl_min, self.ttl_max);
         [
-            head(self.kind),
+            head(self.kind, self.view),
             self.flow_id,
             self.start,
             self.end,
@@ -193,27 +232,51 @@ impl Record {
             pack([m0, m1, m2, m3, m4, m5, e0, e1]),
             pack([n0, n1, n2, n3, n4, n5, i0, i1]),
             quad(self.syn_window, self.syn_mss, 0, 0) | u64::from(self.fragments) << 32,
-            0, // extensions and growth: written as zero, ignored by readers of this version
-            0,
+            u64::from(self.flow_label) | pack([0, 0, 0, self.ip_flags, min0, max0, min1, max1]),
+            0, // growth: written as zero, ignored by readers of this version
             0,
             0,
         ]
     }
 
-    /// Reads a record; `None` when length, version or an enumeration is not of this version. Trusts nothing.
+    /// Hands the record on as words: its head, and its extensions.
+    pub fn with_words<T>(&self, take: impl FnOnce([u64; HEAD_WORDS], &[u64]) -> T) -> T {
+        let mut words = [0; EXTENSION_WORDS_MAX];
+        let mut filled = 0;
+        if let (Some(layers), Some(place)) = (&self.layers, words.first_chunk_mut::<LAYERS_WORDS>()) {
+            *place = write_layers(layers);
+            filled = LAYERS_WORDS;
+        }
+        take(self.encode(), words.get(..filled).unwrap_or_default())
+    }
+
+    /// Reads a record with its extensions; `None` when length, version or an enumeration is not of this version. Trusts nothing.
     pub fn decode(words: &[u64]) -> Option<Self> {
-        let words: &[u64; HEAD_WORDS] = words.first_chunk()?;
-        let [head, flow_id, start, end, s0, s1, d0, d1, o0, o1, p0, p1, w0, w1, ports, misc, tags, src_mac, dst_mac, syn, ..] = *words;
-        let [len0, len1, version, kind, ..] = head.to_le_bytes();
+        let (head, rest) = words.split_first_chunk::<HEAD_WORDS>()?;
+        Self::from_parts(head, rest)
+    }
+
+    /// Reads a record from its head and its extensions.
+    pub fn from_parts(head: &[u64; HEAD_WORDS], rest: &[u64]) -> Option<Self> {
+        let [first, flow_id, start, end, s0, s1, d0, d1, o0, o1, p0, p1, w0, w1, ports, misc, tags, src_mac, dst_mac, syn, more, ..] =
+            *head;
+        let [len0, len1, version, kind_view, ..] = first.to_le_bytes();
         if usize::from(u16::from_le_bytes([len0, len1])) < HEAD_WORDS || version != VERSION {
             return None;
         }
-        let kind = match kind {
+        let kind = match kind_view & 0x0f {
             4 => Kind::Ipv4,
             6 => Kind::Ipv6,
             2 => Kind::Layer2,
             _ => return None,
         };
+        let view = match kind_view >> 4 {
+            0 => View::First,
+            1 => View::Inner,
+            _ => return None,
+        };
+        let [l0, l1, l2, ip_flags, min0, max0, min1, max1] = more.to_le_bytes();
+        let layers = extensions(rest).find(|(kind, _)| *kind == LAYERS).and_then(|(_, words)| read_layers(words));
         let [proto, end_reason, initiator, worker, t0, t1, tos, syn_wscale] = misc.to_le_bytes();
         let initiator = match initiator {
             0 => Initiator::FirstPacket,
@@ -234,6 +297,7 @@ impl Record {
         Some(Self {
             flow_id,
             kind,
+            view,
             end_reason: EndReason::from_u8(end_reason)?,
             initiator,
             worker,
@@ -251,7 +315,11 @@ impl Record {
             tcp_flags: [f0, f1],
             ttl: [t0, t1],
             tos,
-            vlan: [v0, v1],
+            ttl_min: [min0, min1],
+            ttl_max: [max0, max1],
+            ip_flags,
+            flow_label: u32::from_le_bytes([l0, l1, l2, 0]),
+            vlan_tci: [v0, v1],
             smac: [m0, m1, m2, m3, m4, m5],
             dmac: [n0, n1, n2, n3, n4, n5],
             ethertype: u16::from_le_bytes([e0, e1]),
@@ -261,6 +329,7 @@ impl Record {
             syn_window,
             syn_mss,
             syn_wscale,
+            layers,
         })
     }
 }
@@ -269,10 +338,10 @@ impl Record {
 pub trait Output {
     /// Takes one record. Never blocks; what cannot be kept is counted by the implementation.
     fn put(&mut self, record: &Record);
-    /// Takes one record as [`Record::encode`] writes it: what a worker hands on, so that the ring need not put it together twice.
+    /// Takes one record as words, head and extensions: what a worker hands on, so that the ring need not put it together twice.
     #[inline]
-    fn put_words(&mut self, words: [u64; HEAD_WORDS]) {
-        if let Some(record) = Record::decode(&words) {
+    fn put_words(&mut self, head: [u64; HEAD_WORDS], rest: &[u64]) {
+        if let Some(record) = Record::from_parts(&head, rest) {
             self.put(&record);
         }
     }
@@ -285,8 +354,8 @@ impl<O: Output + ?Sized> Output for &mut O {
         (**self).put(record);
     }
 
-    fn put_words(&mut self, words: [u64; HEAD_WORDS]) {
-        (**self).put_words(words);
+    fn put_words(&mut self, head: [u64; HEAD_WORDS], rest: &[u64]) {
+        (**self).put_words(head, rest);
     }
 
     fn publish(&mut self) {
@@ -326,7 +395,12 @@ mod tests {
             tcp_flags: [0x1ff, 0x12],
             ttl: [64, 255],
             tos: 0xb8,
-            vlan: [4094, NO_VLAN],
+            view: View::Inner,
+            ttl_min: [60, 250],
+            ttl_max: [64, 255],
+            ip_flags: 0x40,
+            flow_label: 0xf_ffff,
+            vlan_tci: [0xbffe, NO_VLAN],
             smac: [1, 2, 3, 4, 5, 6],
             dmac: [7, 8, 9, 10, 11, 12],
             ethertype: 0x86dd,
@@ -336,14 +410,21 @@ mod tests {
             syn_window: 65_535,
             syn_mss: 1460,
             syn_wscale: 14,
+            layers: Some(Layers { pppoe_session: 7, tunnel_id: 9, ..Layers::default() }),
         };
-        assert_eq!(Record::decode(&record.encode()), Some(record));
+        let words = record.with_words(|head, rest| [head.as_slice(), rest].concat());
+        assert_eq!(Record::decode(&words), Some(record));
+        let bare = Record { layers: None, ..record };
+        assert_eq!(Record::decode(&bare.encode()), Some(bare));
+        assert_eq!(Record::decode(&words[..words.len() - 1]), Some(bare), "an extension that is cut is none");
     }
 
     #[test]
     fn foreign_words_are_refused() {
         let good = Record::default().encode();
-        for (at, value) in [(0, 0u64), (0, 2 << 16 | 24), (0, 24 | 1 << 16 | 9 << 24), (15, 0), (15, 1 << 8 | 9 << 16)] {
+        for (at, value) in
+            [(0, 0u64), (0, 1 << 16 | 24), (0, 24 | 2 << 16 | 9 << 24), (0, 24 | 2 << 16 | 0x24 << 24), (15, 0), (15, 1 << 8 | 9 << 16)]
+        {
             let mut words = good;
             words[at] = value;
             assert_eq!(Record::decode(&words), None, "word {at} = {value:#x}");

@@ -138,12 +138,12 @@ impl Output for Writer {
     /// Writes one record into the ring. Budget: 15 ns while the ring is in the cache (bench `ring`).
     #[inline]
     fn put(&mut self, record: &Record) {
-        self.put_words(record.encode());
+        record.with_words(|head, rest| self.put_words(head, rest));
     }
 
     #[inline]
-    fn put_words(&mut self, words: [u64; HEAD_WORDS]) {
-        self.producer.put(self.map.words(), words);
+    fn put_words(&mut self, head: [u64; HEAD_WORDS], rest: &[u64]) {
+        self.producer.put(self.map.words(), head, rest);
     }
 
     #[inline]

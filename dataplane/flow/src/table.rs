@@ -8,8 +8,10 @@ use sonde_memory::prefetch::{prefetch, prefetch_line};
 use sonde_memory::slab::{OutOfMemory, Slab, Wanted};
 use sonde_memory::tags::{Line, Searcher, Simd};
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Sides};
+use crate::extension::LayersWords;
 use crate::key::{Key, Seed};
+use crate::side::Side;
 
 /// Places of a line.
 pub(crate) const PLACES: u32 = 31;
@@ -43,6 +45,23 @@ pub(crate) struct Table<K: Key> {
     pub(crate) searcher: Searcher,
     pub(crate) seed: Seed,
     pub(crate) sweep: crate::expiry::Sweep,
+    pub(crate) sides: Sides,
+}
+
+/// Flows of a table, and how many of them can have something beside their entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Flows.
+    pub flows: u64,
+    /// Flows whose layers (labels, tunnels, and so on) are kept.
+    pub layers: u64,
+}
+
+impl Room {
+    /// Room for `flows` flows, all of which may have layers.
+    pub fn whole(flows: u64) -> Self {
+        Self { flows, layers: flows }
+    }
 }
 
 /// Where a packet's flow can stand.
@@ -64,19 +83,19 @@ pub(crate) enum Place {
 }
 
 impl<K: Key> Table<K> {
-    /// What a table for `flows` flows takes.
-    pub(crate) fn footprint(flows: u64) -> Footprint {
-        let lines = (flows.max(1).saturating_mul(100) / LOAD_PERCENT).div_ceil(u64::from(PLACES)).max(2);
+    /// What a table takes.
+    pub(crate) fn footprint(room: Room) -> Footprint {
+        let lines = (room.flows.max(1).saturating_mul(100) / LOAD_PERCENT).div_ceil(u64::from(PLACES)).max(2);
         let line = 2 * size_of::<Line>() as u64 + u64::from(PLACES) * size_of::<Entry<K>>() as u64;
-        Footprint { lines, bytes: lines.saturating_mul(line) }
+        Footprint { lines, bytes: lines.saturating_mul(line).saturating_add(Side::<LayersWords>::footprint(room.layers)) }
     }
 
-    /// Makes a table for `flows` flows.
+    /// Makes a table.
     ///
     /// # Errors
     /// The memory is not there.
-    pub(crate) fn new(flows: u64, wanted: Wanted, simd: Simd, seed: Seed) -> Result<Self, OutOfMemory> {
-        let footprint = Self::footprint(flows);
+    pub(crate) fn new(room: Room, wanted: Wanted, simd: Simd, seed: Seed) -> Result<Self, OutOfMemory> {
+        let footprint = Self::footprint(room);
         let refuse = || OutOfMemory { needed: footprint.bytes, available: sonde_memory::slab::available() };
         // A slot is 32 bits wide: 138 million lines, four thousand million flows.
         let lines = u32::try_from(footprint.lines).ok().filter(|n| n.checked_mul(PLACES).is_some()).ok_or_else(refuse)?;
@@ -91,12 +110,13 @@ impl<K: Key> Table<K> {
             searcher: Searcher::new(simd),
             seed,
             sweep: crate::expiry::Sweep::default(),
+            sides: Sides { layers: Side::new(room.layers, wanted)? },
         })
     }
 
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> u64 {
-        (size_of_val(&*self.tags) + size_of_val(&*self.deadlines) + size_of_val(&*self.entries)) as u64
+        (size_of_val(&*self.tags) + size_of_val(&*self.deadlines) + size_of_val(&*self.entries)) as u64 + self.sides.layers.bytes()
     }
 
     /// The pages the entries stand in.
@@ -238,8 +258,10 @@ impl<K: Key> Table<K> {
         let (line, place) = (slot / PLACES, (slot % PLACES) as usize);
         let Some(tag) = self.tags.get_mut(line as usize).and_then(|l| l.0.get_mut(place)) else { return };
         *tag = 0;
-        let Some(entry) = self.entries.get(slot as usize) else { return };
-        let home = self.home(entry.key.hash(&self.seed));
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        entry.release(&mut self.sides);
+        let hash = entry.key.hash(&self.seed);
+        let home = self.home(hash);
         if home.line != line {
             self.displace(home.line, -1);
         }

@@ -5,11 +5,11 @@
 
 use bytemuck::Zeroable;
 use sonde_memory::prefetch::prefetch;
-use sonde_packet::Frame;
+use sonde_packet::{Frame, Link, Tunnels};
 
 use crate::counters::{Counter, Counters};
-use crate::entry::{Before, Packet, Timeouts};
-use crate::expiry::report;
+use crate::entry::{Before, Birthplace, Packet, Timeouts};
+use crate::expiry::write;
 use crate::key::Key;
 use crate::record::{EndReason, Output};
 use crate::table::{PLACES, PLACES_MASK, Place, Slot, Table, tick, tick_after};
@@ -76,6 +76,11 @@ impl<K: Key> Lane<K> {
         }
     }
 
+    /// Whether another packet can be taken.
+    pub(crate) fn has_room(&self) -> bool {
+        self.len < BURST
+    }
+
     /// Packets taken so far.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -87,6 +92,7 @@ pub(crate) struct Work<'a, 'f, O> {
     pub(crate) frames: &'a [Frame<'f>],
     pub(crate) now: u64,
     pub(crate) timeouts: &'a Timeouts,
+    pub(crate) tunnels: &'a Tunnels,
     pub(crate) worker: u8,
     pub(crate) next_id: &'a mut u64,
     pub(crate) counters: &'a mut Counters,
@@ -94,8 +100,10 @@ pub(crate) struct Work<'a, 'f, O> {
 }
 
 impl<'f, O: Output> Work<'_, 'f, O> {
-    fn frame(&self, packet_frame: u16) -> Option<Frame<'f>> {
-        self.frames.get(usize::from(packet_frame)).copied()
+    /// The frame of a packet; an empty one when it is gone (a fragment that waited).
+    fn frame(&self, at: u16) -> Frame<'f> {
+        let gone = Frame { bytes: &[], wire_len: 0, link: Link::Unknown, port: 0, time: self.now };
+        self.frames.get(usize::from(at)).copied().unwrap_or(gone)
     }
 
     fn id(&mut self) -> u64 {
@@ -210,22 +218,17 @@ fn hit<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Slot, 
 /// SYN, FIN, RST, fragments, flows that were idle too long or have just been reported.
 #[inline(never)]
 fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Slot, work: &mut Work<'_, '_, O>) {
-    let Some(frame) = work.frame(packet.frame) else { return };
+    let frame = work.frame(packet.frame);
     let Some(entry) = table.entries.get_mut(slot as usize) else { return };
-    let worker = work.worker;
-    let mut write = |entry: &crate::entry::Entry<K>, reason| {
-        report(work.counters, reason);
-        work.out.put_words(entry.words(reason, worker));
-    };
     let restart = match entry.before(packet, work.timeouts.idle) {
         Before::Add => false,
         Before::Report(reason) => {
-            write(entry, reason);
+            write(entry, &table.sides, reason, work.worker, work.counters, work.out);
             entry.rest();
             false
         }
         Before::Restart(reason) => {
-            write(entry, reason);
+            write(entry, &table.sides, reason, work.worker, work.counters, work.out);
             true
         }
         Before::RestartSilently => true,
@@ -233,7 +236,11 @@ fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Sl
     let was = (entry.is_closed(), entry.has_news());
     if restart {
         work.counters.add(Counter::FlowsCreated, 1);
-        entry.begin(packet, &frame, work.id());
+        let id = work.id();
+        let mut layers_full = 0;
+        entry.release(&mut table.sides);
+        entry.begin(packet, id, Birthplace { frame, tunnels: work.tunnels, sides: &mut table.sides, layers_full: &mut layers_full });
+        work.counters.add(Counter::LayersFull, layers_full);
     } else {
         entry.add_special(packet, &frame);
     }
@@ -331,7 +338,6 @@ fn insert<K: Key, O: Output>(table: &mut Table<K>, lane: &Lane<K>, work: &mut Wo
             hit(table, packet, slot, work);
             continue;
         }
-        let Some(frame) = work.frame(packet.frame) else { continue };
         // ... or have taken the place that was planned: the plan holds where this burst has changed nothing.
         let line = planned / PLACES;
         let (changed, also) = (lines.again(line), line != home && lines.again(home));
@@ -350,9 +356,11 @@ fn insert<K: Key, O: Output>(table: &mut Table<K>, lane: &Lane<K>, work: &mut Wo
             }
         };
         lines.again(slot / PLACES);
-        let id = work.id();
+        let (id, frame) = (work.id(), work.frame(packet.frame));
         let Some(entry) = table.entries.get_mut(slot as usize) else { continue };
-        entry.begin(packet, &frame, id);
+        let mut layers_full = 0;
+        entry.begin(packet, id, Birthplace { frame, tunnels: work.tunnels, sides: &mut table.sides, layers_full: &mut layers_full });
+        work.counters.add(Counter::LayersFull, layers_full);
         let deadline = entry.deadline(work.timeouts);
         table.occupy(slot, packet.hash);
         table.set_deadline(slot, tick_after(deadline, work.now));
@@ -375,8 +383,7 @@ fn evict<K: Key, O: Output>(table: &mut Table<K>, mut slot: Slot, work: &mut Wor
     }
     if let Some(entry) = table.entries.get(slot as usize) {
         if entry.has_news() {
-            report(work.counters, EndReason::LackOfResources);
-            work.out.put_words(entry.words(EndReason::LackOfResources, work.worker));
+            write(entry, &table.sides, EndReason::LackOfResources, work.worker, work.counters, work.out);
         }
         table.vacate(slot);
         work.counters.sub(Counter::FlowsActive, 1);

@@ -3,15 +3,15 @@
 use sonde_memory::prefetch::prefetch;
 use sonde_memory::slab::{Backing, OutOfMemory, Wanted};
 use sonde_memory::tags::Simd;
-use sonde_packet::{Frame, Headers, Network, decode, fast4};
+use sonde_packet::{Frame, Network, Tunnels, decapsulate, fast4};
 
 use crate::counters::{Counter, Counters};
-use crate::entry::{FRAGMENT, Packet, Timeouts};
-use crate::fragments::Fragments;
+use crate::entry::{COMMON, FRAGMENT, GENERAL, INNER, Packet, Timeouts};
+use crate::fragments::{Fragments, Held, Outcome};
 use crate::grow::Context;
-use crate::key::{Key4, KeyWide, Seed, vlan_bits};
-use crate::record::Output;
-use crate::table::{Footprint, Table};
+use crate::key::{Key4, KeyWide, Seed, ports, vlan_bits};
+use crate::record::{Output, View};
+use crate::table::{Footprint, Room, Table};
 use crate::track::{BURST, Lane, Work, track};
 
 /// What can change while a worker runs.
@@ -21,11 +21,13 @@ pub struct Policy {
     pub timeouts: Timeouts,
     /// Whether VLAN ids are part of the key.
     pub vlan_in_key: bool,
+    /// Which flow of a tunnelled packet is metered.
+    pub tunnels: Tunnels,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { timeouts: Timeouts::default(), vlan_in_key: true }
+        Self { timeouts: Timeouts::default(), vlan_in_key: true, tunnels: Tunnels::default() }
     }
 }
 
@@ -33,9 +35,9 @@ impl Default for Policy {
 #[derive(Clone, Copy, Debug)]
 pub struct Sizing {
     /// IPv4 flows.
-    pub ipv4_flows: u64,
-    /// IPv6 flows and flows without IP.
-    pub wide_flows: u64,
+    pub ipv4: Room,
+    /// IPv6 flows, flows inside tunnels, and flows without IP.
+    pub wide: Room,
     /// How the memory is to be had.
     pub wanted: Wanted,
     /// Vector unit to use, if the machine has it.
@@ -51,7 +53,7 @@ pub struct Sizing {
 impl Sizing {
     /// Memory the two tables take.
     pub fn footprint(&self) -> Footprint {
-        let (narrow, wide) = (Table::<Key4>::footprint(self.ipv4_flows), Table::<KeyWide>::footprint(self.wide_flows));
+        let (narrow, wide) = (Table::<Key4>::footprint(self.ipv4), Table::<KeyWide>::footprint(self.wide));
         Footprint { lines: narrow.lines.saturating_add(wide.lines), bytes: narrow.bytes.saturating_add(wide.bytes) }
     }
 }
@@ -83,8 +85,8 @@ impl Tracker {
     pub fn new(sizing: &Sizing, policy: Policy) -> Result<Self, OutOfMemory> {
         let seed = Seed::from_u64(sizing.seed);
         Ok(Self {
-            ipv4: Table::new(sizing.ipv4_flows, sizing.wanted, sizing.simd, seed)?,
-            wide: Table::new(sizing.wide_flows, sizing.wanted, sizing.simd, seed)?,
+            ipv4: Table::new(sizing.ipv4, sizing.wanted, sizing.simd, seed)?,
+            wide: Table::new(sizing.wide, sizing.wanted, sizing.simd, seed)?,
             lane4: Lane::new(),
             lane_wide: Lane::new(),
             fragments: Fragments::new(sizing.seed),
@@ -123,20 +125,39 @@ impl Tracker {
     /// Decodes a burst (stage 1) and brings its flows up to date (stages 2 to 4). At most [`BURST`] frames are taken at a time;
     /// `now` is the time of the burst.
     pub fn track<O: Output>(&mut self, frames: &[Frame<'_>], now: u64, out: &mut O) {
-        for burst in frames.chunks(BURST) {
-            self.stage(burst);
-            let mut work = Work {
-                frames: burst,
-                now,
-                timeouts: &self.policy.timeouts,
-                worker: self.worker,
-                next_id: &mut self.next_id,
-                counters: &mut self.counters,
-                out,
-            };
-            track(&mut self.ipv4, &mut self.lane4, &mut work);
-            track(&mut self.wide, &mut self.lane_wide, &mut work);
+        // Where both flows of a tunnelled packet are metered, every frame may be two packets.
+        let size = if self.policy.tunnels.any_both() { BURST / 2 } else { BURST };
+        if frames.is_empty() && self.fragments.held() > 0 {
+            self.burst(&[], now, out);
         }
+        for burst in frames.chunks(size) {
+            self.burst(burst, now, out);
+        }
+    }
+
+    #[inline(always)]
+    fn burst<O: Output>(&mut self, frames: &[Frame<'_>], now: u64, out: &mut O) {
+        self.stage(frames);
+        if self.fragments.held() > 0 {
+            self.stage_waiting(now, false);
+        }
+        self.run(frames, now, out);
+    }
+
+    /// Stages 2 to 4 of both tables.
+    fn run<O: Output>(&mut self, frames: &[Frame<'_>], now: u64, out: &mut O) {
+        let mut work = Work {
+            frames,
+            now,
+            timeouts: &self.policy.timeouts,
+            tunnels: &self.policy.tunnels,
+            worker: self.worker,
+            next_id: &mut self.next_id,
+            counters: &mut self.counters,
+            out,
+        };
+        track(&mut self.ipv4, &mut self.lane4, &mut work);
+        track(&mut self.wide, &mut self.lane_wide, &mut work);
     }
 
     /// Stage 1: decodes every frame into the lane of its table.
@@ -175,32 +196,81 @@ impl Tracker {
     /// What the fast decoder does not know.
     #[inline(never)]
     fn stage_general(&mut self, frame: &Frame<'_>, at: u16) {
-        let mut headers = match decode(frame) {
-            Ok(headers) => headers,
+        let packets = match decapsulate(frame, &self.policy.tunnels) {
+            Ok(packets) => packets,
             Err(reason) => return self.counters.not_metered(reason),
         };
-        let vlan = if self.policy.vlan_in_key { vlan_bits(&headers) } else { 0 };
-        if headers.fragment.is_fragment() {
-            self.counters.add(Counter::Fragments, 1);
-            self.fragments.resolve(&mut headers, vlan, frame.time);
+        self.counters.add(Counter::TunnelTooDeep, u64::from(packets.too_deep));
+        self.counters.add(Counter::TunnelUnreadable, u64::from(packets.unreadable));
+        let packet =
+            |headers, view, overlay, counts| Held { headers, view, overlay, vlan: 0, wire_len: frame.wire_len, time: frame.time, counts };
+        let Some(inner) = packets.inner else {
+            return self.stage_packet(packet(packets.outer, View::First, 0, true), frame, at);
+        };
+        self.stage_packet(packet(inner.headers, View::Inner, inner.network, true), frame, at);
+        if inner.keep_outer {
+            self.counters.add(Counter::MeteredTwice, 1);
+            self.stage_packet(packet(packets.outer, View::First, 0, false), frame, at);
         }
-        if headers.transport_truncated(frame) {
+    }
+
+    fn stage_packet(&mut self, mut packet: Held, frame: &Frame<'_>, at: u16) {
+        packet.vlan = if self.policy.vlan_in_key { vlan_bits(&packet.headers) } else { 0 };
+        if packet.headers.transport_truncated(frame) {
             self.counters.add(Counter::TransportTruncated, 1);
         }
-        match headers.network {
-            Network::V4(src, dst) => {
-                let ends = (u32::from_be_bytes(src), u32::from_be_bytes(dst));
-                let (key, direction) = Key4::new(ends.0, ends.1, headers.sport, headers.dport, headers.protocol, vlan);
-                self.counters.add(Counter::MeteredIpv4, 1);
-                self.lane4.push(&self.ipv4, general_packet(key, direction, &headers, frame, at));
-            }
-            Network::V6(..) | Network::None => {
-                let (key, direction) = KeyWide::of(&headers, vlan);
-                let counter = if matches!(headers.network, Network::None) { Counter::MeteredLayer2 } else { Counter::MeteredIpv6 };
-                self.counters.add(counter, 1);
-                self.lane_wide.push(&self.wide, general_packet(key, direction, &headers, frame, at));
+        if !packet.headers.fragment.is_fragment() {
+            return self.push(&packet, at);
+        }
+        self.counters.add(Counter::Fragments, 1);
+        match self.fragments.resolve(packet) {
+            Outcome::Meter(packet) => self.push(&packet, at),
+            Outcome::Wait(displaced) => {
+                self.counters.add(Counter::FragmentsWaiting, u64::from(packet.counts));
+                if let Some(packet) = displaced {
+                    self.counters.sub(Counter::FragmentsWaiting, u64::from(packet.counts));
+                    self.push(&packet, u16::MAX);
+                }
             }
         }
+    }
+
+    /// Takes fragments that have waited into the burst, as far as there is room.
+    fn stage_waiting(&mut self, now: u64, all: bool) {
+        let mut fragments = std::mem::take(&mut self.fragments);
+        let take = |packet: &Held| {
+            if !(self.lane4.has_room() && self.lane_wide.has_room()) {
+                return false;
+            }
+            self.counters.sub(Counter::FragmentsWaiting, u64::from(packet.counts));
+            self.push(packet, u16::MAX);
+            true
+        };
+        if all {
+            fragments.release_all(now, take)
+        } else {
+            fragments.release(now, take)
+        }
+        self.fragments = fragments;
+    }
+
+    /// Takes a packet into the lane of its table. `at` is the place of its frame in the burst, or behind its end.
+    fn push(&mut self, held: &Held, at: u16) {
+        let Held { headers, view, overlay, vlan, counts, .. } = held;
+        if let (Network::V4(src, dst), View::First) = (headers.network, view) {
+            let ((sport, dport), protocol) = (ports(headers), headers.protocol);
+            let (key, direction) = Key4::new(u32::from_be_bytes(src), u32::from_be_bytes(dst), sport, dport, protocol, *vlan);
+            self.counters.add(Counter::MeteredIpv4, u64::from(*counts));
+            return self.lane4.push(&self.ipv4, general_packet(key, direction, held, at));
+        }
+        let (key, direction) = KeyWide::of(headers, *view, *vlan, *overlay);
+        let counter = match headers.network {
+            Network::None => Counter::MeteredLayer2,
+            Network::V4(..) => Counter::MeteredIpv4,
+            Network::V6(..) => Counter::MeteredIpv6,
+        };
+        self.counters.add(counter, u64::from(*counts));
+        self.lane_wide.push(&self.wide, general_packet(key, direction, held, at));
     }
 
     /// Ends flows that are due, as far as `budget` lines of each table go.
@@ -226,6 +296,16 @@ impl Tracker {
         let wide = self.wide.make_room(flows_max, now, Context { worker: *worker, counters, out })?;
         self.room_until = created.saturating_add(narrow.min(wide));
         Ok(())
+    }
+
+    /// Meters what waits for a first fragment that will not come: to be called before [`Tracker::flush`].
+    pub fn settle<O: Output>(&mut self, now: u64, out: &mut O) {
+        while self.fragments.held() > 0 {
+            self.lane4.clear();
+            self.lane_wide.clear();
+            self.stage_waiting(now, true);
+            self.run(&[], now, out);
+        }
     }
 
     /// Writes every flow with end reason 4 (forced end). Returns after some 4,000 flows so that the caller can publish; `true` when
@@ -268,25 +348,29 @@ fn common_packet(frame: &Frame<'_>, at: u16) -> Option<Packet<Key4>> {
         ttl: fast.ttl,
         tos: fast.tos,
         direction,
-        general: 0,
+        origin: COMMON,
         frame: at,
+        // Ethernet and an IPv4 header without options are before it.
+        l4: 34,
     })
 }
 
-fn general_packet<K>(key: K, direction: u8, headers: &Headers, frame: &Frame<'_>, at: u16) -> Packet<K> {
+fn general_packet<K>(key: K, direction: u8, held: &Held, at: u16) -> Packet<K> {
+    let headers = &held.headers;
     let fragment = if headers.fragment.is_fragment() { FRAGMENT } else { 0 };
     Packet {
         key,
         hash: 0,
-        time: frame.time,
+        time: held.time,
         octets: headers.octets,
-        overhead: frame.wire_len.wrapping_sub(headers.octets).cast_signed(),
+        overhead: held.wire_len.wrapping_sub(headers.octets).cast_signed(),
         flags: headers.tcp.map_or(0, |tcp| tcp.flags) | fragment,
         ttl: headers.ttl,
         tos: headers.tos,
         direction,
-        general: 1,
+        origin: if held.view == View::Inner { INNER } else { GENERAL },
         frame: at,
+        l4: headers.l4_offset,
     }
 }
 

@@ -47,7 +47,8 @@ fn frame(bytes: &[u8], time: u64) -> Frame<'_> {
 
 fn tracker(flows: u64, policy: Policy) -> Tracker {
     let wanted = Wanted { huge: false, populate: false };
-    let sizing = Sizing { ipv4_flows: flows, wide_flows: flows, wanted, simd: Simd::Avx512, seed: 7, worker: 9, first_id: 100 };
+    let sizing =
+        Sizing { ipv4: Room::whole(flows), wide: Room::whole(flows), wanted, simd: Simd::Avx512, seed: 7, worker: 9, first_id: 100 };
     Tracker::new(&sizing, policy).expect("little memory")
 }
 
@@ -72,6 +73,12 @@ impl World {
         self
     }
 
+    /// A packet a millisecond after the one before.
+    fn packet(&mut self, bytes: &[u8]) {
+        self.now += 1_000_000;
+        self.tracker.track(&[frame(bytes, self.now)], self.now, &mut self.records);
+    }
+
     fn idle(&mut self, seconds: u64) -> &mut Self {
         // The clock of a live worker advances in small steps.
         for _ in 0..seconds * 4 {
@@ -82,6 +89,7 @@ impl World {
     }
 
     fn end(&mut self) -> Vec<Record> {
+        self.tracker.settle(self.now, &mut self.records);
         let mut flush = Flush::default();
         while self.tracker.flush(&mut flush, &mut self.records) {}
         assert!(self.tracker.counters().balances());
@@ -109,7 +117,7 @@ fn both_directions_are_one_flow_and_the_first_packet_is_forward() {
         assert_eq!((record.start, record.end - record.start), (START, 7 * SECOND / 10));
         assert_eq!((record.kind, record.proto, record.end_reason, record.worker), (Kind::Ipv4, 17, EndReason::Forced, 9));
         assert_eq!((record.smac[5], record.dmac[5], record.ethertype, record.ingress), (a[3], b[3], 0x800, 3));
-        assert_eq!((record.flow_id, record.vlan, record.ttl), (9 << 56 | 100, [NO_VLAN; 2], [64, 64]));
+        assert_eq!((record.flow_id, record.vlan(), record.ttl), (9 << 56 | 100, [NO_VLAN; 2], [64, 64]));
         assert_eq!(record.initiator, Initiator::FirstPacket);
     }
 }
@@ -212,7 +220,7 @@ fn vlan_is_in_the_key_unless_told_otherwise() {
         assert_eq!(records.len(), flows);
         assert_eq!(records.iter().map(|r| r.packets[0]).sum::<u64>(), 3);
         if vlan_in_key {
-            let mut vlans: Vec<_> = records.iter().map(|r| r.vlan).collect();
+            let mut vlans: Vec<_> = records.iter().map(|r| r.vlan()).collect();
             vlans.sort_unstable();
             assert_eq!(vlans, [[7, NO_VLAN], [8, 7], [NO_VLAN, NO_VLAN]]);
         }
@@ -262,9 +270,9 @@ fn add_up(flows: u64, hosts: u8, simd: Simd, seed: u64) -> Tracker {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };
-    let policy = Policy { timeouts: Timeouts { idle: 5 * SECOND, active: 20 * SECOND, linger: SECOND }, vlan_in_key: true };
+    let policy = Policy { timeouts: Timeouts { idle: 5 * SECOND, active: 20 * SECOND, linger: SECOND }, ..Policy::default() };
     let wanted = Wanted { huge: false, populate: false };
-    let sizing = Sizing { ipv4_flows: flows, wide_flows: flows, wanted, simd, seed, worker: 0, first_id: 0 };
+    let sizing = Sizing { ipv4: Room::whole(flows), wide: Room::whole(flows), wanted, simd, seed, worker: 0, first_id: 0 };
     let mut tracker = Tracker::new(&sizing, policy).expect("little memory");
     let mut records: Vec<Record> = Vec::new();
     let mut oracle: HashMap<Ends, Sum> = HashMap::new();
@@ -350,4 +358,112 @@ fn eviction_prefers_what_would_end_first() {
     assert_eq!(of_steady.iter().map(|r| r.packets[0]).sum::<u64>(), 5000);
     assert!(of_steady.len() <= 3, "the conversation was evicted {} times", of_steady.len());
     assert_eq!(records.len() - of_steady.len(), 5000);
+}
+
+/// A VXLAN packet of network `vni` around a frame.
+fn vxlan(vni: u8, inner: &[u8]) -> Vec<u8> {
+    let octets = u16::try_from(20 + 8 + 8 + inner.len()).expect("short");
+    let mut bytes = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0];
+    bytes.extend(octets.to_be_bytes());
+    bytes.extend([0, 1, 0x40, 0, 60, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, 0xc0, 0, 0x12, 0xb5]);
+    bytes.extend((octets - 20).to_be_bytes());
+    bytes.extend([0, 0, 8, 0, 0, 0, 0, 0, vni, 0]);
+    bytes.extend(inner);
+    bytes
+}
+
+#[test]
+fn the_same_addresses_in_two_networks_are_two_flows_with_the_tunnel_beside_them() {
+    let mut world = World::new(Policy::default());
+    let there = ipv4([10, 0, 0, 1], [10, 0, 0, 2], 5000, 80, 6, 0x02);
+    let back = ipv4([10, 0, 0, 2], [10, 0, 0, 1], 80, 5000, 6, 0x12);
+    for bytes in [vxlan(7, &there), vxlan(8, &there), vxlan(7, &back)] {
+        world.packet(&bytes);
+    }
+    let records = world.end();
+    assert_eq!(records.len(), 2);
+    for record in records {
+        let layers = record.layers.expect("a tunnel");
+        assert_eq!((record.kind, record.view, record.sport, record.dport), (Kind::Ipv4, crate::record::View::Inner, 5000, 80));
+        assert_eq!(record.packets, if layers.tunnel_id == 7 { [1, 1] } else { [1, 0] });
+        assert_eq!((layers.outer_ports, layers.outer_ttl), ([0xc000, 4789], 60));
+        assert_eq!(record.wire[0], there.len() as u64 + 50, "octets of the frame, not of what is in the tunnel");
+        assert_eq!((record.syn_len, record.octets[0]), (46, 46));
+    }
+}
+
+#[test]
+fn both_views_count_a_frame_once() {
+    let tunnels = Tunnels::new(sonde_packet::View::Both, 4);
+    let mut world = World::new(Policy { tunnels, ..Policy::default() });
+    let inner = ipv4([10, 0, 0, 1], [10, 0, 0, 2], 5000, 53, 17, 0);
+    let bytes = vxlan(7, &inner);
+    let frames: Vec<Frame<'_>> = (0..200).map(|n| frame(&bytes, START + n)).collect();
+    world.tracker.track(&frames, START, &mut world.records);
+    let counters = *world.tracker.counters();
+    assert_eq!((counters.metered(), counters.get(Counter::MeteredTwice)), (200, 200));
+    assert!(counters.balances());
+    let mut packets: Vec<_> = world.end().iter().map(|r| (r.view as u8, r.packets[0], r.dport)).collect();
+    packets.sort_unstable();
+    assert_eq!(packets, [(0, 200, 4789), (1, 200, 53)]);
+}
+
+/// A UDP fragment of one packet; the first has ports.
+fn fragment(offset: u16, more: bool) -> Vec<u8> {
+    let mut bytes = ipv4([10, 0, 0, 1], [10, 0, 0, 2], if offset == 0 { 5000 } else { 0xaaaa }, 53, 17, 0);
+    let field = offset / 8 | if more { 0x2000 } else { 0 };
+    bytes[20..22].copy_from_slice(&field.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn fragments_in_any_order_are_one_flow() {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut world = World::new(Policy::default());
+        let all = [fragment(0, true), fragment(1480, true), fragment(2960, false)];
+        for at in order {
+            world.packet(&all[at]);
+            assert!(world.tracker.counters().balances());
+        }
+        let records = world.end();
+        assert_eq!(records.iter().map(|r| (r.sport, r.packets, r.fragments)).collect::<Vec<_>>(), [(5000, [3, 0], 3)], "{order:?}");
+        assert!(records[0].start < records[0].end, "from the first fragment that came to the last");
+    }
+}
+
+#[test]
+fn a_fragment_without_a_first_one_is_metered_in_the_end() {
+    let mut world = World::new(Policy::default());
+    world.packet(&fragment(1480, true));
+    assert_eq!(world.tracker.counters().get(Counter::FragmentsWaiting), 1);
+    assert_eq!(world.end().iter().map(|r| (r.sport, r.packets)).collect::<Vec<_>>(), [(0, [1, 0])]);
+}
+
+#[test]
+fn ttl_has_its_least_and_its_greatest_value_in_each_direction() {
+    let mut world = World::new(Policy::default());
+    for (ttl, back) in [(60, false), (64, false), (58, false), (255, true), (1, true)] {
+        let mut bytes =
+            if back { ipv4([10, 0, 0, 2], [10, 0, 0, 1], 53, 5000, 17, 0) } else { ipv4([10, 0, 0, 1], [10, 0, 0, 2], 5000, 53, 17, 0) };
+        bytes[22] = ttl;
+        world.packet(&bytes);
+    }
+    let records = world.end();
+    assert_eq!((records[0].ttl, records[0].ttl_min, records[0].ttl_max), ([60, 255], [58, 1], [64, 255]));
+}
+
+#[test]
+fn a_flow_that_finds_no_place_for_its_layers_is_metered_without() {
+    let wanted = Wanted { huge: false, populate: false };
+    let room = Room { flows: 100, layers: 1 };
+    let sizing = Sizing { ipv4: room, wide: room, wanted, simd: Simd::Avx512, seed: 7, worker: 9, first_id: 100 };
+    let mut world = World::new(Policy::default());
+    world.tracker = Tracker::new(&sizing, Policy::default()).expect("little memory");
+    for port in [1, 2] {
+        world.packet(&vxlan(7, &ipv4([10, 0, 0, 1], [10, 0, 0, 2], port, 53, 17, 0)));
+    }
+    assert_eq!(world.tracker.counters().get(Counter::LayersFull), 1);
+    let mut kept: Vec<_> = world.end().iter().map(|r| (r.sport, r.layers.is_some())).collect();
+    kept.sort_unstable();
+    assert_eq!(kept, [(1, true), (2, false)]);
 }

@@ -159,6 +159,30 @@ fn mpls_in_ip_and_etherip() {
     check(&ipv4(97, &format!("3000 {INNER_ETHERNET} 0800 {INNER4}")), &format!("etherip 0 {UDP4}"));
 }
 
+#[test]
+fn gre_in_udp() {
+    check(&udp(4754, &format!("0000 0800 {INNER4}")), &format!("gre 0 {UDP4}"));
+    check(&udp(4754, &format!("2000 6558 00012301 {INNER_ETHERNET} 0800 {INNER4}")), &format!("nvgre 291 {UDP4}"));
+}
+
+#[test]
+fn capwap_with_frames_of_both_kinds() {
+    let (native, short) = ("00 20 03 20 0000 0000 0100 0000 0000 0000", "00 10 02 00 0000 0000");
+    let addresses = "020000000001 020000000002 020000000003 0000";
+    let snap = format!("aaaa03 000000 0800 {INNER4}");
+    check(&udp(5247, &format!("{native} 0801 0000 {addresses} {snap}")), &format!("capwap 0 {UDP4}"));
+    check(&udp(5247, &format!("{native} 8802 0000 {addresses} 0000 {snap}")), &format!("capwap 0 {UDP4}"));
+    check(&udp(5247, &format!("{native} 0308 0000 {addresses} 020000000004 {snap}")), &format!("capwap 0 {UDP4}"));
+    check(&udp(5247, &format!("{short} {INNER_ETHERNET} 0800 {INNER4}")), &format!("capwap 0 {UDP4}"));
+    // Encrypted as a whole, one part of a frame, protected, without data, a beacon.
+    let outer = " 0 192.0.2.1 > 192.0.2.2 p17 49152>5247";
+    check(&udp(5247, "01 000000 16fefd"), outer);
+    check(&udp(5247, &format!("00 20 03 a0 0000 0000 0100 0000 0000 0000 0801 0000 {addresses} {snap}")), outer);
+    check(&udp(5247, &format!("{native} 0841 0000 {addresses} {snap}")), outer);
+    check(&udp(5247, &format!("{native} 4801 0000 {addresses}")), outer);
+    check(&udp(5247, &format!("{native} 8000 0000 {addresses}")), outer);
+}
+
 /// Tunnels one in another, outermost first.
 fn nested(levels: usize) -> String {
     let mut inside = INNER4.to_owned();
@@ -230,7 +254,7 @@ fn the_outer_header_stands_beside_the_inner_flow() {
 #[test]
 fn every_tunnel_port_is_found_and_no_other() {
     let found = (0..=u16::MAX).filter(|port| crate::tunnel::is_tunnel_port(*port)).collect::<Vec<_>>();
-    assert_eq!(found, [1701, 2152, 3386, 3544, 4789, 4790, 6081, 6635, 8472]);
+    assert_eq!(found, [1701, 2152, 3386, 3544, 4754, 4789, 4790, 5247, 6081, 6635, 8472]);
     for port in found {
         let hex = bytes(&udp(port, "00"));
         assert_eq!(crate::fast4(&frame(&[hex.as_slice(), &[0; 20]].concat())), None, "{port}");

@@ -12,7 +12,7 @@ use crate::layers::Notes;
 pub enum Tunnel {
     /// IPv4 or IPv6 directly in IPv4 or IPv6 (RFC 2003, RFC 2473, RFC 4213).
     IpInIp,
-    /// GRE (RFC 2784, RFC 2890), its version 1 with PPP too (RFC 2637). OTV over GRE is GRE with an MPLS label and Ethernet below it.
+    /// GRE (RFC 2784, RFC 2890), in UDP too (RFC 8086), its version 1 with PPP (RFC 2637). OTV over GRE is GRE with an MPLS label and Ethernet below it.
     Gre,
     /// NVGRE (RFC 7637): GRE with a key and Ethernet.
     Nvgre,
@@ -34,11 +34,13 @@ pub enum Tunnel {
     MplsInIp,
     /// EtherIP (RFC 3378).
     EtherIp,
+    /// CAPWAP data (RFC 5415 section 4): frames of wireless stations between access point and controller.
+    Capwap,
 }
 
 impl Tunnel {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::IpInIp,
         Self::Gre,
         Self::Nvgre,
@@ -51,6 +53,7 @@ impl Tunnel {
         Self::L2tp,
         Self::MplsInIp,
         Self::EtherIp,
+        Self::Capwap,
     ];
 
     /// The name in settings and output.
@@ -68,6 +71,7 @@ impl Tunnel {
             Self::L2tp => "l2tp",
             Self::MplsInIp => "mpls-in-ip",
             Self::EtherIp => "etherip",
+            Self::Capwap => "capwap",
         }
     }
 
@@ -211,19 +215,32 @@ mod port {
     pub(super) const GTP_U: u16 = 2152;
     pub(super) const GTP_V0: u16 = 3386;
     pub(super) const TEREDO: u16 = 3544;
+    pub(super) const GRE: u16 = 4754;
     pub(super) const VXLAN: u16 = 4789;
     pub(super) const VXLAN_GPE: u16 = 4790;
+    pub(super) const CAPWAP: u16 = 5247;
     pub(super) const GENEVE: u16 = 6081;
     pub(super) const MPLS: u16 = 6635;
     pub(super) const VXLAN_OTV: u16 = 8472;
 }
 
-const PORTS: [u16; 9] =
-    [port::L2TP, port::GTP_U, port::GTP_V0, port::TEREDO, port::VXLAN, port::VXLAN_GPE, port::GENEVE, port::MPLS, port::VXLAN_OTV];
+const PORTS: [u16; 11] = [
+    port::L2TP,
+    port::GTP_U,
+    port::GTP_V0,
+    port::TEREDO,
+    port::GRE,
+    port::VXLAN,
+    port::VXLAN_GPE,
+    port::CAPWAP,
+    port::GENEVE,
+    port::MPLS,
+    port::VXLAN_OTV,
+];
 
 /// The place of a port in [`PLACES`]. The multiplier gives every port of [`PORTS`] a place of its own (checked when this is compiled).
 const fn place(port: u16) -> usize {
-    (port.wrapping_mul(65) >> 12) as usize
+    (port.wrapping_mul(1547) >> 12) as usize
 }
 
 /// The ports by their places: one load and one comparison tell whether a port is one of them.
@@ -260,7 +277,7 @@ pub(crate) fn recognise(headers: &Headers, at: &mut Cursor<'_>, notes: &mut impl
         proto::UDP if is_tunnel_port(headers.sport) | is_tunnel_port(headers.dport) => {
             at.skip(8)?;
             // The port of the server first; Teredo's and GTP's answers come from it.
-            udp(headers.dport, at).or_else(|| udp(headers.sport, at))?
+            udp(headers.dport, at, notes).or_else(|| udp(headers.sport, at, notes))?
         }
         _ => return None,
     };
@@ -268,7 +285,7 @@ pub(crate) fn recognise(headers: &Headers, at: &mut Cursor<'_>, notes: &mut impl
 }
 
 /// What a UDP port carries. `at` stays where it is when there is no tunnel.
-fn udp(port: u16, at: &mut Cursor<'_>) -> Option<Opening> {
+fn udp(port: u16, at: &mut Cursor<'_>, notes: &mut impl Notes) -> Option<Opening> {
     let mut inside = *at;
     let opening = match port {
         port::VXLAN | port::VXLAN_OTV => vxlan(&mut inside)?,
@@ -277,6 +294,8 @@ fn udp(port: u16, at: &mut Cursor<'_>) -> Option<Opening> {
         port::GTP_U | port::GTP_V0 => gtp(&mut inside)?,
         port::TEREDO => teredo(&mut inside)?,
         port::L2TP => l2tp(&mut inside)?,
+        port::GRE => gre(&mut inside, notes)?,
+        port::CAPWAP => capwap(&mut inside)?,
         port::MPLS => Opening::new(Tunnel::MplsInIp, 0, Next::Ethertype(MPLS)),
         _ => return None,
     };
@@ -414,6 +433,35 @@ fn l2tp_v3(at: &mut Cursor<'_>) -> Option<Opening> {
     let octets = [0, 4, 8, 12].into_iter().find(|octets| crate::link::carries_ethernet(*at, *octets))?;
     at.skip(octets)?;
     Some(Opening::new(Tunnel::L2tp, session, Next::Ethernet))
+}
+
+/// RFC 5415 section 4.3, RFC 5416: 802.3 or 802.11 frames; those that are encrypted, or parts of one, carry nothing to see.
+fn capwap(at: &mut Cursor<'_>) -> Option<Opening> {
+    let [preamble, b1, b2, b3] = *at.peek::<4>()?;
+    let (words, fragment, native) = (b1 >> 3, b3 & 0x80 != 0, b2 & 1 != 0);
+    if preamble != 0 || fragment {
+        return None;
+    }
+    at.skip(usize::from(words).saturating_mul(4))?;
+    if !native {
+        return Some(Opening::new(Tunnel::Capwap, 0, Next::Ethernet));
+    }
+    // IEEE 802.11 section 9.2.4.1: a data frame has type 2. Some controllers send the two octets of frame control in turned order.
+    let (kind, flags) = match *at.peek::<2>()? {
+        [kind, flags] if kind & 0x0f == 0x08 => (kind, flags),
+        [flags, kind] if kind & 0x0f == 0x08 => (kind, flags),
+        _ => return None,
+    };
+    let (null, protected, both_systems) = (kind & 0x40 != 0, flags & 0x40 != 0, flags & 0x03 == 0x03);
+    if null || protected {
+        return None;
+    }
+    let address4 = if both_systems { 6usize } else { 0 };
+    let quality = if kind & 0x80 == 0 { 0 } else { 2usize };
+    at.skip(address4.saturating_add(quality).saturating_add(24))?;
+    // IEEE 802 section 9.5: LLC and SNAP.
+    let [0xaa, 0xaa, 3, 0, 0, 0, e0, e1] = *at.take::<8>()? else { return None };
+    Some(Opening::new(Tunnel::Capwap, 0, Next::Ethertype(u16::from_be_bytes([e0, e1]))))
 }
 
 /// RFC 3378 section 3: version 3 in four bits, the other twelve zero.

@@ -125,8 +125,10 @@ pub struct Cores {
 pub struct Table {
     /// IPv4 flows, 1024 to 2^28.
     pub ipv4_flows: u64,
-    /// IPv6 and layer-2 flows, 1024 to 2^28.
+    /// IPv6 and layer-2 flows and flows inside tunnels, 1024 to 2^28.
     pub wide_flows: u64,
+    /// Flows of the IPv4 table whose layers can be kept, in percent.
+    pub layers_percent: u32,
 }
 
 /// Size of one worker's record ring.
@@ -213,6 +215,7 @@ pub(crate) fn construct(boot: &v1::Boot, check: &mut Check) -> Boot {
     let table = Table {
         ipv4_flows: check.number("boot.table.ipv4_flows".into(), table.ipv4_flows, 1 << 20, flows.clone()),
         wide_flows: check.number("boot.table.wide_flows".into(), table.wide_flows, 1 << 18, flows),
+        layers_percent: check.ranged("boot.table.layers_percent".into(), table.layers_percent.unwrap_or(25), 25, 0..=100),
     };
     let records = records(boot.records.unwrap_or_default(), check);
     Boot { instance, eal, ports, cores, table, records }
@@ -405,7 +408,11 @@ impl From<&Boot> for v1::Boot {
             }),
             ports: boot.ports.iter().map(v1::Port::from).collect(),
             cores: Some(v1::Cores { workers: boot.cores.workers.clone(), dispatcher: boot.cores.dispatcher, service: boot.cores.service }),
-            table: Some(v1::Table { ipv4_flows: boot.table.ipv4_flows, wide_flows: boot.table.wide_flows }),
+            table: Some(v1::Table {
+                ipv4_flows: boot.table.ipv4_flows,
+                wide_flows: boot.table.wide_flows,
+                layers_percent: Some(boot.table.layers_percent),
+            }),
             records: Some(v1::Records { ring_bytes: boot.records.ring_bytes }),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
 use sonde_proto::v1;
 
 use crate::check::{Check, is_name, quote};
@@ -19,6 +20,8 @@ pub struct Live {
     pub vlan_in_key: bool,
     /// Where records are sent; names are unique.
     pub exporters: Vec<Exporter>,
+    /// Which flow of a tunnelled packet is metered.
+    pub tunnels: Tunnels,
 }
 
 /// Flow timeouts, in milliseconds.
@@ -97,7 +100,62 @@ pub(crate) fn construct(live: &v1::Live, check: &mut Check) -> Live {
     let exporters: Vec<Exporter> = live.exporters.iter().enumerate().map(|(i, exporter)| construct_exporter(i, exporter, check)).collect();
     let names: Vec<_> = exporters.iter().enumerate().map(|(i, e)| (format!("live.exporters[{i}].name"), format!("{:?}", e.name))).collect();
     check.unique(&names, "a name");
-    Live { timeouts, vlan_in_key: live.vlan_in_key.unwrap_or(true), exporters }
+    let tunnels = construct_tunnels(live.tunnels.as_ref().unwrap_or(&v1::Tunnels::default()), check);
+    Live { timeouts, vlan_in_key: live.vlan_in_key.unwrap_or(true), exporters, tunnels }
+}
+
+/// The words of a view; the first is the default.
+const VIEWS: &[(&str, View)] = &[("inner", View::Inner), ("outer", View::Outer), ("both", View::Both)];
+
+/// The field of each kind of tunnel, by its name in the document.
+fn tunnel_fields(tunnels: &v1::Tunnels) -> [(Tunnel, &'static str, &String); Tunnel::ALL.len()] {
+    [
+        (Tunnel::IpInIp, "ip_in_ip", &tunnels.ip_in_ip),
+        (Tunnel::Gre, "gre", &tunnels.gre),
+        (Tunnel::Nvgre, "nvgre", &tunnels.nvgre),
+        (Tunnel::Erspan, "erspan", &tunnels.erspan),
+        (Tunnel::Vxlan, "vxlan", &tunnels.vxlan),
+        (Tunnel::VxlanGpe, "vxlan_gpe", &tunnels.vxlan_gpe),
+        (Tunnel::Geneve, "geneve", &tunnels.geneve),
+        (Tunnel::GtpU, "gtp", &tunnels.gtp),
+        (Tunnel::Teredo, "teredo", &tunnels.teredo),
+        (Tunnel::L2tp, "l2tp", &tunnels.l2tp),
+        (Tunnel::MplsInIp, "mpls_in_ip", &tunnels.mpls_in_ip),
+        (Tunnel::EtherIp, "etherip", &tunnels.etherip),
+        (Tunnel::Capwap, "capwap", &tunnels.capwap),
+    ]
+}
+
+fn construct_tunnels(tunnels: &v1::Tunnels, check: &mut Check) -> Tunnels {
+    let depth_max = check.ranged("live.tunnels.depth_max".to_owned(), tunnels.depth_max.unwrap_or(4), 4, 0..=u32::from(TUNNEL_DEPTH_MAX));
+    let chosen = Tunnels::new(View::Inner, u8::try_from(depth_max).unwrap_or(TUNNEL_DEPTH_MAX));
+    tunnel_fields(tunnels)
+        .into_iter()
+        .fold(chosen, |chosen, (kind, field, word)| chosen.with(kind, check.choice(format!("live.tunnels.{field}"), word, VIEWS)))
+}
+
+/// The document's words for what was chosen.
+fn tunnels(chosen: &Tunnels) -> v1::Tunnels {
+    let word = |kind| {
+        let view = chosen.view(kind);
+        VIEWS.iter().find(|(_, of)| *of == view).map_or_else(String::new, |(word, _)| (*word).to_owned())
+    };
+    v1::Tunnels {
+        ip_in_ip: word(Tunnel::IpInIp),
+        gre: word(Tunnel::Gre),
+        nvgre: word(Tunnel::Nvgre),
+        erspan: word(Tunnel::Erspan),
+        vxlan: word(Tunnel::Vxlan),
+        vxlan_gpe: word(Tunnel::VxlanGpe),
+        geneve: word(Tunnel::Geneve),
+        gtp: word(Tunnel::GtpU),
+        teredo: word(Tunnel::Teredo),
+        l2tp: word(Tunnel::L2tp),
+        mpls_in_ip: word(Tunnel::MplsInIp),
+        etherip: word(Tunnel::EtherIp),
+        capwap: word(Tunnel::Capwap),
+        depth_max: Some(chosen.depth_max().into()),
+    }
 }
 
 fn construct_exporter(at: usize, exporter: &v1::Exporter, check: &mut Check) -> Exporter {
@@ -163,6 +221,7 @@ impl From<&Live> for v1::Live {
             }),
             vlan_in_key: Some(live.vlan_in_key),
             exporters: live.exporters.iter().map(v1::Exporter::from).collect(),
+            tunnels: Some(tunnels(&live.tunnels)),
         }
     }
 }

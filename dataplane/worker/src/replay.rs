@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use sonde_flow::record::Output;
-use sonde_flow::{Counter, Counters, Policy, Sizing, Timeouts, Tracker};
+use sonde_flow::{Counter, Counters, Policy, Room, Sizing, Timeouts, Tracker};
 use sonde_memory::slab::{OutOfMemory, Wanted};
 use sonde_memory::tags::Simd;
 use sonde_memory::{FileMap, MapError};
-use sonde_packet::Link;
+use sonde_packet::{Link, Tunnels, View};
 use sonde_stats::{Block, Kind};
 
 use crate::capture::{Batch, Capture, Fault};
@@ -28,6 +28,8 @@ pub struct ReplaySettings {
     pub tcp_end_linger_ns: u64,
     /// Whether VLAN ids are part of the flow key.
     pub vlan_in_key: bool,
+    /// Which flow of a tunnelled packet is metered.
+    pub tunnels: Tunnels,
     /// Most flows at a time of each kind: IPv4, and all others. A table begins small and grows to this; then it evicts.
     pub flows_max: u64,
 }
@@ -35,7 +37,9 @@ pub struct ReplaySettings {
 impl Default for ReplaySettings {
     fn default() -> Self {
         let Timeouts { idle, active, linger } = Timeouts::default();
-        Self { idle_timeout_ns: idle, active_timeout_ns: active, tcp_end_linger_ns: linger, vlan_in_key: true, flows_max: 4 << 20 }
+        // Both views: a recording is looked at by people.
+        let tunnels = Tunnels::new(View::Both, 4);
+        Self { idle_timeout_ns: idle, active_timeout_ns: active, tcp_end_linger_ns: linger, vlan_in_key: true, tunnels, flows_max: 4 << 20 }
     }
 }
 
@@ -153,11 +157,12 @@ impl Recording {
         let policy = Policy {
             timeouts: Timeouts { idle: settings.idle_timeout_ns, active: settings.active_timeout_ns, linger: settings.tcp_end_linger_ns },
             vlan_in_key: settings.vlan_in_key,
+            tunnels: settings.tunnels,
         };
         let flows = FLOWS_FIRST.min(settings.flows_max);
         let sizing = Sizing {
-            ipv4_flows: flows,
-            wide_flows: flows,
+            ipv4: Room::whole(flows),
+            wide: Room::whole(flows),
             // Pages come as they are touched.
             wanted: Wanted { huge: false, populate: false },
             simd: Simd::detect(),

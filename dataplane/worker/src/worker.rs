@@ -101,6 +101,7 @@ impl<O: Output> Worker<O> {
 
     /// Writes every flow that is left, with end reason 4 (forced end).
     pub fn finish(&mut self) {
+        self.tracker.settle(self.now, &mut self.output);
         let mut flush = Flush::default();
         let mut records = self.tracker.counters().records();
         loop {

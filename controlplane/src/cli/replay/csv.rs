@@ -1,10 +1,9 @@
 //! Flows as comma-separated values: the columns of `reference/flows` of the corpus, and the file before them.
-//!
-//! Columns that this version of Sonde cannot know (MPLS labels and tunnels) are there and empty.
 
 use super::pen::Pen;
 use super::{Sink, Table};
-use sonde_flow::record::{Kind, NO_VLAN, NO_WSCALE, Output, Record};
+use sonde_flow::record::{Kind, NO_VLAN, NO_WSCALE, Output, Record, View};
+use sonde_packet::{Layers, MPLS_LABELS_KEPT, Tunnel};
 use std::io::{self, Write};
 
 /// Columns of `--table flows`, in order.
@@ -60,8 +59,7 @@ impl<W: Write> Sink for Csv<W> {
         self.ethernet = ethernet;
         self.prefix = quoted(file);
         self.prefix.extend(match self.table {
-            Table::Flows => b",outer,".as_slice(),
-            Table::L2 => b",",
+            Table::Flows | Table::L2 => b",",
         });
     }
 
@@ -92,6 +90,10 @@ fn flow<W: Write>(pen: &mut Pen<W>, record: &Record, ethernet: bool) {
     let [wire, wire_reverse] = record.wire;
     let [flags, flags_reverse] = record.tcp_flags;
     let [ttl, ttl_reverse] = record.ttl;
+    pen.text(match record.view {
+        View::First => b"outer,".as_slice(),
+        View::Inner => b"inner,",
+    });
     pen.time(record.start);
     pen.time(record.end);
     address(pen, record.kind, &record.src);
@@ -105,10 +107,11 @@ fn flow<W: Write>(pen: &mut Pen<W>, record: &Record, ethernet: bool) {
     known(pen, ttl.into(), packets > 0);
     known(pen, ttl_reverse.into(), packets_reverse > 0);
     pen.number(record.tos.into());
-    vlans(pen, record.vlan);
-    pen.byte(b','); // mpls
+    vlans(pen, record.vlan());
+    let layers = record.layers.as_ref();
+    mpls(pen, layers);
     macs(pen, record, ethernet);
-    pen.text(b",,"); // tunnel, tunnel_id
+    tunnels(pen, record, layers);
     pen.number(record.fragments.into());
     let [icmp_type, icmp_code] = record.icmp;
     let icmp = matches!(record.proto, 1 | 58);
@@ -127,7 +130,7 @@ fn l2<W: Write>(pen: &mut Pen<W>, record: &Record, ethernet: bool) {
     pen.time(record.end);
     macs(pen, record, ethernet);
     pen.ethertype(record.ethertype);
-    vlans(pen, record.vlan);
+    vlans(pen, record.vlan());
     for count in [record.packets, record.octets, record.wire].as_flattened() {
         pen.number(*count);
     }
@@ -157,6 +160,37 @@ fn known<W: Write>(pen: &mut Pen<W>, value: u64, there: bool) {
 fn vlans<W: Write>(pen: &mut Pen<W>, ids: [u16; 2]) {
     for id in ids {
         known(pen, id.into(), id != NO_VLAN);
+    }
+}
+
+/// Labels of the stack, top first, joined by "|".
+fn mpls<W: Write>(pen: &mut Pen<W>, layers: Option<&Layers>) {
+    let labels = layers.map_or([0; MPLS_LABELS_KEPT], |layers| layers.mpls);
+    let count = layers.map_or(0, |layers| usize::from(layers.mpls_labels)).min(MPLS_LABELS_KEPT);
+    joined(pen, b'|', labels.iter().take(count), |pen, entry| pen.digits(u64::from(*entry >> 12)));
+    pen.byte(b',');
+}
+
+/// What stands between the first IP header and the last: the tunnels, outermost first, joined by "/", and the identifier of the
+/// innermost that has one. An outer flow has the tunnels and not the identifier: it may carry many.
+fn tunnels<W: Write>(pen: &mut Pen<W>, record: &Record, layers: Option<&Layers>) {
+    joined(pen, b'/', layers.into_iter().flat_map(Layers::tunnel_names), |pen, name| pen.text(name.as_bytes()));
+    pen.byte(b',');
+    if let Some(layers) = layers.filter(|layers| record.view == View::Inner && layers.tunnel_id != 0) {
+        let kind = layers.tunnel().map_or("", Tunnel::name);
+        pen.text(kind.as_bytes());
+        pen.byte(b'=');
+        pen.digits(layers.tunnel_id.into());
+    }
+    pen.byte(b',');
+}
+
+fn joined<W: Write, T>(pen: &mut Pen<W>, between: u8, values: impl Iterator<Item = T>, mut write: impl FnMut(&mut Pen<W>, T)) {
+    for (at, value) in values.enumerate() {
+        if at > 0 {
+            pen.byte(between);
+        }
+        write(pen, value);
     }
 }
 
@@ -203,7 +237,7 @@ mod tests {
             tcp_flags: [0x1b, 0x12],
             ttl: [64, 57],
             tos: 184,
-            vlan: [100, NO_VLAN],
+            vlan_tci: [0xa064, NO_VLAN],
             smac: [2, 0, 0, 0, 0, 1],
             dmac: [2, 0, 0, 0, 0, 2],
             syn_len: 60,
@@ -232,7 +266,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_empty() {
-        let record = Record { packets: [1, 0], syn_len: 0, vlan: [NO_VLAN; 2], ..tcp() };
+        let record = Record { packets: [1, 0], syn_len: 0, vlan_tci: [NO_VLAN; 2], ..tcp() };
         let seen = lines(Table::Flows, "a.pcap", false, &[record]);
         let fields: Vec<&str> = seen[1].split(',').collect();
         let named = |name: &str| fields[seen[0].split(',').position(|c| c == name).expect("a column")];
@@ -253,6 +287,23 @@ mod tests {
             assert_eq!(named(column), "", "{column}");
         }
         assert_eq!((named("ttl_fwd"), named("fragments")), ("64", "0"));
+    }
+
+    #[test]
+    fn a_flow_inside_tunnels_names_them() {
+        let layers = Layers {
+            mpls: [0x0006_4140, 0x0006_5140, 0, 0, 0, 0],
+            mpls_labels: 2,
+            tunnels: [4, 1, 0, 0],
+            depth: 2,
+            tunnel_id: 123,
+            ..Layers::default()
+        };
+        let record = Record { view: View::Inner, layers: Some(layers), ..tcp() };
+        let seen = lines(Table::Flows, "a.pcap", false, &[record, Record { view: View::First, ..record }]);
+        assert!(seen[1].starts_with("a.pcap,inner,") && seen[2].starts_with("a.pcap,outer,"), "{seen:?}");
+        assert!(seen[1].contains(",100,,100|101,,,vxlan/gre,gre=123,0,"), "{}", seen[1]);
+        assert!(seen[2].contains(",100,,100|101,,,vxlan/gre,,0,"), "{}", seen[2]);
     }
 
     #[test]
@@ -302,7 +353,16 @@ mod tests {
             tcp_flags: [u16::MAX; 2],
             ttl: [255; 2],
             tos: 255,
-            vlan: [4095; 2],
+            vlan_tci: [4095; 2],
+            view: View::Inner,
+            layers: Some(Layers {
+                mpls: [u32::MAX; 6],
+                mpls_labels: 9,
+                tunnels: [3; 4],
+                depth: 9,
+                tunnel_id: u32::MAX,
+                ..Layers::default()
+            }),
             fragments: u32::MAX,
             icmp: [255; 2],
             syn_len: u16::MAX,

@@ -127,15 +127,15 @@ impl<W: Write> Pen<W> {
 
     /// A number and the comma behind it.
     pub fn number(&mut self, value: u64) {
-        self.decimal(value);
+        self.digits(value);
         self.byte(b',');
     }
 
-    /// A number.
-    fn decimal(&mut self, value: u64) {
+    /// A number, with nothing behind it.
+    pub fn digits(&mut self, value: u64) {
         if value >= 100_000_000 {
             // Recursion of at most two: 2^64 has twenty digits.
-            self.decimal(value / 100_000_000);
+            self.digits(value / 100_000_000);
             self.eight(eight_digits(value % 100_000_000) + ZEROS, 8);
             return;
         }
@@ -150,7 +150,7 @@ impl<W: Write> Pen<W> {
         let (seconds, fraction) = (ns / 1_000_000_000, ns % 1_000_000_000);
         if seconds != self.second.0 {
             let start = self.at;
-            self.decimal(seconds);
+            self.digits(seconds);
             self.byte(b'.');
             let length = self.at - start;
             let mut text = [0; 16];

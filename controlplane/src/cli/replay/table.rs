@@ -63,7 +63,7 @@ fn fields(record: &Record) -> [String; COLUMNS] {
         Kind::Layer2 => (format!("0x{:04x}", record.ethertype), mac(&record.smac), mac(&record.dmac)),
         _ => (protocol(record.proto), end(record, &record.src, record.sport), end(record, &record.dst, record.dport)),
     };
-    let tags: Vec<String> = record.vlan.iter().filter(|id| **id != NO_VLAN).map(u16::to_string).collect();
+    let tags: Vec<String> = record.vlan().iter().filter(|id| **id != NO_VLAN).map(u16::to_string).collect();
     let span = record.end.saturating_sub(record.start);
     [
         time(record.start),
@@ -166,10 +166,10 @@ mod tests {
     fn columns_are_aligned() {
         let mut out = Vec::new();
         let mut table = Columns::new(&mut out, Table::Flows);
-        let mut record = Record { proto: 6, sport: 1, dport: 443, packets: [1, 12_345_678], vlan: [NO_VLAN; 2], ..Record::default() };
+        let mut record = Record { proto: 6, sport: 1, dport: 443, packets: [1, 12_345_678], vlan_tci: [NO_VLAN; 2], ..Record::default() };
         table.put(&record);
         record.proto = 1;
-        record.vlan = [100, 7];
+        record.vlan_tci = [100, 7];
         record.end = 1_234_567_890;
         table.put(&record);
         table.put(&Record { kind: Kind::Layer2, ..record });

@@ -1,6 +1,7 @@
 //! The writing half of the protocol, over any words.
 
 use super::layout::{AFTER, BEFORE, COMMITTED, ENDED, KIND_PAD, Layout, RESERVED, Word};
+use crate::record::WORDS_MAX;
 
 /// Where a writer stands. Kept to itself: it never reads the ring.
 #[derive(Debug)]
@@ -26,22 +27,28 @@ impl Producer {
         self.sequence
     }
 
-    /// Writes one record, whose head word has no sequence yet. `N` is at most the length of a segment.
+    /// Writes one record, a head and what follows it; the first word has neither length nor sequence yet. Together they are at most
+    /// [`WORDS_MAX`] words: a longer one is cut, which its reader takes for one without its last extension.
     #[inline]
-    pub(super) fn put<W: Word, const N: usize>(&mut self, words: &[W], record: [u64; N]) {
-        if self.end - self.position < N as u64 {
+    pub(super) fn put<W: Word, const N: usize>(&mut self, words: &[W], head: [u64; N], rest: &[u64]) {
+        let rest = rest.get(..WORDS_MAX - N).unwrap_or(rest);
+        let length = (N + rest.len()) as u64;
+        if self.end - self.position < length {
             self.next_segment(words);
         }
         let at = self.layout.index(self.position);
-        // One bounds check a record. It cannot fail: a record never straddles the end of a segment, so not that of the ring.
-        let Some(slots) = words.get(at..).and_then(|words| words.first_chunk::<N>()) else { return };
-        for (slot, word) in slots.iter().zip(record).skip(1) {
+        // One bounds check for each half. They cannot fail: a record never straddles the end of a segment, so not that of the ring.
+        let Some((slots, behind)) = words.get(at..).and_then(|words| words.split_first_chunk::<N>()) else { return };
+        for (slot, word) in slots.iter().zip(head).skip(1) {
             slot.set(word);
         }
-        if let (Some(slot), Some(head)) = (slots.first(), record.first()) {
-            slot.set(head | self.sequence << 32);
+        for (slot, word) in behind.iter().zip(rest) {
+            slot.set(*word);
         }
-        self.position += N as u64;
+        if let (Some(slot), Some(first)) = (slots.first(), head.first()) {
+            slot.set(first & !0xffff | length | self.sequence << 32);
+        }
+        self.position += length;
         self.sequence += 1;
     }
 

@@ -1,0 +1,207 @@
+//! What follows the head of a record: typed extensions, each with its length, so that a reader passes over those it does not know.
+//!
+//! The first word of an extension is: length in words (16 bits), type (8 bits), what the type makes of the rest.
+
+use bytemuck::Zeroable;
+use sonde_packet::{Arp, Layers, Network, SegmentRouting};
+
+/// Most words of all extensions of a record.
+pub const EXTENSION_WORDS_MAX: usize = crate::record::WORDS_MAX - crate::record::HEAD_WORDS;
+
+/// Type of the extension that holds [`Layers`].
+pub const LAYERS: u8 = 1;
+/// Its words.
+pub const LAYERS_WORDS: usize = 20;
+
+/// [`Layers`] as it stands beside an entry and in a record: put together once, when the flow begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroable)]
+#[repr(C)]
+pub(crate) struct LayersWords(pub(crate) [u64; LAYERS_WORDS]);
+
+/// The first word of an extension.
+pub(crate) const fn first_word(kind: u8, words: usize) -> u64 {
+    words as u64 & 0xffff | (kind as u64) << 16
+}
+
+/// The extensions in the words behind a record's head: type and words. What is not one ends them.
+pub fn extensions(mut rest: &[u64]) -> impl Iterator<Item = (u8, &[u64])> {
+    std::iter::from_fn(move || {
+        let [l0, l1, kind, ..] = rest.first()?.to_le_bytes();
+        let (words, behind) = rest.split_at_checked(usize::from(u16::from_le_bytes([l0, l1])).max(1))?;
+        rest = behind;
+        Some((kind, words))
+    })
+}
+
+fn halves(octets: &[u8; 16]) -> [u64; 2] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *octets;
+    [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])]
+}
+
+fn whole(high: u64, low: u64) -> [u8; 16] {
+    (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
+}
+
+fn pair(low: u32, high: u32) -> u64 {
+    u64::from(low) | u64::from(high) << 32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
+fn unpair(word: u64) -> [u32; 2] {
+    [word as u32, (word >> 32) as u32]
+}
+
+/// The numbers of versions of IP, 0 for none.
+const fn version(network: &Network) -> u8 {
+    match network {
+        Network::None => 0,
+        Network::V4(..) => 4,
+        Network::V6(..) => 6,
+    }
+}
+
+/// Writes [`Layers`] as an extension.
+pub fn write_layers(layers: &Layers) -> [u64; LAYERS_WORDS] {
+    let wide = |[a, b, c, d]: [u8; 4]| [0, u64::from(u32::from_be_bytes([a, b, c, d]))];
+    let ([s0, s1], [d0, d1]) = match &layers.outer {
+        Network::None => ([0; 2], [0; 2]),
+        Network::V4(source, destination) => (wide(*source), wide(*destination)),
+        Network::V6(source, destination) => (halves(source), halves(destination)),
+    };
+    let Layers { vlan: [v0, v1, v2, v3], mpls: [m0, m1, m2, m3, m4, m5], tunnels: [t0, t1, t2, t3], srh, arp, .. } = *layers;
+    let [sport, dport] = layers.outer_ports;
+    let [i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, i10, i11] = layers.inner_macs;
+    let [last0, last1] = halves(&srh.last);
+    let counts = [layers.vlan_tags, layers.mpls_labels, layers.depth, version(&layers.outer), 0];
+    let [c0, c1, c2, c3, c4] = counts;
+    [
+        first_word(LAYERS, LAYERS_WORDS) | u64::from_le_bytes([0, 0, 0, c0, c1, c2, c3, c4]),
+        crate::record::quad(v0, v1, v2, v3),
+        pair(m0, m1),
+        pair(m2, m3),
+        pair(m4, m5),
+        pair(u32::from_le_bytes([t0, t1, t2, t3]), layers.tunnel_id),
+        s0,
+        s1,
+        d0,
+        d1,
+        crate::record::quad(sport, dport, layers.pppoe_session, layers.inner_vlan),
+        u64::from_le_bytes([i0, i1, i2, i3, i4, i5, i6, i7]),
+        pair(u32::from_le_bytes([i8, i9, i10, i11]), layers.inner_mpls),
+        pair(layers.gre_key, layers.spi),
+        pair(u32::from_be_bytes(arp.sender), u32::from_be_bytes(arp.target)),
+        u64::from(arp.operation) | u64::from_le_bytes([0, 0, layers.outer_protocol, layers.outer_ttl, layers.outer_tos, 0, 0, 0]),
+        u64::from(srh.tag) | u64::from_le_bytes([0, 0, srh.segments, srh.segments_left, srh.flags, 0, 0, 0]),
+        last0,
+        last1,
+        0, // growth
+    ]
+}
+
+/// Reads what [`write_layers`] wrote; `None` when it is shorter or a number cannot be. Trusts nothing.
+pub fn read_layers(words: &[u64]) -> Option<Layers> {
+    let words: &[u64; LAYERS_WORDS] = words.first_chunk()?;
+    let [head, vlan, m01, m23, m45, tunnel, s0, s1, d0, d1, ports, i07, i811, keys, arp, misc, srh, l0, l1, _] = *words;
+    let [_, _, kind, vlan_tags, mpls_labels, depth, version, _] = head.to_le_bytes();
+    let narrow = |word: u64| u32::try_from(word).ok().map(u32::to_be_bytes);
+    let outer = match version {
+        0 => Network::None,
+        4 => Network::V4(narrow(s1)?, narrow(d1)?),
+        6 => Network::V6(whole(s0, s1), whole(d0, d1)),
+        _ => return None,
+    };
+    if kind != LAYERS {
+        return None;
+    }
+    let quarters = |word: u64| {
+        let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
+        [u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]), u16::from_le_bytes([e, f]), u16::from_le_bytes([g, h])]
+    };
+    let ([m0, m1], [m2, m3], [m4, m5]) = (unpair(m01), unpair(m23), unpair(m45));
+    let ([tunnels, tunnel_id], [gre_key, spi], [sender, target]) = (unpair(tunnel), unpair(keys), unpair(arp));
+    let ([sport, dport, pppoe_session, inner_vlan], [mac_end, inner_mpls]) = (quarters(ports), unpair(i811));
+    let ([i0, i1, i2, i3, i4, i5, i6, i7], [i8, i9, i10, i11]) = (i07.to_le_bytes(), mac_end.to_le_bytes());
+    let [o0, o1, outer_protocol, outer_ttl, outer_tos, ..] = misc.to_le_bytes();
+    let [t0, t1, segments, segments_left, flags, ..] = srh.to_le_bytes();
+    Some(Layers {
+        vlan: quarters(vlan),
+        vlan_tags,
+        mpls: [m0, m1, m2, m3, m4, m5],
+        mpls_labels,
+        pppoe_session,
+        tunnels: tunnels.to_le_bytes(),
+        depth,
+        tunnel_id,
+        outer,
+        outer_ports: [sport, dport],
+        outer_protocol,
+        outer_ttl,
+        outer_tos,
+        inner_macs: [i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, i10, i11],
+        inner_vlan,
+        inner_mpls,
+        gre_key,
+        spi,
+        arp: Arp { operation: u16::from_le_bytes([o0, o1]), sender: sender.to_be_bytes(), target: target.to_be_bytes() },
+        srh: SegmentRouting { segments, segments_left, flags, tag: u16::from_le_bytes([t0, t1]), last: whole(l0, l1) },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> Layers {
+        Layers {
+            vlan: [1, 2, 3, 0xffff],
+            vlan_tags: 5,
+            mpls: [1, 2, 3, 4, 5, u32::MAX],
+            mpls_labels: 6,
+            pppoe_session: 7,
+            tunnels: [0, 1 | 0x40, 2 | 0x80, 3 | 0xc0],
+            depth: 4,
+            tunnel_id: 0xdead_beef,
+            outer: Network::V6(*b"source-address-1", *b"destin-address-2"),
+            outer_ports: [8, 4789],
+            outer_protocol: 17,
+            outer_ttl: 63,
+            outer_tos: 0xb8,
+            inner_macs: *b"destinsource",
+            inner_vlan: 9,
+            inner_mpls: 10,
+            gre_key: 11,
+            spi: 12,
+            arp: Arp { operation: 2, sender: [10, 0, 0, 1], target: [10, 0, 0, 2] },
+            srh: SegmentRouting { segments: 3, segments_left: 1, flags: 4, tag: 5, last: *b"lastlastlastlast" },
+        }
+    }
+
+    #[test]
+    fn layers_survive_their_words() {
+        for layers in [full(), Layers::default(), Layers { outer: Network::V4([1, 2, 3, 4], [5, 6, 7, 8]), ..full() }] {
+            let words = write_layers(&layers);
+            assert_eq!(read_layers(&words), Some(layers));
+            for end in 0..words.len() {
+                assert_eq!(read_layers(&words[..end]), None);
+            }
+        }
+    }
+
+    #[test]
+    fn foreign_words_are_refused() {
+        let mut words = write_layers(&full());
+        words[0] ^= 1 << 50;
+        assert_eq!(read_layers(&words), None, "a version of IP that does not exist");
+        words[0] ^= 1 << 50 | 1 << 17;
+        assert_eq!(read_layers(&words), None, "another type");
+    }
+
+    #[test]
+    fn an_unknown_extension_is_passed_over_and_a_broken_one_ends_them() {
+        let layers = write_layers(&full());
+        let words = [[first_word(200, 2), 0].as_slice(), &layers, &[first_word(201, 3), 0]].concat();
+        let found: Vec<(u8, usize)> = extensions(&words).map(|(kind, words)| (kind, words.len())).collect();
+        assert_eq!(found, [(200, 2), (LAYERS, LAYERS_WORDS)]);
+        assert_eq!(extensions(&[0, 0, 0]).count(), 3, "a length of zero is passed over, word for word");
+    }
+}

@@ -1,0 +1,149 @@
+//! What only some flows need, beside their entries: places that a flow takes when it begins and gives back when it ends.
+//!
+//! A place has a number, and an entry keeps it; 0 is none. When all are taken a flow goes without, which is counted and visible in its
+//! record. Sized when the table is made; only a recording's grows.
+
+use bytemuck::Zeroable;
+use sonde_memory::prefetch::{prefetch, prefetch_line};
+use sonde_memory::slab::{OutOfMemory, Slab, Wanted};
+
+/// Numbered places of one kind.
+#[derive(Debug)]
+pub(crate) struct Side<T: Zeroable + Copy + Send + 'static> {
+    places: Slab<T>,
+    /// Places given back, the last on top.
+    free: Slab<u32>,
+    freed: usize,
+    /// Places from here on were never taken; place 0 never is.
+    fresh: u32,
+}
+
+impl<T: Zeroable + Copy + Send + 'static> Side<T> {
+    /// Makes `count` places.
+    ///
+    /// # Errors
+    /// The memory is not there.
+    pub(crate) fn new(count: u64, wanted: Wanted) -> Result<Self, OutOfMemory> {
+        let places = usize::try_from(count.saturating_add(1)).unwrap_or(usize::MAX).min(u32::MAX as usize);
+        Ok(Self { places: Slab::zeroed(places, wanted)?, free: Slab::zeroed(places, wanted)?, freed: 0, fresh: 1 })
+    }
+
+    /// Bytes that `count` places take.
+    pub(crate) fn footprint(count: u64) -> u64 {
+        count.saturating_add(1).saturating_mul(size_of::<T>() as u64 + size_of::<u32>() as u64)
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        (size_of_val(&*self.places) + size_of_val(&*self.free)) as u64
+    }
+
+    /// Takes a place; `None` when there is none. What stands in it is its last owner's.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<u32> {
+        if let Some(top) = self.freed.checked_sub(1) {
+            self.freed = top;
+            return self.free.get(top).copied();
+        }
+        let place = self.fresh;
+        if (place as usize) < self.places.len() {
+            self.fresh = place.wrapping_add(1);
+            return Some(place);
+        }
+        None
+    }
+
+    /// Gives a place back; 0 is none.
+    #[inline]
+    pub(crate) fn give_back(&mut self, place: u32) {
+        if place != 0
+            && let Some(top) = self.free.get_mut(self.freed)
+        {
+            *top = place;
+            self.freed += 1;
+        }
+    }
+
+    /// What stands at a place; `None` for 0.
+    #[inline(always)]
+    pub(crate) fn get(&self, place: u32) -> Option<&T> {
+        if place == 0 { None } else { self.places.get(place as usize) }
+    }
+
+    /// As [`Side::get`].
+    #[inline(always)]
+    pub(crate) fn get_mut(&mut self, place: u32) -> Option<&mut T> {
+        if place == 0 { None } else { self.places.get_mut(place as usize) }
+    }
+
+    /// Asks for the first `lines` cache lines of a place. Place 0 stands for none, and its line is always near.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, place: u32, lines: usize) {
+        if let Some(value) = self.places.get(place as usize) {
+            prefetch(value);
+            for line in 1..lines {
+                prefetch_line(value, line);
+            }
+        }
+    }
+
+    /// Moves everything to `count` places; the numbers stay.
+    ///
+    /// # Errors
+    /// The memory is not there; nothing has changed.
+    pub(crate) fn grow(&mut self, count: u64) -> Result<(), OutOfMemory> {
+        let mut larger = Self::new(count, Wanted { huge: false, populate: false })?;
+        for (to, from) in larger.places.iter_mut().zip(&*self.places).take(self.fresh as usize) {
+            *to = *from;
+        }
+        for (to, from) in larger.free.iter_mut().zip(&*self.free).take(self.freed) {
+            *to = *from;
+        }
+        (larger.freed, larger.fresh) = (self.freed, self.fresh);
+        *self = larger;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side(count: u64) -> Side<u64> {
+        Side::new(count, Wanted { huge: false, populate: false }).expect("little memory")
+    }
+
+    #[test]
+    fn every_place_is_taken_once_until_it_is_given_back() {
+        let mut side = side(100);
+        let mut taken: Vec<u32> = std::iter::from_fn(|| side.take()).collect();
+        taken.sort_unstable();
+        assert_eq!(taken, (1..=100).collect::<Vec<_>>());
+        assert_eq!(side.take(), None);
+        side.give_back(7);
+        side.give_back(0);
+        assert_eq!((side.take(), side.take()), (Some(7), None));
+    }
+
+    #[test]
+    fn no_place_holds_nothing() {
+        let mut side = side(1);
+        assert_eq!(side.get(0), None);
+        assert_eq!(side.get_mut(0), None);
+        side.prefetch(0, 3);
+        side.prefetch(u32::MAX, 3);
+    }
+
+    #[test]
+    fn growing_keeps_numbers_and_values() {
+        let mut side = side(4);
+        for value in 1..=4u64 {
+            let place = side.take().expect("a place");
+            *side.get_mut(place).expect("a place") = value * 10;
+        }
+        side.give_back(2);
+        side.grow(6).expect("little memory");
+        assert_eq!((side.get(1), side.get(4)), (Some(&10), Some(&40)));
+        assert_eq!(std::iter::from_fn(|| side.take()).collect::<Vec<_>>(), [2, 5, 6]);
+    }
+}
