@@ -1,0 +1,187 @@
+//! `track/hit/*`, `track/miss/*`: nanoseconds a packet of [`Tracker::track`], from frame to flow, with so many flows in the table.
+//! A hit goes to one of them at random; a miss is the SYN of a new flow, and the table is full, so that another one has to go.
+//! `emit/*`: nanoseconds a record from the entry into the ring; `emit/nothing` puts it together and throws it away.
+//!
+//! `cargo bench -p sonde-flow --bench track -- track/hit` measures the names that contain the argument only; a number is one of flows.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Duration;
+
+use sonde_flow::record::{HEAD_WORDS, Output, Record};
+use sonde_flow::ring::Writer;
+use sonde_flow::{BURST, Flush, Policy, Sizing, Tracker};
+use sonde_memory::slab::{Slab, Wanted};
+use sonde_memory::tags::Simd;
+use sonde_packet::{Frame, Link};
+
+const FLOWS: [u64; 4] = [1_000, 100_000, 1_000_000, 8_000_000];
+/// Fewer different frames are learnt by the branch predictor.
+const FRAMES_MIN: usize = 1 << 20;
+/// CPU time of one case.
+const TIME: Duration = Duration::from_millis(1500);
+/// The first packet's time.
+const START: u64 = 1_700_000_000_000_000_000;
+
+/// Takes a record's words and forgets them.
+struct Nothing;
+
+impl Output for Nothing {
+    fn put(&mut self, record: &Record) {
+        black_box(record);
+    }
+
+    fn put_words(&mut self, words: [u64; HEAD_WORDS]) {
+        black_box(&words);
+    }
+}
+
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// splitmix64.
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
+
+/// A TCP frame of 60 octets from the client of a flow, or, turned, from its server.
+fn frame(flow: u64, turned: bool, flags: u8) -> [u8; 64] {
+    let mut bytes = [0; 64];
+    let [_, _, _, _, f0, f1, f2, f3] = flow.to_be_bytes();
+    let (client, server) = ([10 ^ f0, f1, f2, f3, 0xc3, 0x50], [192, 0, 2, 1, 1, 187]);
+    let (from, to) = if turned { (server, client) } else { (client, server) };
+    bytes[12..26].copy_from_slice(&[8, 0, 0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 6, 0, 0]);
+    bytes[26..30].copy_from_slice(&from[..4]);
+    bytes[30..34].copy_from_slice(&to[..4]);
+    bytes[34..36].copy_from_slice(&from[4..]);
+    bytes[36..38].copy_from_slice(&to[4..]);
+    bytes[46..50].copy_from_slice(&[0x50, flags, 0xff, 0xff]);
+    bytes
+}
+
+/// Frames in memory and a table for `flows` flows.
+struct Case {
+    frames: Slab<[u8; 64]>,
+    tracker: Tracker,
+    now: u64,
+}
+
+impl Case {
+    fn new(flows: u64, hits: bool) -> Self {
+        let wanted = Wanted { huge: true, populate: true };
+        let count = if hits { FRAMES_MIN.next_multiple_of(usize::try_from(flows).unwrap_or(1)) } else { FRAMES_MIN };
+        let mut frames = Slab::<[u8; 64]>::zeroed(count.next_multiple_of(BURST), wanted).expect("memory for the frames");
+        let mut state = flows;
+        let kinds = if hits { flows } else { u64::MAX };
+        for (n, bytes) in (0..).zip(&mut *frames) {
+            *bytes = frame(n % kinds, hits && random(&mut state) & 1 == 1, if hits { 0x10 } else { 2 });
+        }
+        for n in (1..frames.len()).rev() {
+            let other = usize::try_from(random(&mut state) % (n as u64 + 1)).unwrap_or(0);
+            frames.swap(n, other);
+        }
+        let sizing = Sizing { ipv4_flows: flows, wide_flows: 1, wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 0 };
+        let tracker = Tracker::new(&sizing, Policy::default()).expect("memory for the table");
+        Self { frames, tracker, now: START }
+    }
+
+    /// Gives every frame a source address that it never had.
+    fn renew(&mut self) {
+        for bytes in &mut *self.frames {
+            bytes[26] = bytes[26].wrapping_add(1);
+        }
+    }
+
+    /// All frames once, or a million of them.
+    fn pass(&mut self, out: &mut impl Output) -> f64 {
+        let start = cpu_time();
+        for burst in self.frames.chunks(BURST) {
+            self.now += 10_000;
+            let now = self.now;
+            let frames: [Frame<'_>; BURST] = std::array::from_fn(|n| {
+                let bytes = burst.get(n).unwrap_or(&[0; 64]);
+                Frame { bytes, wire_len: 60, link: Link::Ethernet, time: now, port: 1 }
+            });
+            self.tracker.track(&frames, now, out);
+        }
+        ns(start, self.frames.len())
+    }
+}
+
+fn ns(start: Duration, count: usize) -> f64 {
+    cpu_time().saturating_sub(start).as_secs_f64() * 1e9 / count as f64
+}
+
+fn show(name: &str, mut times: Vec<f64>) {
+    times.sort_by(f64::total_cmp);
+    let (Some(min), Some(median)) = (times.first(), times.get(times.len() / 2)) else { return };
+    println!("{name:24} {min:6.1} min {median:6.1} median ns");
+}
+
+fn repeat(mut once: impl FnMut() -> f64) -> Vec<f64> {
+    let start = cpu_time();
+    let mut times = Vec::new();
+    while times.len() < 3 || cpu_time().saturating_sub(start) < TIME {
+        times.push(once());
+    }
+    times
+}
+
+fn hit(flows: u64) {
+    let mut case = Case::new(flows, true);
+    case.pass(&mut Nothing);
+    show(&format!("track/hit/{flows}"), repeat(|| case.pass(&mut Nothing)));
+}
+
+fn miss(flows: u64) {
+    let mut case = Case::new(flows, false);
+    for _ in 0..flows.div_ceil(FRAMES_MIN as u64) + 1 {
+        case.renew();
+        case.pass(&mut Nothing);
+    }
+    let times = repeat(|| {
+        case.renew();
+        case.pass(&mut Nothing)
+    });
+    show(&format!("track/miss/{flows}"), times);
+}
+
+/// Fills a table and writes all of it.
+fn emit(name: &str, out: &mut impl Output) {
+    let mut case = Case::new(FRAMES_MIN as u64, true);
+    let times = repeat(|| {
+        case.pass(&mut Nothing);
+        let start = cpu_time();
+        let mut flush = Flush::default();
+        while case.tracker.flush(&mut flush, out) {
+            out.publish();
+        }
+        ns(start, FRAMES_MIN)
+    });
+    show(name, times);
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let (numbers, names): (Vec<_>, Vec<_>) = arguments.iter().partition(|argument| argument.parse::<u64>().is_ok());
+    let numbers: Vec<u64> = numbers.iter().filter_map(|number| number.parse().ok()).collect();
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|part| name.contains(part.as_str()));
+    let flows = if numbers.is_empty() { &FLOWS[..] } else { &numbers };
+    for (name, measure) in [("track/hit", hit as fn(u64)), ("track/miss", miss)] {
+        flows.iter().filter(|_| wanted(name)).for_each(|flows| measure(*flows));
+    }
+    if wanted("emit/nothing") {
+        emit("emit/nothing", &mut Nothing);
+    }
+    if wanted("emit/ring") {
+        let shared = Path::new("/dev/shm");
+        let place = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.expect("a directory");
+        let mut ring = Writer::create(&place.path().join("ring"), 64 << 20, 0).expect("a ring of 64 MiB");
+        emit("emit/ring", &mut ring);
+    }
+}
