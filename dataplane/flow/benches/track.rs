@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sonde_flow::record::{HEAD_WORDS, Output, Record};
 use sonde_flow::ring::Writer;
-use sonde_flow::{BURST, Flush, Policy, Sizing, Tracker};
+use sonde_flow::{BURST, Flush, Policy, Room, Sizing, Tracker};
 use sonde_memory::slab::{Slab, Wanted};
 use sonde_memory::tags::Simd;
 use sonde_packet::{Frame, Link};
@@ -18,6 +18,8 @@ use sonde_packet::{Frame, Link};
 const FLOWS: [u64; 4] = [1_000, 100_000, 1_000_000, 8_000_000];
 /// Fewer different frames are learnt by the branch predictor.
 const FRAMES_MIN: usize = 1 << 20;
+/// Packets of one sample: short enough that some of them have the machine for themselves.
+const PART: usize = 1 << 15;
 /// CPU time of one case.
 const TIME: Duration = Duration::from_millis(1500);
 /// The first packet's time.
@@ -31,7 +33,7 @@ impl Output for Nothing {
         black_box(record);
     }
 
-    fn put_words(&mut self, words: [u64; HEAD_WORDS]) {
+    fn put_words(&mut self, words: [u64; HEAD_WORDS], _: &[u64]) {
         black_box(&words);
     }
 }
@@ -85,7 +87,8 @@ impl Case {
             let other = usize::try_from(random(&mut state) % (n as u64 + 1)).unwrap_or(0);
             frames.swap(n, other);
         }
-        let sizing = Sizing { ipv4_flows: flows, wide_flows: 1, wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 0 };
+        let sizing =
+            Sizing { ipv4: Room { flows, layers: 0 }, wide: Room::whole(1), wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 0 };
         let tracker = Tracker::new(&sizing, Policy::default()).expect("memory for the table");
         Self { frames, tracker, now: START }
     }
@@ -97,19 +100,21 @@ impl Case {
         }
     }
 
-    /// All frames once, or a million of them.
-    fn pass(&mut self, out: &mut impl Output) -> f64 {
-        let start = cpu_time();
-        for burst in self.frames.chunks(BURST) {
-            self.now += 10_000;
-            let now = self.now;
-            let frames: [Frame<'_>; BURST] = std::array::from_fn(|n| {
-                let bytes = burst.get(n).unwrap_or(&[0; 64]);
-                Frame { bytes, wire_len: 60, link: Link::Ethernet, time: now, port: 1 }
-            });
-            self.tracker.track(&frames, now, out);
+    /// All frames once; notes the time of each [`PART`].
+    fn pass(&mut self, out: &mut impl Output, times: &mut Vec<f64>) {
+        for part in self.frames.chunks(PART) {
+            let start = cpu_time();
+            for burst in part.chunks(BURST) {
+                self.now += 10_000;
+                let now = self.now;
+                let frames: [Frame<'_>; BURST] = std::array::from_fn(|n| {
+                    let bytes = burst.get(n).unwrap_or(&[0; 64]);
+                    Frame { bytes, wire_len: 60, link: Link::Ethernet, time: now, port: 1 }
+                });
+                self.tracker.track(&frames, now, out);
+            }
+            times.push(ns(start, part.len()));
         }
-        ns(start, self.frames.len())
     }
 }
 
@@ -123,30 +128,31 @@ fn show(name: &str, mut times: Vec<f64>) {
     println!("{name:24} {min:6.1} min {median:6.1} median ns");
 }
 
-fn repeat(mut once: impl FnMut() -> f64) -> Vec<f64> {
+/// Takes samples for [`TIME`].
+fn repeat(mut take: impl FnMut(&mut Vec<f64>)) -> Vec<f64> {
     let start = cpu_time();
     let mut times = Vec::new();
-    while times.len() < 3 || cpu_time().saturating_sub(start) < TIME {
-        times.push(once());
+    while times.is_empty() || cpu_time().saturating_sub(start) < TIME {
+        take(&mut times);
     }
     times
 }
 
 fn hit(flows: u64) {
     let mut case = Case::new(flows, true);
-    case.pass(&mut Nothing);
-    show(&format!("track/hit/{flows}"), repeat(|| case.pass(&mut Nothing)));
+    case.pass(&mut Nothing, &mut Vec::new());
+    show(&format!("track/hit/{flows}"), repeat(|times| case.pass(&mut Nothing, times)));
 }
 
 fn miss(flows: u64) {
     let mut case = Case::new(flows, false);
     for _ in 0..flows.div_ceil(FRAMES_MIN as u64) + 1 {
         case.renew();
-        case.pass(&mut Nothing);
+        case.pass(&mut Nothing, &mut Vec::new());
     }
-    let times = repeat(|| {
+    let times = repeat(|times| {
         case.renew();
-        case.pass(&mut Nothing)
+        case.pass(&mut Nothing, times);
     });
     show(&format!("track/miss/{flows}"), times);
 }
@@ -154,14 +160,19 @@ fn miss(flows: u64) {
 /// Fills a table and writes all of it.
 fn emit(name: &str, out: &mut impl Output) {
     let mut case = Case::new(FRAMES_MIN as u64, true);
-    let times = repeat(|| {
-        case.pass(&mut Nothing);
-        let start = cpu_time();
+    let times = repeat(|times| {
+        case.pass(&mut Nothing, &mut Vec::new());
         let mut flush = Flush::default();
-        while case.tracker.flush(&mut flush, out) {
+        let mut more = true;
+        while more {
+            let (start, before) = (cpu_time(), case.tracker.counters().records());
+            more = case.tracker.flush(&mut flush, out);
             out.publish();
+            let records = case.tracker.counters().records() - before;
+            if records > 1000 {
+                times.push(ns(start, usize::try_from(records).unwrap_or(1)));
+            }
         }
-        ns(start, FRAMES_MIN)
     });
     show(name, times);
 }

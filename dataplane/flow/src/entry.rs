@@ -387,6 +387,12 @@ impl<K: Key> Entry<K> {
         }
     }
 
+    /// Whether the flow began before the one with this id.
+    #[inline(always)]
+    pub(crate) fn is_older_than(&self, flow_id: u64) -> bool {
+        self.birth.flow_id < flow_id
+    }
+
     /// Whether there is something to report.
     pub(crate) fn has_news(&self) -> bool {
         self.hot.state & state::DORMANT == 0

@@ -62,8 +62,7 @@ impl<K: Key> Table<K> {
                 };
                 if let Some(place) = larger.entries.get_mut(slot as usize) {
                     *place = *entry;
-                    larger.occupy(slot, hash);
-                    larger.set_deadline(slot, self.deadline(old));
+                    larger.occupy(slot, larger.home(hash), self.deadline(old));
                 }
             }
         }

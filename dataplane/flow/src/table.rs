@@ -187,6 +187,14 @@ impl<K: Key> Table<K> {
         }
     }
 
+    /// Asks for a line of tags.
+    #[inline(always)]
+    pub(crate) fn prefetch_tags(&self, line: u32) {
+        if let Some(tags) = self.tags.get(line as usize) {
+            prefetch(tags);
+        }
+    }
+
     /// Asks for the deadlines of a line.
     #[inline(always)]
     pub(crate) fn prefetch_deadlines(&self, line: u32) {
@@ -241,9 +249,9 @@ impl<K: Key> Table<K> {
         self.deadlines.get(line as usize).map_or(0, |deadlines| Self::slot(line, self.searcher.first_from(deadlines, tick)))
     }
 
-    /// Marks a place as taken by a flow with this hash.
-    pub(crate) fn occupy(&mut self, slot: Slot, hash: u64) {
-        let home = self.home(hash);
+    /// Marks a place as taken by a flow of this home, which has to be looked at at this tick.
+    #[inline(always)]
+    pub(crate) fn occupy(&mut self, slot: Slot, home: Home, deadline: u16) {
         let (line, place) = (slot / PLACES, (slot % PLACES) as usize);
         if let Some(tag) = self.tags.get_mut(line as usize).and_then(|l| l.0.get_mut(place)) {
             *tag = home.tag;
@@ -251,9 +259,18 @@ impl<K: Key> Table<K> {
         if line != home.line {
             self.displace(home.line, 1);
         }
+        self.set_deadline(slot, deadline);
+    }
+
+    /// The tag of a place; 0 when it is empty.
+    #[inline(always)]
+    pub(crate) fn tag(&self, slot: Slot) -> u16 {
+        let (line, place) = (slot / PLACES, (slot % PLACES) as usize);
+        self.tags.get(line as usize).and_then(|l| l.0.get(place)).copied().unwrap_or(0)
     }
 
     /// Empties a place.
+    #[inline]
     pub(crate) fn vacate(&mut self, slot: Slot) {
         let (line, place) = (slot / PLACES, (slot % PLACES) as usize);
         let Some(tag) = self.tags.get_mut(line as usize).and_then(|l| l.0.get_mut(place)) else { return };

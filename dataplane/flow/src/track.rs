@@ -1,7 +1,8 @@
 //! The burst through the table, in stages over arrays, so that the memory latency of one packet hides behind 127 others.
 //!
-//! 1 every packet is hashed and its tag line asked for; 2 all tags are compared and the entries asked for; 3 keys are compared
-//! and entries updated; 4 what was not found is inserted. Rolling one packet at a time through all stages is 1.2 to 2.5 times slower.
+//! 1 every packet is hashed and its tag line asked for; 2 all tags are compared and the entries asked for, of new flows the places
+//! where they will stand; 3 keys are compared and entries updated; 4 what was not found is inserted. Rolling one packet at a time
+//! through all stages is 1.2 to 2.5 times slower.
 
 use bytemuck::Zeroable;
 use sonde_memory::prefetch::prefetch;
@@ -12,7 +13,7 @@ use crate::entry::{Before, Birthplace, Packet, Timeouts};
 use crate::expiry::write;
 use crate::key::Key;
 use crate::record::{EndReason, Output};
-use crate::table::{PLACES, PLACES_MASK, Place, Slot, Table, tick, tick_after};
+use crate::table::{Home, PLACES, Place, Slot, Table, tick, tick_after};
 
 /// Most packets of a burst.
 pub const BURST: usize = 128;
@@ -26,9 +27,10 @@ pub(crate) struct Lane<K> {
     wanted: [(u32, u16); BURST],
     slots: [Slot; BURST],
     misses: [u8; BURST],
-    /// Where the flows of the misses will stand; bits of `evict` say which of these places have to be emptied first.
+    /// Where the flows of the misses will stand: a free place, or one that will be emptied for them. `NONE`: not decided.
     planned: [Slot; BURST],
-    evict: u128,
+    /// Second lines of the misses, and their tags; a line that does not exist where nothing is to be looked for.
+    seconds: [(u32, u16); BURST],
     len: usize,
     missed: usize,
 }
@@ -41,7 +43,7 @@ impl<K: Key> Lane<K> {
             slots: [NONE; BURST],
             misses: [0; BURST],
             planned: [NONE; BURST],
-            evict: 0,
+            seconds: [(NONE, 0); BURST],
             len: 0,
             missed: 0,
         })
@@ -118,73 +120,78 @@ pub(crate) fn track<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>,
     if lane.len == 0 {
         return;
     }
-    find(table, lane);
+    find(table, lane, tick(work.now));
+    let first_id = *work.next_id;
     update(table, lane, work);
     if lane.missed > 0 {
-        prepare(table, lane, tick(work.now));
-        insert(table, lane, work);
+        insert(table, lane, work, first_id);
     }
 }
 
-/// Stage 2: compares the tags, asks for the entries.
-fn find<K: Key>(table: &Table<K>, lane: &mut Lane<K>) {
+/// Stage 2: compares the tags, asks for the entries. A packet without a match gets a plan: the free place of its first line, if
+/// there is one.
+fn find<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
     let len = lane.len.min(BURST);
-    let Some(wanted) = lane.wanted.get(..len) else { return };
-    let (slots, misses) = (&mut lane.slots, &mut lane.misses);
-    let (mut missed, mut displaced) = (0, 0u32);
-    table.searcher.for_each(&table.tags, wanted, |at, mask| {
-        let (Some(&(line, _)), Some(slot)) = (wanted.get(at), slots.get_mut(at)) else { return };
-        let mask = mask & PLACES_MASK;
-        if mask != 0 {
-            *slot = Table::<K>::slot(line, mask.trailing_zeros());
+    let (Some(wanted), Some(packets)) = (lane.wanted.get(..len), lane.packets.get(..len)) else { return };
+    let (slots, misses, planned, seconds) = (&mut lane.slots, &mut lane.misses, &mut lane.planned, &mut lane.seconds);
+    let (mut missed, mut further) = (0, false);
+    table.searcher.for_each(&table.tags, wanted, |at, tagged, empty| {
+        let (Some(&(line, tag)), Some(slot)) = (wanted.get(at), slots.get_mut(at)) else { return };
+        if tagged != 0 {
+            *slot = Table::<K>::slot(line, tagged.trailing_zeros());
             table.prefetch_entry(*slot);
             return;
         }
         *slot = NONE;
-        if let Some(miss) = misses.get_mut(missed) {
-            *miss = u8::try_from(at).unwrap_or(0);
-            missed += 1;
-            displaced |= u32::from(table.displaced(line));
+        let (Some(packet), Some(miss)) = (packets.get(at), misses.get_mut(missed)) else { return };
+        let (Some(plan), Some(second)) = (planned.get_mut(missed), seconds.get_mut(missed)) else { return };
+        *miss = u8::try_from(at).unwrap_or(0);
+        missed += 1;
+        (*plan, *second) = (NONE, (NONE, 0));
+        if empty != 0 {
+            *plan = Table::<K>::slot(line, empty.trailing_zeros());
+        }
+        if (empty == 0) | (table.displaced(line) != 0) {
+            *second = (table.second(packet.hash, line), tag);
+            further = true;
+            table.prefetch_tags(second.0);
+            table.prefetch_deadlines(line);
         }
     });
     lane.missed = missed;
-    if displaced != 0 {
-        find_second(table, lane);
+    if further {
+        find_second(table, lane, now);
     }
 }
 
-/// Looks for what was missed in the second lines, where the first have displaced flows.
-fn find_second<K: Key>(table: &Table<K>, lane: &mut Lane<K>) {
-    let missed = lane.missed;
-    let misses = lane.misses;
-    let mut seconds = [(u32::MAX, 0u16); BURST];
-    for (&at, second) in misses.iter().take(missed).zip(&mut seconds) {
-        let (Some(packet), Some(&(line, tag))) = (lane.packets.get(usize::from(at)), lane.wanted.get(usize::from(at))) else { continue };
-        if table.displaced(line) != 0 {
-            *second = (table.second(packet.hash, line), tag);
-            if let Some(line) = table.tags.get(second.0 as usize) {
-                prefetch(line);
-            }
-        }
-    }
-    let mut found = [0u32; BURST];
-    if let Some(seconds) = seconds.get(..missed) {
-        table.searcher.find(&table.tags, seconds, &mut found);
-    }
-    lane.missed = 0;
-    for ((&at, mask), (line, _)) in misses.iter().take(missed).zip(found).zip(seconds) {
-        let mask = mask & PLACES_MASK;
-        if mask != 0 {
-            let slot = Table::<K>::slot(line, mask.trailing_zeros());
+/// Stage 2 for packets whose first line has displaced flows or no free place.
+fn find_second<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
+    let (slots, misses, planned, wanted) = (&mut lane.slots, &mut lane.misses, &mut lane.planned, &lane.wanted);
+    let Some(seconds) = lane.seconds.get(..lane.missed.min(BURST)) else { return };
+    let mut missed = 0;
+    table.searcher.for_each(&table.tags, seconds, |number, tagged, empty| {
+        let (Some(&(second, _)), Some(&at), Some(&plan)) = (seconds.get(number), misses.get(number), planned.get(number)) else { return };
+        if tagged != 0 {
+            let slot = Table::<K>::slot(second, tagged.trailing_zeros());
             table.prefetch_entry(slot);
-            if let Some(place) = lane.slots.get_mut(usize::from(at)) {
+            if let Some(place) = slots.get_mut(usize::from(at)) {
                 *place = slot;
             }
-        } else if let Some(miss) = lane.misses.get_mut(lane.missed) {
-            *miss = at;
-            lane.missed += 1;
+            return;
         }
-    }
+        let slot = if plan != NONE {
+            plan
+        } else if empty != 0 {
+            Table::<K>::slot(second, empty.trailing_zeros())
+        } else {
+            wanted.get(usize::from(at)).map_or(NONE, |(home, _)| table.nearest_end(*home, now))
+        };
+        if let (Some(miss), Some(plan)) = (misses.get_mut(missed), planned.get_mut(missed)) {
+            (*miss, *plan) = (at, slot);
+            missed += 1;
+        }
+    });
+    lane.missed = missed;
 }
 
 /// Stage 3: compares the keys, updates the entries.
@@ -201,8 +208,8 @@ fn update<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>, work: &mu
         } else if let Some(slot) = table.lookup(&packet.key, packet.hash) {
             // Two flows with one tag in one line, one lookup in 2,000: the flow is further along.
             hit(table, packet, slot, work);
-        } else if let Some(miss) = lane.misses.get_mut(lane.missed) {
-            *miss = u8::try_from(at).unwrap_or(0);
+        } else if let (Some(miss), Some(plan)) = (lane.misses.get_mut(lane.missed), lane.planned.get_mut(lane.missed)) {
+            (*miss, *plan) = (u8::try_from(at).unwrap_or(0), NONE);
             lane.missed += 1;
         }
     }
@@ -266,112 +273,64 @@ impl Seen {
     }
 }
 
-/// Stage 4a: decides where each new flow will stand, and asks for what inserting will touch. The first lines are near already.
-fn prepare<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
-    let missed = lane.missed.min(BURST);
-    let mut lines = [(u32::MAX, 0u16); BURST];
-    for (at, line) in lane.misses.iter().take(missed).zip(&mut lines) {
-        let Some(&(home, _)) = lane.wanted.get(usize::from(*at)) else { continue };
-        // Tag 0 is an empty place.
-        *line = (home, 0);
-    }
-    let (Some(homes), slots) = (lines.get(..missed), &mut lane.planned) else { return };
-    let mut full = [0u8; BURST];
-    let mut filled = 0;
-    table.searcher.for_each(&table.tags, homes, |at, mask| {
-        let (Some(&(line, _)), Some(slot)) = (homes.get(at), slots.get_mut(at)) else { return };
-        let mask = mask & PLACES_MASK;
-        if mask != 0 {
-            *slot = Table::<K>::slot(line, mask.trailing_zeros());
+/// How many new flows ahead the places are asked for. Inserting is work enough to hide them behind it; asked for all at once, the
+/// core could do nothing else until most of them had come.
+const NEW_AHEAD: usize = 12;
+
+/// Stage 4: inserts what was not found, in the order of arrival.
+fn insert<K: Key, O: Output>(table: &mut Table<K>, lane: &Lane<K>, work: &mut Work<'_, '_, O>, first_id: u64) {
+    let mut tags = Seen::default();
+    let Some(plans) = lane.planned.get(..lane.missed) else { return };
+    plans.iter().take(NEW_AHEAD).for_each(|slot| table.prefetch_whole(*slot));
+    for (number, (at, planned)) in lane.misses.iter().zip(plans).enumerate() {
+        if let Some(slot) = plans.get(number + NEW_AHEAD) {
             table.prefetch_whole(*slot);
-        } else if let Some(place) = full.get_mut(filled) {
-            table.prefetch_deadlines(line);
-            *place = u8::try_from(at).unwrap_or(0);
-            filled += 1;
         }
-    });
-    lane.evict = 0;
-    if filled != 0 {
-        plan_full(table, lane, full.get(..filled).unwrap_or_default(), now);
-    }
-}
-
-/// Stage 4a for flows whose first line is full.
-fn plan_full<K: Key>(table: &Table<K>, lane: &mut Lane<K>, full: &[u8], now: u16) {
-    let mut seconds = [(u32::MAX, 0u16); BURST];
-    let mut homes = [0u32; BURST];
-    for ((number, second), home) in full.iter().zip(&mut seconds).zip(&mut homes) {
-        let Some(at) = lane.misses.get(usize::from(*number)).map(|at| usize::from(*at)) else { continue };
-        let (Some(packet), Some(&(line, _))) = (lane.packets.get(at), lane.wanted.get(at)) else { continue };
-        *home = line;
-        *second = (table.second(packet.hash, line), 0);
-        if let Some(tags) = table.tags.get(second.0 as usize) {
-            prefetch(tags);
-        }
-    }
-    let Some(seconds) = seconds.get(..full.len()) else { return };
-    let (slots, evict) = (&mut lane.planned, &mut lane.evict);
-    table.searcher.for_each(&table.tags, seconds, |at, mask| {
-        let (Some(number), Some(&(second, _)), Some(&home)) = (full.get(at), seconds.get(at), homes.get(at)) else { return };
-        let Some(slot) = slots.get_mut(usize::from(*number)) else { return };
-        let mask = mask & PLACES_MASK;
-        if mask != 0 {
-            *slot = Table::<K>::slot(second, mask.trailing_zeros());
-        } else {
-            *slot = table.nearest_end(home, now);
-            *evict |= 1 << (number & 127);
-        }
-        table.prefetch_whole(*slot);
-    });
-}
-
-/// Stage 4b: inserts what was not found, in the order of arrival.
-fn insert<K: Key, O: Output>(table: &mut Table<K>, lane: &Lane<K>, work: &mut Work<'_, '_, O>) {
-    let (mut keys, mut lines) = (Seen::default(), Seen::default());
-    for ((number, at), planned) in lane.misses.iter().enumerate().take(lane.missed).zip(&lane.planned) {
         let at = usize::from(*at);
         let (Some(packet), Some(&(home, tag))) = (lane.packets.get(at), lane.wanted.get(at)) else { continue };
         // An earlier packet of this burst may have begun the flow.
-        if keys.again(u32::from(tag))
+        if tags.again(u32::from(tag))
             && let Some(slot) = table.lookup(&packet.key, packet.hash)
         {
             hit(table, packet, slot, work);
             continue;
         }
-        // ... or have taken the place that was planned: the plan holds where this burst has changed nothing.
-        let line = planned / PLACES;
-        let (changed, also) = (lines.again(line), line != home && lines.again(home));
-        let place = if changed | also {
-            table.place(packet.hash, tick(work.now))
-        } else if lane.evict >> (number & 127) & 1 != 0 {
-            Place::Evict(*planned)
-        } else {
-            Place::Home(*planned)
-        };
-        let slot = match place {
-            Place::Home(slot) | Place::Second(slot) => slot,
-            Place::Evict(slot) => {
-                work.counters.add(Counter::TableFullLines, 1);
-                evict(table, slot, work)
-            }
-        };
-        lines.again(slot / PLACES);
+        let (slot, taken) = place(table, packet, *planned, first_id, work.now);
         let (id, frame) = (work.id(), work.frame(packet.frame));
+        let slot = if taken { evict(table, slot, work) } else { slot };
         let Some(entry) = table.entries.get_mut(slot as usize) else { continue };
         let mut layers_full = 0;
         entry.begin(packet, id, Birthplace { frame, tunnels: work.tunnels, sides: &mut table.sides, layers_full: &mut layers_full });
         work.counters.add(Counter::LayersFull, layers_full);
         let deadline = entry.deadline(work.timeouts);
-        table.occupy(slot, packet.hash);
-        table.set_deadline(slot, tick_after(deadline, work.now));
+        table.occupy(slot, Home { line: home, tag }, tick_after(deadline, work.now));
         work.counters.add(Counter::FlowsCreated, 1);
         work.counters.add(Counter::FlowsActive, 1);
     }
 }
 
+/// Where a new flow goes, and whether the place is taken: as planned, unless an earlier packet of this burst began a flow there.
+#[inline(always)]
+fn place<K: Key>(table: &Table<K>, packet: &Packet<K>, planned: Slot, first_id: u64, now: u64) -> (Slot, bool) {
+    if planned != NONE {
+        if table.tag(planned) == 0 {
+            return (planned, false);
+        }
+        if table.entries.get(planned as usize).is_some_and(|entry| entry.is_older_than(first_id)) {
+            return (planned, true);
+        }
+    }
+    match table.place(packet.hash, tick(now)) {
+        Place::Home(slot) | Place::Second(slot) => (slot, false),
+        Place::Evict(slot) => (slot, true),
+    }
+}
+
 /// Makes room in a full line: the flow whose end is nearest goes. Coarse deadlines are corrected lazily, so a flow that turns out
 /// to be in use is passed over, twice at most.
+#[inline(always)]
 fn evict<K: Key, O: Output>(table: &mut Table<K>, mut slot: Slot, work: &mut Work<'_, '_, O>) -> Slot {
+    work.counters.add(Counter::TableFullLines, 1);
     for _ in 0..2 {
         let Some(entry) = table.entries.get(slot as usize) else { break };
         let real = tick_after(entry.deadline(work.timeouts), work.now);

@@ -411,7 +411,7 @@ fn both_views_count_a_frame_once() {
 /// A UDP fragment of one packet; the first has ports.
 fn fragment(offset: u16, more: bool) -> Vec<u8> {
     let mut bytes = ipv4([10, 0, 0, 1], [10, 0, 0, 2], if offset == 0 { 5000 } else { 0xaaaa }, 53, 17, 0);
-    let field = offset / 8 | if more { 0x2000 } else { 0 };
+    let field = if more { 0x2000 } else { 0 } + offset / 8;
     bytes[20..22].copy_from_slice(&field.to_be_bytes());
     bytes
 }
