@@ -9,7 +9,7 @@ use sonde_stats::{Info, Kind, Segment, StatsError, View};
 /// The words of a small segment with a block of every kind.
 fn segment(path: &Path) -> Vec<u8> {
     let info = Info { instance: "core".to_owned(), version: "1".to_owned(), pid: 1, started_ns: 2, ..Info::default() };
-    let segment = Segment::create_sized(path, &info, 24 << 10).expect("a segment");
+    let segment = Segment::create_sized(path, &info, 32 << 10).expect("a segment");
     let kinds = [(Kind::Process, "process"), (Kind::Worker, "worker"), (Kind::Port, "port"), (Kind::Exporter, "exporter")];
     let blocks: Vec<_> = kinds.iter().map(|(kind, name)| segment.block(*kind, name, &["one", "two"]).expect("a block")).collect();
     for block in &blocks {
