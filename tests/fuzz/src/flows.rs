@@ -6,8 +6,8 @@ use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
 use sonde_packet::{Frame, Tunnels, View};
 
-use crate::Input;
-use crate::packet::link;
+use super::Input;
+use super::packet::link;
 
 const MILLISECOND: u64 = 1_000_000;
 /// Frames of one input: enough to fill the small table.
@@ -56,17 +56,15 @@ fn simd(choice: u8) -> Simd {
     match choice >> 5 & 3 {
         0 => Simd::Avx512,
         1 => Simd::Avx2,
-        _ => Simd::Scalar,
+        _ => Simd::Portable,
     }
 }
 
 fn policy(choice: u8) -> Policy {
-    let timeouts = if choice & 1 == 0 {
-        Timeouts::default()
-    } else {
-        Timeouts { idle: 100 * MILLISECOND, active: 1000 * MILLISECOND, linger: 0 }
-    };
-    Policy { timeouts, vlan_in_key: choice & 2 == 0, tunnels: Tunnels::new(if choice & 128 == 0 { View::Inner } else { View::Both }, choice & 7) }
+    let timeouts =
+        if choice & 1 == 0 { Timeouts::default() } else { Timeouts { idle: 100 * MILLISECOND, active: 1000 * MILLISECOND, linger: 0 } };
+    let tunnels = Tunnels::new(if choice & 128 == 0 { View::Inner } else { View::Both }, choice & 7);
+    Policy { timeouts, vlan_in_key: choice & 2 == 0, tunnels }
 }
 
 /// Moves the clock on, and gives the time of the frame: mostly the clock's, sometimes any.

@@ -1,22 +1,25 @@
 //! What every byte string must survive, one function a fuzz target.
 //!
-//! The programs in `bin` give these functions to libFuzzer; `tests/tests/fuzz_inputs.rs` gives them the committed inputs in `seeds`,
-//! and everything those can be cut to, with every `cargo test`. An input that once killed a target is added to `seeds`.
+//! The programs in `bin` give these functions to libFuzzer; `tests/tests/fuzz_inputs.rs`, which takes this file for a module of its
+//! own, gives them the inputs of `seeds.rs` and of `../found`, and what those can be cut to, with every `cargo test`. An input that
+//! once killed a target is added to `../found/TARGET/`.
 
 mod flows;
 mod packet;
+mod seeds;
 mod settings;
 mod shared;
 
 pub use flows::flows;
 pub use packet::{capture, decode};
+pub use seeds::seeds;
 pub use settings::settings;
 pub use shared::{ring, stats};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
-/// The targets, by the name of their program and of their folder of seeds.
+/// The targets, by the name of their program.
 pub const TARGETS: [(&str, Target); 6] =
     [("decode", decode), ("capture", capture), ("flows", flows), ("ring", ring), ("stats", stats), ("settings", settings)];
 

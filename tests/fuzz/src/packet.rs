@@ -4,7 +4,7 @@ use sonde_packet::{Frame, Link, Network, fast4, syn_options};
 use sonde_worker::capture::survey;
 use sonde_worker::source::{FileSource, Polled, Source};
 
-use crate::Input;
+use super::Input;
 
 /// The link types, by the first byte of an input.
 pub(crate) fn link(number: u8) -> Link {

@@ -5,11 +5,14 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use sonde_export::file::FileWriter;
+use sonde_flow::record::Record;
 use sonde_flow::ring::{BYTES_MIN, Reader, Writer};
 use sonde_stats::{Info, Kind, Segment, View};
+use sonde_tests::collector::{Collected, Decoder};
 use tempfile::TempDir;
 
-use crate::Input;
+use super::Input;
 
 /// A file that begins as something good, is changed for one input, and mended.
 struct Victim {
@@ -46,11 +49,11 @@ impl Victim {
 }
 
 /// Words of a ring's file that the reader takes for its shape, and those the writer announces with (`dataplane/flow/src/ring/layout.rs`).
-const SHAPE_AT: usize = 2 * 8;
-const SHAPE: usize = 5 * 8;
-const CONTROL_AT: usize = 16 * 8;
-const CONTROL: usize = 5 * 8;
-const DATA_AT: usize = 64 * 8;
+pub(super) const SHAPE_AT: usize = 2 * 8;
+pub(super) const SHAPE: usize = 5 * 8;
+pub(super) const CONTROL_AT: usize = 16 * 8;
+pub(super) const CONTROL: usize = 5 * 8;
+pub(super) const DATA_AT: usize = 64 * 8;
 /// Records asked for at once, and calls: more than a ring of the least size holds.
 const AT_ONCE: usize = 64;
 const CALLS_MAX: usize = 64;
@@ -58,7 +61,8 @@ const CALLS_MAX: usize = 64;
 /// A ring's file. One byte of choices; the shape, if it says so; what the writer announces; the words of the records. What the last
 /// byte of choices says is written while a reader has it open.
 ///
-/// The reader hands over no more than it was asked for, and comes to an end.
+/// The reader hands over no more than it was asked for, and comes to an end; what it hands over can be exported, and a collector
+/// finds as many records.
 pub fn ring(data: &[u8]) {
     thread_local!(static VICTIM: RefCell<Option<Victim>> = const { RefCell::new(None) });
     VICTIM.with_borrow_mut(|victim| {
@@ -90,9 +94,26 @@ pub fn ring(data: &[u8]) {
 }
 
 fn drain(reader: &mut Reader) {
+    let mut file = FileWriter::new(Vec::new(), 1, Vec::new());
+    drain_into(reader, |record| file.write(record).expect("memory is never full"));
+    let (bytes, totals) = file.finish().expect("memory is never full");
+    let (mut decoder, mut collected, mut rest) = (Decoder::default(), Collected::default(), bytes.as_slice());
+    while let [_, _, high, low, ..] = rest {
+        let (message, behind) = rest.split_at(usize::from(u16::from_be_bytes([*high, *low])));
+        decoder.message(message, &mut collected);
+        rest = behind;
+    }
+    assert_eq!(collected.faults, Vec::<String>::new());
+    assert_eq!((collected.records.len() as u64, collected.missing), (totals.records, 0));
+}
+
+fn drain_into(reader: &mut Reader, mut take: impl FnMut(&Record)) {
     for _ in 0..CALLS_MAX {
         let mut taken = 0;
-        let batch = reader.read(AT_ONCE, |_| taken += 1);
+        let batch = reader.read(AT_ONCE, |record| {
+            taken += 1;
+            take(record);
+        });
         assert_eq!(batch.records, taken);
         assert!(taken <= AT_ONCE, "{taken} records, and {AT_ONCE} were asked for");
         if !batch.more {
@@ -132,9 +153,9 @@ pub fn stats(data: &[u8]) {
     });
 }
 
-fn good_segment(path: &std::path::Path) {
+pub(super) fn good_segment(path: &std::path::Path) {
     let info = Info { instance: "core".to_owned(), version: "1".to_owned(), pid: 1, started_ns: 2, ..Info::default() };
-    let segment = Segment::create_sized(path, &info, 24 << 10).expect("a segment");
+    let segment = Segment::create_sized(path, &info, 32 << 10).expect("a segment");
     for (kind, name) in [(Kind::Process, "process"), (Kind::Worker, "worker"), (Kind::Port, "port"), (Kind::Exporter, "exporter")] {
         let block = segment.block(kind, name, &["one", "two"]).expect("a block");
         block.add(0, 5);

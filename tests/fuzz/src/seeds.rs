@@ -1,0 +1,166 @@
+//! Inputs to begin with: good ones, so that a target does not have to guess what a capture or a ring looks like.
+
+use sonde_flow::record::{Output, Record};
+use sonde_flow::ring::{BYTES_MIN, Writer};
+use sonde_flow::{Flush, Policy, Sizing, Timeouts, Tracker};
+use sonde_memory::slab::Wanted;
+use sonde_memory::tags::Simd;
+use sonde_packet::{Frame, Link};
+use sonde_tests::traffic::capture::{ETHERNET, LINUX_SLL, LINUX_SLL2, NULL, RAW};
+use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Mix, Packet, Population, Resolution, SECOND, START, Size, Stack};
+use sonde_tests::traffic::{fragments, office};
+
+use super::shared;
+
+/// Inputs for the target of this name.
+///
+/// # Panics
+/// When there is no such target, or the temporary directory cannot be written.
+pub fn seeds(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        // Link type and missing octets stand in front of the frame.
+        "decode" => frames().iter().flat_map(|frame| [[&[0, 0], frame.as_slice()].concat(), [&[1, 3], network(frame)].concat()]).collect(),
+        "capture" => captures(),
+        "flows" => flows(),
+        "ring" => ring(),
+        "stats" => stats(),
+        "settings" => settings(),
+        other => panic!("there is no target {other}"),
+    }
+}
+
+/// Frames of many kinds, each once.
+fn frames() -> Vec<Vec<u8>> {
+    let mut frames: Vec<_> = office(40, SECOND, 7).into_iter().map(|packet| packet.bytes).collect();
+    frames.sort_by_key(|frame| frame.iter().take(60).skip(12).map(|byte| u32::from(*byte)).sum::<u32>());
+    frames.truncate(60);
+    let tagged = Stack::ethernet().vlan(100).vlan(7).ipv6([1; 16], [2; 16]).udp(53, 4000).payload(vec![1; 40]);
+    frames.extend(fragments(&tagged, 16, 9));
+    frames.extend(fragments(&Stack::ethernet().ipv4([10, 0, 0, 1], [10, 0, 0, 2]).udp(53, 4000).payload(vec![1; 40]), 24, 9));
+    frames.push(Stack::ethernet().ipv4([10, 0, 0, 1], [10, 0, 0, 2]).icmp(3, 1, [0; 4]).payload(vec![0x45; 28]).build());
+    frames.push(Stack::ethernet().ipv6([1; 16], [2; 16]).icmpv6(135, 0, [0; 4]).build());
+    // Ethertypes and protocols whose headers the general decoder follows: the rest of the frame is for the fuzzer to find.
+    for ethertype in [0x8847u16, 0x8848, 0x8863, 0x8864, 0x894f, 0x88e7, 0x893f, 0x8926, 0x8903, 0x88a8, 0x9100, 0x0806, 0x88cc, 0x0010] {
+        let mut frame = vec![2; 12];
+        frame.extend(ethertype.to_be_bytes());
+        frame.extend([0, 1, 1, 64, 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 53, 0, 53, 0, 8, 0, 0]);
+        frames.push(frame);
+    }
+    for protocol in [0u8, 4, 41, 43, 44, 47, 50, 51, 58, 60, 132, 33, 136, 135, 137] {
+        let mut frame = Stack::ethernet().ipv6([1; 16], [2; 16]).udp(1, 2).payload(vec![0; 40]).build_unpadded();
+        frame[20] = protocol;
+        frames.push(frame);
+    }
+    frames
+}
+
+/// A frame of Ethernet from its network header on.
+fn network(frame: &[u8]) -> &[u8] {
+    frame.get(14..).unwrap_or_default()
+}
+
+fn captures() -> Vec<Vec<u8>> {
+    let packets = &office(10, SECOND, 3)[..8];
+    let mut captures = Vec::new();
+    for format in [Format::Pcap, Format::PcapNg] {
+        for resolution in [Resolution::Micro, Resolution::Nano] {
+            for (order, link) in [
+                (ByteOrder::Little, ETHERNET),
+                (ByteOrder::Big, LINUX_SLL),
+                (ByteOrder::Little, LINUX_SLL2),
+                (ByteOrder::Big, RAW),
+                (ByteOrder::Little, NULL),
+            ] {
+                let mut writer = CaptureWriter::with_snap_len(Vec::new(), format, resolution, order, link, 96).expect("memory");
+                if format == Format::PcapNg {
+                    writer.unknown_block(&[7; 12]).expect("memory");
+                    writer.add_interface(ETHERNET).expect("memory");
+                }
+                for (number, packet) in packets.iter().enumerate() {
+                    let interface = u32::from(format == Format::PcapNg && number % 2 == 1);
+                    writer.frame(interface, packet.time, &packet.bytes).expect("memory");
+                }
+                captures.push(writer.finish().expect("memory"));
+            }
+        }
+    }
+    captures
+}
+
+/// Steps of the target: how the clock moves, length, kind, frame.
+fn flows() -> Vec<Vec<u8>> {
+    let mut inputs = Vec::new();
+    for (choice, mix) in [(0u8, Mix::Tcp), (0x45, Mix::Udp), (0x2b, Mix::UdpDual), (0x5f, Mix::SynFlood)] {
+        let mut population = Population::new(mix, 30, 300, Size::Fixed(60), 1000, 5);
+        let (mut input, mut frame) = (vec![choice], Vec::new());
+        for _ in 0..300 {
+            population.next_into(&mut frame);
+            input.extend([1, 60, 0]);
+            input.extend(&frame[..60]);
+        }
+        inputs.push(input);
+    }
+    let mut input = vec![0x11];
+    for frame in frames().iter().filter(|frame| frame.len() < 256) {
+        input.extend([9, u8::try_from(frame.len()).expect("shorter than 256"), 0]);
+        input.extend(frame);
+    }
+    inputs.push(input);
+    inputs
+}
+
+/// Records as a worker writes them.
+fn records() -> Vec<Record> {
+    let wanted = Wanted { huge: false, populate: false };
+    let sizing = Sizing { ipv4_flows: 1000, wide_flows: 1000, wanted, simd: Simd::Portable, seed: 7, worker: 3, first_id: 1 };
+    let policy = Policy { timeouts: Timeouts::default(), vlan_in_key: true };
+    let mut tracker = Tracker::new(&sizing, policy).expect("memory for two thousand flows");
+    let mut records = Vec::new();
+    for Packet { time, bytes } in frames().into_iter().zip(START..).map(|(bytes, time)| Packet { time, bytes }) {
+        let wire_len = u32::try_from(bytes.len()).expect("a frame");
+        tracker.track(&[Frame { bytes: &bytes, wire_len, link: Link::Ethernet, port: 1, time }], time, &mut records);
+    }
+    let mut flush = Flush::default();
+    while tracker.flush(&mut flush, &mut records) {}
+    records
+}
+
+fn ring() -> Vec<Vec<u8>> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("ring");
+    let records = records();
+    let mut inputs = Vec::new();
+    for (count, choice) in [(0, 0u8), (1, 0), (3, 1), (records.len(), 0), (records.len(), 2), (records.len(), 3)] {
+        let mut writer = Writer::create(&path, BYTES_MIN, 1).expect("a ring");
+        records.iter().take(count).for_each(|record| writer.put(record));
+        writer.publish();
+        let file = std::fs::read(&path).expect("the ring");
+        let end = file.iter().rposition(|byte| *byte != 0).map_or(shared::DATA_AT, |at| at + 1).max(shared::DATA_AT);
+        let mut input = vec![choice];
+        if choice & 1 != 0 {
+            input.extend(&file[shared::SHAPE_AT..shared::SHAPE_AT + shared::SHAPE]);
+        }
+        input.extend(&file[shared::CONTROL_AT..shared::CONTROL_AT + shared::CONTROL]);
+        input.extend(&file[shared::DATA_AT..end]);
+        inputs.push(input);
+    }
+    inputs
+}
+
+fn stats() -> Vec<Vec<u8>> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("stats");
+    shared::good_segment(&path);
+    let whole = [&[0], std::fs::read(&path).expect("the segment").as_slice()].concat();
+    // Single words: of the header, the directory, the first block.
+    let words = [0u16, 1, 2, 3, 4, 8, 96, 97, 100, 352, 353, 354, 360, 400];
+    let changes = words.map(|at| [&[1], at.to_le_bytes().as_slice(), &u64::from(at).to_le_bytes()].concat());
+    std::iter::once(whole).chain(changes).collect()
+}
+
+fn settings() -> Vec<Vec<u8>> {
+    let profiles: Vec<_> = sonde_settings::profiles::PROFILES.iter().map(|(_, text)| *text).collect();
+    let sets = ["boot.table.ipv4_flows=5000", "boot.ports[0].device=net_null0", "live.exporters[3].name=exporters/a", "x[=1", "live=1"];
+    let set = sets.iter().map(|set| format!("#set {set}\n{}", profiles[0]));
+    set.chain(profiles.iter().map(|text| (*text).to_owned())).map(String::into_bytes).collect()
+}
