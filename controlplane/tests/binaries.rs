@@ -233,7 +233,7 @@ async fn flows_are_lines_and_live_views_go_on_until_interrupted() {
     let output = loop {
         fake.write(0, [record(1)]);
         std::thread::sleep(Duration::from_millis(50));
-        assert!(begun.elapsed() < Duration::from_secs(10), "two flows in ten seconds");
+        assert!(begun.elapsed() < Duration::from_secs(60), "no two flows");
         if tail.as_mut().expect("there").try_wait().expect("known").is_some() {
             break tail.take().expect("there").wait_with_output().expect("read");
         }

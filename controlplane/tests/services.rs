@@ -429,7 +429,7 @@ async fn a_slow_client_loses_records_knows_how_many_and_slows_nobody() {
         written += 500;
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
-    assert!(began.elapsed() < std::time::Duration::from_secs(10), "the writer waited for nobody");
+    assert!(began.elapsed() < std::time::Duration::from_secs(60), "the writer waited for nobody");
     let (mut seen, mut lost, mut last) = (0, 0, None);
     while last != Some(written - 1) {
         let answer = slow.message().await.expect("no error").expect("goes on");

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use ports::{Lent, Scene, drain, packet, serial};
 use sonde_worker::source::Source;
 
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 #[test]
 fn every_frame_reaches_one_worker_once() {
     let scene = Scene::new("direct");
@@ -75,12 +78,12 @@ fn a_jumbo_frame(scene: &Scene) {
     assert_eq!(opened.counts[0].segmented.load(Ordering::Relaxed), 1);
 }
 
-/// Ten frames, repeated for ever, at 4000 a second: what half a second brings.
+/// Ten frames, repeated for ever, at 4000 a second: they come in turns, and no sooner than that.
 fn a_paced_repetition(scene: &Scene) {
     let device = format!("net_pcap3,rx_pcap={},infinite_rx=1", scene.capture("repeated", &packets(0..10)));
     let mut opened = scene.open(1, &[(&device, "pace_pps = 4000")]).expect("the port opens");
     let (begin, mut seen) = (Instant::now(), 0_u32);
-    while begin.elapsed() < Duration::from_millis(500) {
+    while seen < 2000 && begin.elapsed() < PATIENCE {
         opened.sources[0].burst(|frames, _| {
             for frame in frames {
                 assert_eq!(serial(frame.bytes), seen % 10);
@@ -88,9 +91,9 @@ fn a_paced_repetition(scene: &Scene) {
             }
         });
     }
-    // Fewer only when this machine did not let the test run.
-    let fair = u32::try_from(begin.elapsed().as_millis() * 4).expect("a short time");
-    assert!(seen <= fair + 1 && seen >= fair / 4, "{seen} of {fair}");
+    // Later by any time, when this machine did not let the test run.
+    let fair = u32::try_from(begin.elapsed().as_millis() * 4).expect("a short time") + 4;
+    assert!((2000..=fair).contains(&seen), "{seen} of {fair}");
 }
 
 /// The driver keeps a repeated recording in buffers: the pool is larger by that.

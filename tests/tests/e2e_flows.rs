@@ -6,6 +6,9 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use netflow_parser::variable_versions::ipfix::FlowSetBody;
+use netflow_parser::variable_versions::ipfix::lookup::IPFixField;
+use netflow_parser::{NetflowPacket, NetflowParser};
 use sonde_tests::collector::{Collected, Collector, elements};
 use sonde_tests::harness::{Lab, PATIENCE, Process, run, until};
 use sonde_tests::traffic::{
@@ -181,6 +184,12 @@ fn tshark_sum(path: &Path, field: &str) -> Option<u64> {
     Some(said.stdout.split([',', '\n']).filter(|value| !value.is_empty()).map(|value| value.parse::<u64>().unwrap()).sum())
 }
 
+/// Values of a field in all frames.
+fn tshark_lines(path: &Path, field: &str) -> usize {
+    let said = run(Command::new("tshark").args(["-n", "-r"]).arg(path).args(["-T", "fields", "-e", field]));
+    said.stdout.split([',', '\n']).filter(|value| !value.is_empty()).count()
+}
+
 #[test]
 fn tshark_reads_the_same_sums() {
     let lab = Lab::new("tshark");
@@ -196,9 +205,54 @@ fn tshark_reads_the_same_sums() {
     let Some(sum) = tshark_sum(&messages, "cflow.packets") else { return };
     // tshark has one field for an element and for its reverse.
     assert_eq!(sum, totals.frames, "cflow.packets");
+    let octets: u64 = collected.records.iter().map(|record| record.both(elements::OCTETS)).sum();
+    assert_eq!(tshark_sum(&messages, "cflow.octets"), Some(octets), "cflow.octets");
+    let records = tshark_lines(&messages, "cflow.flow_id");
+    assert_eq!(records, collected.records.len(), "cflow.flow_id");
     let malformed =
         run(Command::new("tshark").args(["-n", "-r"]).arg(&messages).args(["-Y", "_ws.malformed || cflow.template_frame == 0"]));
     assert_eq!(malformed.stdout, "", "{}", malformed.stderr);
+}
+
+/// What the library reads of one message: flow records, and the sums of their packets and octets, both directions.
+fn library_sums(parser: &mut NetflowParser, message: &[u8]) -> [u64; 3] {
+    let read = parser.parse_bytes(message);
+    assert!(read.error.is_none(), "{:?}", read.error);
+    let mut sums = [0; 3];
+    for packet in read.packets {
+        let NetflowPacket::IPFix(ipfix) = packet else { panic!("not IPFIX: {packet:?}") };
+        for set in ipfix.flowsets {
+            let FlowSetBody::Data(data) = set.body else { continue };
+            for record in data.fields {
+                sums[0] += 1;
+                for (field, value) in record {
+                    for (id, sum) in [(2, 1), (1, 2)] {
+                        if [None, Some(29_305)].iter().any(|enterprise| field == IPFixField::new(id, *enterprise)) {
+                            sums[sum] += value.as_u64().unwrap();
+                        }
+                    }
+                }
+            }
+        }
+    }
+    sums
+}
+
+#[test]
+fn a_library_reads_the_same_sums() {
+    let lab = Lab::new("library");
+    let path = lab.path("office.pcap");
+    let totals = write(&path, office(600, 5 * SECOND, 4));
+    let collector = Collector::udp().unwrap();
+    let dataplane = dataplane(&lab, &path, &collector.address().to_string(), "udp", "boot.cores.workers=[]");
+    assert!(collector.wait(PATIENCE, |collected| packets(collected) >= totals.frames));
+    check_end(dataplane, &totals);
+    let collected = collector.stop();
+    let mut parser = NetflowParser::default();
+    let sums = collected.raw.iter().map(|message| library_sums(&mut parser, message));
+    let sums = sums.fold([0; 3], |all, one| [all[0] + one[0], all[1] + one[1], all[2] + one[2]]);
+    let octets: u64 = collected.records.iter().map(|record| record.both(elements::OCTETS)).sum();
+    assert_eq!(sums, [collected.records.len() as u64, totals.frames, octets]);
 }
 
 /// An nfcapd on a free UDP port, and where it writes.

@@ -71,7 +71,7 @@ enum Command {
     /// The probe's settings and their history.
     #[command(subcommand)]
     Config(config::Command),
-    /// Run capture files through the worker loop and print their flows.
+    /// Run capture files (pcap, pcapng) through the worker loop with the recording's own clock, and print their flows.
     Replay(replay::Args),
     /// Print a completion script for a shell.
     #[command(after_help = "Examples:
@@ -97,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Replay(mut args) => {
             if global.json {
                 args.format = replay::Format::Json;
+                args.json_errors = true;
             }
             replay::run(&args)
         }
@@ -156,7 +157,7 @@ mod tests {
     fn every_command_that_does_something_has_examples() {
         fn visit(command: &clap::Command, path: &str) {
             let path = format!("{path} {}", command.get_name());
-            if !command.has_subcommands() && command.get_name() != "replay" {
+            if !command.has_subcommands() {
                 let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
                 assert!(help.contains("Examples:\n  sonde "), "{path} shows no example");
             }

@@ -22,6 +22,17 @@ use std::process::ExitCode;
 /// Each file is a world of its own: no flow goes on from one to the next. Exit status: 0 when every file was read to its end,
 /// 1 when one was damaged or cut off (what was readable is printed), 2 when one could not be read or the output not be written.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sonde replay capture.pcapng
+  sonde replay *.pcap --format csv --out flows.csv
+  sonde replay capture.pcap --table l2
+  sonde replay capture.pcap --format ipfix --out flows.ipfix
+  sonde replay capture.pcap --json | jq -r '[.source_address, .octets] | @csv'
+
+Each file is a world of its own: no flow goes on from one to the next.
+
+Exit status: 0 when every file was read to its end; 1 when one was damaged or cut off (what was readable is printed), or when the
+flows could not be written; 2 when a file could not be read at all.")]
 pub struct Args {
     /// Capture files; Ethernet, raw IP, Linux cooked v1 and v2, null/loopback.
     #[arg(required = true, value_name = "FILE")]
@@ -56,6 +67,9 @@ pub struct Args {
     /// Print what became of the packets of each file (standard error); always done with `--format table`.
     #[arg(long)]
     pub summary: bool,
+    /// What is wrong with a file is said as a JSON object (`--json`).
+    #[arg(skip)]
+    pub json_errors: bool,
 }
 
 /// Which flow of a tunnelled packet is metered.
@@ -177,7 +191,8 @@ fn replay_all(args: &Args, out: Box<dyn Write>, progress: bool) -> io::Result<u8
                 sink.end()?;
                 if let Some(fault) = summary.fault {
                     code = code.max(DAMAGED);
-                    complain(progress.as_ref(), &format!("sonde: {}: {fault}; what comes before it was read", path.display()));
+                    let message = format!("{}: {fault}; what comes before it was read", path.display());
+                    complain(progress.as_ref(), &fault_line(args, "DATA_LOSS", path, &message));
                 }
                 if args.summary || args.format == Format::Table {
                     complain(progress.as_ref(), &describe(path, &summary));
@@ -186,7 +201,7 @@ fn replay_all(args: &Args, out: Box<dyn Write>, progress: bool) -> io::Result<u8
             Err(error) => {
                 sink.end()?;
                 code = UNREADABLE;
-                complain(progress.as_ref(), &format!("sonde: {error}"));
+                complain(progress.as_ref(), &fault_line(args, "INVALID_ARGUMENT", path, &error.to_string()));
             }
         }
     }
@@ -214,6 +229,15 @@ fn replay_one(args: &Args, path: &Path, sink: &mut dyn Sink, progress: Option<&P
             outcome
         }
     }
+}
+
+/// What is wrong with a file, for people or for programs: an object as the other commands' errors, and which file.
+fn fault_line(args: &Args, code: &str, path: &Path, message: &str) -> String {
+    if args.json_errors {
+        let file = path.to_string_lossy();
+        return serde_json::json!({"error": {"code": code, "file": file, "message": message, "violations": []}}).to_string();
+    }
+    format!("sonde: {message}")
 }
 
 /// Says a line on standard error, above the progress display if there is one.

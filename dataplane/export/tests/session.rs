@@ -277,7 +277,6 @@ fn a_udp_collector_that_comes_back_gets_the_templates_at_once() {
             read.push(collector.message(&octets[..length]));
         }
     }
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     probe.wait("the trouble to be over", |probe| probe.text("state") == "connected");
     running.stop();
     assert_eq!(probe.accounted(), probe.written);

@@ -1,0 +1,185 @@
+//! `sonde replay`, the real program, over captures of every kind that it says it reads, whole and broken.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use sonde_tests::collector::{Collected, Decoder, elements};
+use sonde_tests::harness::{Said, binary, run};
+use sonde_tests::traffic::capture::{ETHERNET, LINUX_SLL, LINUX_SLL2, NULL, RAW};
+use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Packet, Resolution, SECOND, START, Stack, Totals, office};
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn replay(&self, arguments: &[&str]) -> Said {
+        run(Command::new(binary("sonde")).arg("replay").args(arguments).current_dir(self.0.path()))
+    }
+}
+
+fn capture(packets: &[Packet]) -> (Vec<u8>, Totals) {
+    let mut writer = CaptureWriter::new(Vec::new(), Format::Pcap, Resolution::Nano, ByteOrder::Little, ETHERNET).unwrap();
+    let mut totals = Totals::default();
+    for packet in packets {
+        totals.add(&packet.bytes);
+        writer.packet(packet).unwrap();
+    }
+    (writer.finish().unwrap(), totals)
+}
+
+/// The column of this name, of every line.
+fn column(csv: &str, name: &str) -> Vec<String> {
+    let at = csv.lines().next().unwrap().split(',').position(|title| title == name).unwrap_or_else(|| panic!("no column {name}"));
+    csv.lines().skip(1).map(|line| line.split(',').nth(at).unwrap().to_owned()).collect()
+}
+
+fn sum(csv: &str, name: &str) -> u64 {
+    column(csv, name).iter().filter(|value| !value.is_empty()).map(|value| value.parse::<u64>().unwrap()).sum()
+}
+
+/// A datagram behind a header of this link type.
+fn linked(link: u32, order: ByteOrder) -> Vec<u8> {
+    let ip = Stack::new().ipv4([10, 0, 0, 1], [10, 0, 0, 2]).udp(4000, 53).payload(vec![9; 20]).build_unpadded();
+    let family = if order == ByteOrder::Big { 2u32.to_be_bytes() } else { 2u32.to_le_bytes() };
+    let header: Vec<u8> = match link {
+        ETHERNET => vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0],
+        RAW => Vec::new(),
+        // The host's own byte order, which is the file's.
+        NULL => family.to_vec(),
+        // Packet type, ARPHRD_ETHER, address length, address, protocol.
+        LINUX_SLL => vec![0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0],
+        // Protocol, reserved, interface, ARPHRD_ETHER, packet type, address length, address.
+        LINUX_SLL2 => vec![8, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0],
+        other => panic!("no header for link type {other}"),
+    };
+    [header, ip].concat()
+}
+
+#[test]
+fn every_format_resolution_byte_order_and_link_type_gives_the_same_flow() {
+    let place = Place::new();
+    let mut names = Vec::new();
+    for format in [Format::Pcap, Format::PcapNg] {
+        for resolution in [Resolution::Micro, Resolution::Nano] {
+            for order in [ByteOrder::Little, ByteOrder::Big] {
+                for link in [ETHERNET, RAW, LINUX_SLL, LINUX_SLL2, NULL] {
+                    let mut writer = CaptureWriter::new(Vec::new(), format, resolution, order, link).unwrap();
+                    let time = START + 123_456_789;
+                    writer.packet(&Packet { time, bytes: linked(link, order) }).unwrap();
+                    let name = format!("{format:?}-{resolution:?}-{order:?}-{link}");
+                    place.write(&name, &writer.finish().unwrap());
+                    names.push(name);
+                }
+            }
+        }
+    }
+    let arguments: Vec<&str> = names.iter().map(String::as_str).chain(["--format", "csv"]).collect();
+    let said = place.replay(&arguments);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
+    // One flow a file: each is a world of its own, although all of them are the same conversation.
+    assert_eq!(column(&said.stdout, "file"), names);
+    for (name, start) in names.iter().zip(column(&said.stdout, "start")) {
+        assert_eq!(start, if name.contains("Nano") { "1767600000.123456789" } else { "1767600000.123456000" }, "{name}");
+    }
+    for (title, value) in
+        [("src", "10.0.0.1"), ("sport", "4000"), ("dst", "10.0.0.2"), ("dport", "53"), ("packets_fwd", "1"), ("bytes_fwd", "48")]
+    {
+        assert_eq!(column(&said.stdout, title), vec![value; names.len()], "{title}");
+    }
+}
+
+#[test]
+fn every_format_of_output_has_the_sums_of_the_capture() {
+    let place = Place::new();
+    let (bytes, totals) = capture(&office(150, 3 * SECOND, 5));
+    place.write("office.pcap", &bytes);
+    let ip_packets = totals.ipv4_packets + totals.ipv6_packets;
+    let ip_octets = totals.ipv4_octets + totals.ipv6_octets;
+
+    let csv = place.replay(&["office.pcap", "--format", "csv"]);
+    assert_eq!(csv.code, Some(0), "{csv:?}");
+    assert_eq!(sum(&csv.stdout, "packets_fwd") + sum(&csv.stdout, "packets_rev"), ip_packets);
+    assert_eq!(sum(&csv.stdout, "bytes_fwd") + sum(&csv.stdout, "bytes_rev"), ip_octets);
+    let layer2 = place.replay(&["office.pcap", "--format", "csv", "--table", "l2"]).stdout;
+    assert_eq!(sum(&layer2, "packets_fwd") + sum(&layer2, "packets_rev"), totals.other_frames);
+    let flows = csv.stdout.lines().count() - 1;
+
+    let json = place.replay(&["office.pcap", "--json"]).stdout;
+    let objects: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| objects.iter().map(|flow| flow[name].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((objects.len(), of("packets") + of("packets_reverse"), of("octets") + of("octets_reverse")), (flows, ip_packets, ip_octets));
+
+    let table = place.replay(&["office.pcap"]);
+    assert_eq!(table.stdout.lines().count(), flows + 1, "{}", table.stdout);
+    assert!(table.stderr.contains(&format!("{0} packets received, {0} metered", totals.frames)), "{}", table.stderr);
+
+    // --out, and a format for programs: read back by a collector that knows nothing of the encoder.
+    let said = place.replay(&["office.pcap", "--format", "ipfix", "--out", "office.ipfix"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""), "{said:?}");
+    let file = std::fs::read(place.0.path().join("office.ipfix")).unwrap();
+    let (mut decoder, mut collected, mut rest) = (Decoder::default(), Collected::default(), file.as_slice());
+    while let [_, _, high, low, ..] = rest {
+        let (message, behind) = rest.split_at(usize::from(u16::from_be_bytes([*high, *low])));
+        decoder.message(message, &mut collected);
+        rest = behind;
+    }
+    assert_eq!((collected.faults.as_slice(), collected.missing), ([].as_slice(), 0));
+    assert_eq!(collected.records.iter().map(|record| record.both(elements::PACKETS)).sum::<u64>(), totals.frames);
+}
+
+#[test]
+fn a_file_that_ends_early_gives_what_was_readable_an_error_and_exit_code_1() {
+    let place = Place::new();
+    let packet = |time| Packet { time, bytes: Stack::ethernet().ipv4([10, 0, 0, 1], [10, 0, 0, 2]).udp(1, 2).payload(vec![0; 60]).build() };
+    let (bytes, _) = capture(&[packet(START), packet(START + 1), packet(START + 2)]);
+    place.write("whole.pcap", &bytes);
+    place.write("cut.pcap", &bytes[..bytes.len() - 30]);
+    let said = place.replay(&["cut.pcap", "whole.pcap", "--format", "csv"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert_eq!(column(&said.stdout, "packets_fwd"), ["2", "3"], "what was readable, and the next file");
+    for words in ["sonde: cut.pcap: at offset", "the file ends inside a packet record", "what comes before it was read"] {
+        assert!(said.stderr.contains(words), "no {words:?} in {}", said.stderr);
+    }
+    let said = place.replay(&["cut.pcap", "--json"]);
+    let error: serde_json::Value = serde_json::from_str(said.stderr.trim()).unwrap();
+    assert_eq!((&error["error"]["code"], &error["error"]["file"]), (&"DATA_LOSS".into(), &"cut.pcap".into()), "{error}");
+}
+
+#[test]
+fn what_is_no_capture_is_said_and_the_others_are_read() {
+    let place = Place::new();
+    place.write("text.pcap", b"these are not packets");
+    place.write("empty.pcap", b"");
+    let (bytes, totals) = capture(&office(5, SECOND, 5));
+    place.write("good.pcap", &bytes);
+    let said = place.replay(&["text.pcap", "empty.pcap", "missing.pcap", "good.pcap", "--format", "csv", "--summary"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    for words in ["text.pcap: at offset 0: neither pcap nor pcapng", "empty.pcap", "cannot open missing.pcap: No such file"] {
+        assert!(said.stderr.contains(words), "no {words:?} in {}", said.stderr);
+    }
+    assert!(said.stderr.contains(&format!("good.pcap: {} packets received", totals.frames)), "{}", said.stderr);
+    assert!(column(&said.stdout, "file").iter().all(|file| file == "good.pcap"));
+}
+
+#[test]
+fn a_full_disk_is_a_sentence_with_the_remedy() {
+    let place = Place::new();
+    let (bytes, _) = capture(&office(20, SECOND, 5));
+    place.write("office.pcap", &bytes);
+    for format in ["table", "csv", "json", "ipfix"] {
+        let said = place.replay(&["office.pcap", "--format", format, "--out", "/dev/full"]);
+        assert_eq!(said.code, Some(1), "{format}: {said:?}");
+        for words in ["cannot write the flows to /dev/full", "make room there", "--out", "No space left"] {
+            assert!(said.stderr.contains(words), "{format}: no {words:?} in {}", said.stderr);
+        }
+    }
+}
