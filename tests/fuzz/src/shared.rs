@@ -128,7 +128,7 @@ fn drain_into(reader: &mut Reader, mut take: impl FnMut(&Record)) {
 pub fn stats(data: &[u8]) {
     thread_local!(static VICTIM: RefCell<Option<Victim>> = const { RefCell::new(None) });
     VICTIM.with_borrow_mut(|victim| {
-        let victim = victim.get_or_insert_with(|| Victim::new(|path| good_segment(path)));
+        let victim = victim.get_or_insert_with(|| Victim::new(good_segment));
         let mut input = Input(data);
         if input.byte() & 1 == 0 {
             let path = victim.path.with_extension("whole");
