@@ -23,11 +23,16 @@ say() { echo "$*"; }
 die() { echo "make run: $*" >&2; exit 1; }
 alive() { [ -n "$1" ] && kill -0 "$1" 2>/dev/null; }
 
-# Ends a process that this script started, and waits for it.
+# Ends a process that this script started, and waits for it, at most a minute. Not by `wait`: where a signal came while a child ended,
+# bash 5.2 may wait for ever for what it has already seen.
 finish() {
     [ -n "$1" ] || return 0
-    kill -TERM "$1" 2>/dev/null || true
-    wait "$1" 2>/dev/null || true
+    kill -TERM "$1" 2>/dev/null || return 0
+    for _ in $(seq 1200); do
+        alive "$1" || return 0
+        sleep 0.05
+    done
+    kill -KILL "$1" 2>/dev/null || true
 }
 
 stop() {
@@ -128,11 +133,11 @@ The probe runs. Its gRPC API is at $api (reflection is on). Ask it from another 
 Flows as they end (Ctrl-C stops the probe${RUN_SECONDS:+, and so do $RUN_SECONDS seconds}):
 
 END
-"$bin/sonde" --api "$api" flows tail &
+setsid "$bin/sonde" --api "$api" flows tail </dev/null &
 tail=$!
 clock=''
 if [ -n "${RUN_SECONDS:-}" ]; then
-    sleep "$RUN_SECONDS" &
+    setsid sleep "$RUN_SECONDS" &
     clock=$!
 fi
 # A trap ends the wait; so does the end of any of them.

@@ -142,7 +142,7 @@ pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow:
 async fn tail(mut request: TailRequest, cursors: bool, global: &Global, out: &Out) -> anyhow::Result<()> {
     let limited = request.limit != 0;
     let mut client = Client::connect(&global.api).await?;
-    let mut printer = Printer { out, cursors, header: false, lost: 0 };
+    let mut printer = Printer { out, cursors, header: false, lost: 0, ends: [END_WIDTH; 2] };
     loop {
         let mut lost = 0;
         match client.flows().tail(request.clone()).await {
@@ -179,7 +179,12 @@ struct Printer<'a> {
     cursors: bool,
     header: bool,
     lost: u64,
+    /// Width of the columns of source and destination.
+    ends: [usize; 2],
 }
+
+/// An IPv4 address and a port.
+const END_WIDTH: usize = 21;
 
 impl Printer<'_> {
     fn print(&mut self, answer: &TailResponse, lost: u64) -> anyhow::Result<()> {
@@ -196,11 +201,13 @@ impl Printer<'_> {
         let mut text = String::new();
         if !self.header {
             self.header = true;
-            text.push_str(&self.out.tone(Tone::Head, &row(&HEADINGS.map(str::to_owned))));
+            text.push_str(&self.out.tone(Tone::Head, &row(&HEADINGS.map(str::to_owned), self.ends)));
             text.push('\n');
         }
         for flow in &answer.flows {
-            text.push_str(&row(&cells(flow)));
+            let cells = cells(flow);
+            self.ends = [self.ends[0].max(cells[3].len()), self.ends[1].max(cells[4].len())];
+            text.push_str(&row(&cells, self.ends));
             text.push('\n');
         }
         write(&text)?;
@@ -210,10 +217,10 @@ impl Printer<'_> {
 
 const HEADINGS: [&str; 9] = ["END (UTC)", "LASTED", "PROTO", "SOURCE", "DESTINATION", "PACKETS", "OCTETS", "FLAGS", "END BY"];
 
-/// A line of the tail: widths are fixed, because the lines to come are not known. Wider values push the rest to the right.
-fn row(cells: &[String; 9]) -> String {
+/// A line of the tail. The lines to come are not known: a column is as wide as the widest address so far (IPv6 is long).
+fn row(cells: &[String; 9], [from, to]: [usize; 2]) -> String {
     let [end, lasted, proto, source, destination, packets, octets, flags, reason] = cells;
-    format!("{end:<12}  {lasted:>11}  {proto:<6}  {source:<21}  {destination:<21}  {packets:>13}  {octets:>17}  {flags:<8}  {reason}")
+    format!("{end:<12}  {lasted:>11}  {proto:<6}  {source:<from$}  {destination:<to$}  {packets:>13}  {octets:>17}  {flags:<8}  {reason}")
 }
 
 fn cells(f: &Flow) -> [String; 9] {
