@@ -19,6 +19,7 @@ pub mod extension;
 mod fragments;
 mod grow;
 mod key;
+pub mod perf;
 pub mod record;
 pub mod ring;
 mod side;

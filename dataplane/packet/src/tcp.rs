@@ -11,6 +11,10 @@ pub struct SynOptions {
     pub mss: Option<u16>,
     /// Window scale shift.
     pub window_scale: Option<u8>,
+    /// Whether selective acknowledgements are permitted (RFC 2018 section 2).
+    pub sack_permitted: bool,
+    /// Kinds below 64 that occur, one bit each, kind 0 in bit 0 (`tcpOptions`, 209).
+    pub kinds: u64,
 }
 
 /// Reads window and options of the TCP header that `segment` begins with. What is cut off or damaged ends the reading.
@@ -22,6 +26,9 @@ pub fn syn_options(segment: &[u8]) -> SynOptions {
     let mut at = Cursor::new(segment.get(20..end).unwrap_or_default());
     // At most 40 octets of options, and every turn takes at least one.
     while let Some([kind]) = at.take().copied() {
+        if kind < 64 {
+            found.kinds |= 1u64.wrapping_shl(u32::from(kind));
+        }
         match kind {
             0 => break,
             1 => continue,
@@ -31,6 +38,7 @@ pub fn syn_options(segment: &[u8]) -> SynOptions {
         let Some(value) = usize::from(length).checked_sub(2) else { break };
         match (kind, value) {
             (2, 2) => found.mss = found.mss.or(at.peek().map(|b| u16::from_be_bytes(*b))),
+            (4, 0) => found.sack_permitted = true,
             (3, 1) => found.window_scale = found.window_scale.or(at.peek().map(|[shift]| *shift)),
             _ => {}
         }
@@ -61,6 +69,20 @@ mod tests {
         check(&[2, 4, 5, 0xb4, 1, 3, 3, 7], (Some(1460), Some(7)));
         check(&[1, 1, 1, 3, 3, 9, 2, 4, 2, 0, 0, 0], (Some(512), Some(9)));
         check(&[], (None, None));
+    }
+
+    #[test]
+    fn kinds_are_bits_and_sack_permitted_is_an_option_of_its_own() {
+        let found = |options: &[u8]| {
+            let mut segment = vec![0; 20];
+            segment.extend_from_slice(options);
+            segment[12] = u8::try_from(segment.len() / 4).expect("short") << 4;
+            let found = syn_options(&segment);
+            (found.sack_permitted, found.kinds)
+        };
+        assert_eq!(found(&[2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7]), (true, 0b1_0001_1110));
+        assert_eq!(found(&[253, 2, 1, 0]), (false, 0b11), "kinds above 63 have no bit");
+        assert_eq!(found(&[63, 2, 4, 3, 0, 0, 0, 0]), (false, 1 << 63 | 1 << 4 | 1), "of another length it permits nothing");
     }
 
     #[test]
