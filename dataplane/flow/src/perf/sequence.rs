@@ -150,8 +150,9 @@ pub(super) fn classify(own: &Sequence, peer: &Sequence, segment: &Segment, rtt: 
     if wanted && segment.time.saturating_sub(peer.last) < FAST_NS {
         return Class::Fast;
     }
-    let late = ticks_ns(own.next_tick, tick(segment.time));
-    if unseen && late < rtt.unwrap_or(REORDERING_NS) && end != own.next {
+    // Ticks wrap; what moved the order came no later than the latest segment.
+    let late = ticks_ns(own.next_tick, tick(segment.time)).max(segment.time.saturating_sub(own.last));
+    if unseen && late < rtt.unwrap_or(REORDERING_NS) && seq.wrapping_add(taken(segment)) != own.next {
         return Class::OutOfOrder;
     }
     Class::Retransmitted

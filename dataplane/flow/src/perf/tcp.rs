@@ -12,7 +12,7 @@ use sonde_packet::{SynOptions, Tcp};
 use super::response::Responses;
 use super::sequence::{Class, Holes, Sequence, before, bits, classify, taken};
 use super::spacing::Spacing;
-use super::span::{Span, Tick, tick, ticks_ns};
+use super::span::{Span, TICKS_MAX_NS, Tick, tick, ticks_ns};
 
 /// TCP flags beside those of [`Tcp`] (RFC 9293 section 3.1).
 const PSH: u16 = 0x08;
@@ -223,15 +223,14 @@ impl TcpState {
         }
     }
 
-    /// Whether the segment begins another connection between the same ports: a SYN after the end, or with another number
-    /// (RFC 9293 section 3.6.1).
+    /// Whether the segment begins another connection between the same ports: a SYN with another number than the first segment of its
+    /// direction had. A SYN with the same number, even after RST, asks again for the same connection.
     pub fn is_reused_by(&self, segment: &Segment) -> bool {
         let [forward, reverse] = &self.events;
         let own = if segment.way & 1 == 0 { forward } else { reverse };
         let [first, second] = &self.sequences;
         let known = (if segment.way & 1 == 0 { first } else { second }).has(bits::KNOWN);
-        let ended = self.shared.closing != Closing::None as u8;
-        segment.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN && known && (ended || segment.seq != own.traits.isn)
+        segment.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN && known && segment.seq != own.traits.isn
     }
 
     /// Adds a SYN or SYN/ACK with its options. The first one of each direction says the traits.
@@ -316,7 +315,9 @@ impl TcpState {
         self.windows(segment, known, class);
         self.turn(segment, class);
         self.advance(segment, class);
-        self.tally(segment);
+        // The octet of a keep-alive is not the application's.
+        let payload = if class == Class::KeepAlive { 0 } else { segment.payload };
+        self.tally(&Segment { payload, ..*segment });
     }
 
     /// The first segment of a direction.
@@ -469,7 +470,8 @@ impl TcpState {
             }
             shared.bits = shared.bits & !shake::ANSWERING | shake::ASKED;
         } else if shared.bits & shake::ASKED != 0 {
-            self.responses.add(ticks_ns(peer.next_tick, now));
+            let silent = segment.time.saturating_sub(peer.last);
+            self.responses.add(if silent > TICKS_MAX_NS { silent } else { ticks_ns(peer.next_tick, now) });
             shared.bits |= shake::ANSWERING;
             shared.answer_tick = now;
         }
@@ -481,7 +483,7 @@ impl TcpState {
     fn advance(&mut self, segment: &Segment, class: Class) {
         let (own, _) = both(&mut self.sequences, segment.way);
         let end = segment.seq.wrapping_add(taken(segment));
-        if before(own.next, end) && class != Class::WindowProbe {
+        if before(own.next, end) && class != Class::WindowProbe && segment.flags & Tcp::RST == 0 {
             own.next = end;
             own.next_tick = tick(segment.time);
         }

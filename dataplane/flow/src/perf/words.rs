@@ -28,7 +28,7 @@ impl Reader<'_> {
         self.0.next().copied()
     }
 
-    fn words<const N: usize>(&mut self) -> Option<[u64; N]> {
+    pub(super) fn words<const N: usize>(&mut self) -> Option<[u64; N]> {
         let mut words = [0; N];
         for word in &mut words {
             *word = self.word()?;
@@ -36,7 +36,7 @@ impl Reader<'_> {
         Some(words)
     }
 
-    fn halves(&mut self) -> Option<[u32; 2]> {
+    pub(super) fn halves(&mut self) -> Option<[u32; 2]> {
         let [a, b, c, d, e, f, g, h] = self.word()?.to_le_bytes();
         Some([u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])])
     }

@@ -1,0 +1,287 @@
+//! Round trip times of a QUIC connection: of its handshake, and by its spin bit.
+//!
+//! The handshake has two halves that meet at the tap, as TCP's: the client's Initial to the server's first packet, and that to the
+//! client's next one. Afterwards the spin bit changes once a round trip in each direction (RFC 9000 section 17.4, RFC 9312
+//! section 4), for those who let it.
+//!
+//! Not here: decryption, packet numbers, Google's QUIC before the IETF's.
+
+use bytemuck::Zeroable;
+
+use super::span::Span;
+use super::words::{extension, open};
+
+/// Type of the extension in the record ring.
+pub const QUIC_PERFORMANCE: u8 = 3;
+/// Words of the extension.
+pub const QUIC_PERFORMANCE_WORDS: usize = 14;
+
+/// Bits of [`QuicState::bits`].
+mod bits {
+    /// The client is the reverse end.
+    pub(super) const CLIENT: u16 = 1;
+    /// An Initial of the client was seen: what has a short header is QUIC, too.
+    pub(super) const INITIAL: u16 = 1 << 1;
+    /// A packet of the server was seen.
+    pub(super) const ANSWERED: u16 = 1 << 2;
+    /// A packet of the client after that.
+    pub(super) const ESTABLISHED: u16 = 1 << 3;
+    /// More than one Initial before the answer.
+    pub(super) const AGAIN: u16 = 1 << 4;
+    /// More than one datagram of the server before the client's next: which of them the client answers is not known.
+    pub(super) const ANSWERED_AGAIN: u16 = 1 << 5;
+}
+
+/// Bits of [`QuicPerformance::valid`].
+pub mod quic_valid {
+    /// `server_rtt`.
+    pub const SERVER_RTT: u8 = 1;
+    /// `client_rtt`.
+    pub const CLIENT_RTT: u8 = 1 << 1;
+    /// `server_rtt` belongs to one Initial.
+    pub const SERVER_RTT_KARN: u8 = 1 << 2;
+    /// `client_rtt` belongs to one datagram of the server.
+    pub const CLIENT_RTT_KARN: u8 = 1 << 3;
+    /// `spin` of the forward direction; the reverse one is the next bit.
+    pub const SPIN: u8 = 1 << 4;
+}
+
+/// A direction's spin bit, 40 octets.
+#[derive(Clone, Copy, Debug, Zeroable)]
+#[repr(C)]
+struct Spin {
+    /// When it changed last; 0 when that was not seen.
+    edge: u64,
+    sum: u64,
+    count: u32,
+    min: Span,
+    max: Span,
+    last: Span,
+    /// Changes that came too early.
+    early: u16,
+    /// 0 nothing seen, 1 the bit was 0, 2 it was 1.
+    value: u8,
+    _spare: [u8; 5],
+}
+
+/// One QUIC connection.
+#[derive(Clone, Copy, Debug, Zeroable)]
+#[repr(C, align(64))]
+pub struct QuicState {
+    spins: [Spin; 2],
+    /// Time of the latest step of the handshake.
+    step: u64,
+    server_rtt: Span,
+    client_rtt: Span,
+    bits: u16,
+    _spare: [u8; 30],
+}
+
+const _: () = assert!(size_of::<QuicState>() == 128);
+
+/// Round trip times by the spin bit, in nanoseconds. Where a sender pauses they are longer than the network's; `min` is the best
+/// estimate (RFC 9312 section 4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct SpinTimes {
+    /// Round trips.
+    pub count: u32,
+    /// Shortest.
+    pub min: u64,
+    /// Longest.
+    pub max: u64,
+    /// Latest.
+    pub last: u64,
+    /// Sum; the mean is `sum / count`.
+    pub sum: u64,
+}
+
+/// How a QUIC connection performed since its last record. Directions are those of the flow, forward first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct QuicPerformance {
+    /// Bits of [`quic_valid`].
+    pub valid: u8,
+    /// Direction of the client: 0 forward, 1 reverse.
+    pub client: u8,
+    /// From the client's last Initial before the answer to the server's first packet, in nanoseconds.
+    pub server_rtt: u64,
+    /// From there to the client's next packet.
+    pub client_rtt: u64,
+    /// Round trips seen in each direction.
+    pub spin: [SpinTimes; 2],
+}
+
+/// What a datagram begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packet {
+    Initial,
+    ZeroRtt,
+    Handshake,
+    Retry,
+    /// Short header, with the spin bit.
+    Short(bool),
+}
+
+/// RFC 9000 section 17.2, RFC 9369 section 3.2; the drafts number as version 1 does.
+fn packet(payload: &[u8]) -> Option<Packet> {
+    let first = *payload.first()?;
+    if first & 0x40 == 0 {
+        return None;
+    }
+    if first & 0x80 == 0 {
+        return Some(Packet::Short(first & 0x20 != 0));
+    }
+    let [_, v0, v1, v2, v3, connection_id] = *payload.first_chunk()?;
+    let kinds = [Packet::Initial, Packet::ZeroRtt, Packet::Handshake, Packet::Retry];
+    let kind = usize::from(first >> 4 & 3);
+    let at = match u32::from_be_bytes([v0, v1, v2, v3]) {
+        1 | 0xff00_0000..=0xff00_00ff | 0xface_b000..=0xface_b00f => kind,
+        0x6b33_43cf => (kind + 3) % 4,
+        _ => return None,
+    };
+    // RFC 9000 section 17.2: no connection id is longer.
+    if connection_id > 20 {
+        return None;
+    }
+    kinds.get(at).copied()
+}
+
+impl QuicState {
+    /// Adds a datagram: when it was received, its direction (0 forward, 1 reverse), the first octets of its payload (six are enough).
+    pub fn add(&mut self, time: u64, way: u8, payload: &[u8]) {
+        let Some(packet) = packet(payload) else { return };
+        let way = way & 1;
+        if self.bits & bits::INITIAL == 0 {
+            // The first Initial is the client's: a server never begins. Without it nothing is known to be QUIC.
+            if packet == Packet::Initial {
+                self.bits |= bits::INITIAL | u16::from(way);
+                self.step = time;
+            }
+            return;
+        }
+        if let Packet::Short(spin) = packet {
+            self.spin(time, way, spin);
+        }
+        if self.bits & bits::ESTABLISHED == 0 {
+            self.handshake(time, u16::from(way) == self.bits & bits::CLIENT, packet);
+        }
+    }
+
+    fn handshake(&mut self, time: u64, client: bool, packet: Packet) {
+        let since = time.saturating_sub(self.step);
+        match (client, self.bits & bits::ANSWERED != 0, packet) {
+            // RFC 9000 section 17.2.5: the client begins again. What it sends next counts.
+            (false, false, Packet::Retry) => self.bits &= !(bits::INITIAL | bits::AGAIN | bits::CLIENT),
+            (true, false, Packet::Initial) => {
+                self.bits |= bits::AGAIN;
+                self.step = time;
+            }
+            (false, false, Packet::Initial | Packet::Handshake) => {
+                self.server_rtt = Span::from_ns(since);
+                self.bits |= bits::ANSWERED;
+                self.step = time;
+            }
+            (false, true, _) => self.bits |= bits::ANSWERED_AGAIN,
+            // 0-RTT was under way before the answer came.
+            (true, true, Packet::Initial | Packet::Handshake | Packet::Short(_)) => {
+                self.client_rtt = Span::from_ns(since);
+                self.bits |= bits::ESTABLISHED;
+            }
+            _ => {}
+        }
+    }
+
+    /// RFC 9312 section 4.2: the time between two changes is a round trip. One that comes within an eighth of the handshake's round
+    /// trip is of a reordered packet, or of an end that sends any value (RFC 9000 section 17.4), and is passed over.
+    fn spin(&mut self, time: u64, way: u8, spin: bool) {
+        let shortest = self.server_rtt.ns().saturating_add(self.client_rtt.ns()) / 8;
+        let [forward, reverse] = &mut self.spins;
+        let own = if way == 0 { forward } else { reverse };
+        let value = 1 + u8::from(spin);
+        if own.value == value {
+            return;
+        }
+        if own.value == 0 {
+            own.value = value;
+            return;
+        }
+        let since = time.saturating_sub(own.edge);
+        if own.edge != 0 && since < shortest {
+            own.early = own.early.saturating_add(1);
+            return;
+        }
+        own.value = value;
+        if own.edge != 0 {
+            let span = Span::from_ns(since);
+            own.min = if own.count == 0 || since < own.min.ns() { span } else { own.min };
+            own.max = if since > own.max.ns() { span } else { own.max };
+            own.last = span;
+            own.sum = own.sum.saturating_add(span.ns());
+            own.count = own.count.saturating_add(1);
+        }
+        own.edge = time;
+    }
+
+    /// Begins the next record: counters restart, what is known stays.
+    pub fn rest(&mut self) {
+        for spin in &mut self.spins {
+            *spin = Spin { edge: spin.edge, value: spin.value, ..Spin::zeroed() };
+        }
+    }
+
+    /// What the record says.
+    pub fn report(&self) -> QuicPerformance {
+        let has = |bits| self.bits & bits == bits;
+        let mut valid = 0;
+        let mut offer = |bit: u8, offered: bool| valid |= if offered { bit } else { 0 };
+        let (answered, established) = (has(bits::ANSWERED), has(bits::ESTABLISHED));
+        offer(quic_valid::SERVER_RTT, answered);
+        offer(quic_valid::SERVER_RTT_KARN, answered && !has(bits::AGAIN));
+        offer(quic_valid::CLIENT_RTT, established);
+        offer(quic_valid::CLIENT_RTT_KARN, established && !has(bits::ANSWERED_AGAIN));
+        let [forward, reverse] = &self.spins;
+        // More early changes than others: the bit does not spin.
+        let spins = |spin: &Spin| spin.count > u32::from(spin.early);
+        offer(quic_valid::SPIN, spins(forward));
+        offer(quic_valid::SPIN << 1, spins(reverse));
+        let times = |spin: &Spin| {
+            let times = SpinTimes { count: spin.count, min: spin.min.ns(), max: spin.max.ns(), last: spin.last.ns(), sum: spin.sum };
+            if spins(spin) { times } else { SpinTimes::default() }
+        };
+        QuicPerformance {
+            valid,
+            client: u8::from(has(bits::CLIENT)),
+            server_rtt: if answered { self.server_rtt.ns() } else { 0 },
+            client_rtt: if established { self.client_rtt.ns() } else { 0 },
+            spin: [times(forward), times(reverse)],
+        }
+    }
+}
+
+impl QuicPerformance {
+    /// Writes the extension and returns its length in words; 0, and nothing is written, when there is no room for it.
+    pub fn encode(&self, words: &mut [u64]) -> usize {
+        let Some(mut writer) = open(words, QUIC_PERFORMANCE, QUIC_PERFORMANCE_WORDS) else { return 0 };
+        writer.put([u64::from(self.valid) | u64::from(self.client) << 8, self.server_rtt, self.client_rtt]);
+        for SpinTimes { count, min, max, last, sum } in self.spin {
+            writer.put([u64::from(count), min, max, last, sum]);
+        }
+        QUIC_PERFORMANCE_WORDS
+    }
+
+    /// Reads the extension at the beginning of `words`. `None` when it is another one, or no value of this type.
+    pub fn decode(words: &[u64]) -> Option<Self> {
+        let mut reader = extension(words, QUIC_PERFORMANCE, QUIC_PERFORMANCE_WORDS)?;
+        let [valid, client, rest @ ..] = reader.word()?.to_le_bytes();
+        let [server_rtt, client_rtt] = reader.words()?;
+        let mut times = || {
+            let [count, min, max, last, sum] = reader.words()?;
+            Some(SpinTimes { count: u32::try_from(count).ok()?, min, max, last, sum })
+        };
+        let spin = [times()?, times()?];
+        (client <= 1 && rest == [0; 6]).then_some(Self { valid, client, server_rtt, client_rtt, spin })
+    }
+}
+
+#[cfg(test)]
+#[path = "quic_tests.rs"]
+mod tests;
