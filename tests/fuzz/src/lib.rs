@@ -7,12 +7,14 @@
 mod flows;
 mod packet;
 mod seeds;
+mod perf;
 mod settings;
 mod shared;
 
 pub use flows::flows;
 pub use packet::{capture, decode};
 pub use seeds::seeds;
+pub use perf::performance;
 pub use settings::settings;
 pub use shared::{ring, stats};
 
@@ -20,8 +22,15 @@ pub use shared::{ring, stats};
 pub type Target = fn(&[u8]);
 
 /// The targets, by the name of their program.
-pub const TARGETS: [(&str, Target); 6] =
-    [("decode", decode), ("capture", capture), ("flows", flows), ("ring", ring), ("stats", stats), ("settings", settings)];
+pub const TARGETS: [(&str, Target); 7] = [
+    ("decode", decode),
+    ("capture", capture),
+    ("flows", flows),
+    ("performance", performance),
+    ("ring", ring),
+    ("stats", stats),
+    ("settings", settings),
+];
 
 /// Input that is taken from the front, and is zero behind its end.
 pub(crate) struct Input<'a>(pub(crate) &'a [u8]);

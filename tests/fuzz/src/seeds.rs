@@ -22,6 +22,8 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "decode" => frames().iter().flat_map(|frame| [[&[0, 0], frame.as_slice()].concat(), [&[1, 3], network(frame)].concat()]).collect(),
         "capture" => captures(),
         "flows" => flows(),
+        // A byte of choice; datagrams behind the headers of Ethernet, IPv4 and UDP, the rest as numbers.
+        "performance" => (0..7).flat_map(|choice| frames().into_iter().map(move |frame| [&[choice], frame.get(42..).unwrap_or_default()].concat())).collect(),
         "ring" => ring(),
         "stats" => stats(),
         "settings" => settings(),
