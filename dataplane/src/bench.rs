@@ -61,8 +61,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let frames = source.frames() as u64;
     let stages = stages(&mut source, frames.max(10_000_000));
     let sizing = Sizing {
-        ipv4: Room { flows: if args.flood { 1 << 20 } else { args.flows.into() }, layers: 0 },
-        wide: Room::whole(1024),
+        ipv4: Room::plain(if args.flood { 1 << 20 } else { args.flows.into() }),
+        wide: Room::plain(1024),
         wanted: Wanted { huge: true, populate: true },
         simd: Simd::detect(),
         seed: 99,

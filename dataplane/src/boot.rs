@@ -228,9 +228,9 @@ fn seats(boot: &Boot, placement: &Placement, paths: &Paths) -> Result<Vec<Seat>,
         ring: paths.ring(worker.into()),
         ring_bytes,
         sizing: Sizing {
-            ipv4: Room { flows: boot.table.ipv4_flows, layers: boot.table.ipv4_flows * u64::from(boot.table.layers_percent) / 100 },
+            ipv4: Room { layers: share(boot.table.ipv4_flows, boot.table.layers_percent), ..room(boot, boot.table.ipv4_flows) },
             // Flows inside tunnels are here: each has layers.
-            wide: Room::whole(boot.table.wide_flows),
+            wide: room(boot, boot.table.wide_flows),
             wanted: Wanted { huge: true, populate: true },
             simd: Simd::detect(),
             seed: u64::from_le_bytes(secret),
@@ -239,6 +239,15 @@ fn seats(boot: &Boot, placement: &Placement, paths: &Paths) -> Result<Vec<Seat>,
         },
     };
     Ok((0..).zip(&placement.workers).map(seat).collect())
+}
+
+/// So many flows, all of which have layers, and as many that are measured as the settings say.
+fn room(boot: &Boot, flows: u64) -> Room {
+    Room { tcp: share(flows, boot.table.performance_percent), ..Room::whole(flows) }
+}
+
+fn share(flows: u64, percent: u32) -> u64 {
+    flows * u64::from(percent) / 100
 }
 
 fn huge(seat: Seat, huge: bool) -> Seat {

@@ -88,7 +88,7 @@ impl Case {
             frames.swap(n, other);
         }
         let sizing =
-            Sizing { ipv4: Room { flows, layers: 0 }, wide: Room::whole(1), wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 0 };
+            Sizing { ipv4: Room::plain(flows), wide: Room::whole(1), wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 0 };
         let tracker = Tracker::new(&sizing, Policy::default()).expect("memory for the table");
         Self { frames, tracker, now: START }
     }

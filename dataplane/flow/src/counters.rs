@@ -27,11 +27,12 @@ pub enum Counter {
     TunnelTooDeep,
     TunnelUnreadable,
     LayersFull,
+    PerformanceFull,
     FragmentsWaiting,
 }
 
 /// Counters before the reasons.
-const PLAIN: usize = 21;
+const PLAIN: usize = 22;
 /// How many there are.
 pub const COUNTERS: usize = PLAIN + Malformed::ALL.len();
 
@@ -57,6 +58,7 @@ pub const NAMES: [&str; COUNTERS] = [
     "tunnel_too_deep",
     "tunnel_unreadable",
     "layers_full",
+    "performance_full",
     "not_metered.fragment_waiting",
     "not_metered.link_truncated",
     "not_metered.vlan_truncated",

@@ -5,11 +5,14 @@ use sonde_packet::{Frame, Headers, Layers, SynOptions, Tcp, Tunnels, layers, pro
 
 use crate::extension::{LayersWords, write_layers};
 use crate::key::Key;
+use crate::perf::TcpState;
 use crate::record::{EndReason, HEAD_WORDS, Initiator, NO_VLAN, NO_WSCALE, head, pack, quad};
 use crate::side::Side;
 
 /// Set in [`Packet::flags`] beside the TCP flags: the packet is a fragment.
 pub(crate) const FRAGMENT: u16 = 1 << 15;
+/// Set in [`Packet::flags`] beside the TCP flags: the packet has a TCP header that can be seen.
+pub(crate) const SEGMENT: u16 = 1 << 14;
 /// Flags that need more than counting: SYN, FIN, RST, fragment.
 const SPECIAL: u16 = Tcp::SYN | Tcp::FIN | Tcp::RST | FRAGMENT;
 
@@ -40,6 +43,8 @@ pub(crate) struct Packet<K> {
     pub(crate) frame: u16,
     /// Offset of the transport header in the frame; 0 when there is none to see.
     pub(crate) l4: u16,
+    /// Octets from the IP header to there.
+    pub(crate) ip_header: u16,
 }
 
 /// [`Packet::origin`]: the fast decoder.
@@ -104,7 +109,9 @@ struct Birth {
     flow_label: [u8; 3],
     ip_flags: u8,
     syn_wscale: u8,
-    _spare: [u8; 7],
+    _spare: [u8; 3],
+    /// Place of the flow's [`TcpState`]; 0: none.
+    tcp: u32,
 }
 
 /// Octets in [`Hot::octets_ttl`].
@@ -114,6 +121,7 @@ const OCTETS: u64 = (1 << 48) - 1;
 #[derive(Debug)]
 pub(crate) struct Sides {
     pub(crate) layers: Side<LayersWords>,
+    pub(crate) tcp: Side<TcpState>,
 }
 
 /// How the first packet of a flow is looked at.
@@ -221,14 +229,16 @@ impl<K: Key> Entry<K> {
     }
 
     /// What must happen before a packet that [`Entry::add`] refused.
-    pub(crate) fn before(&self, packet: &Packet<K>, idle: u64) -> Before {
+    ///
+    /// `reused`: whether a SYN surely opens another connection than this one, whose end nobody saw.
+    pub(crate) fn before(&self, packet: &Packet<K>, idle: u64, reused: bool) -> Before {
         let hot = &self.hot;
         let dormant = hot.state & state::DORMANT != 0;
         if packet.time > hot.last.wrapping_add(idle) {
             return if dormant { Before::RestartSilently } else { Before::Restart(EndReason::Idle) };
         }
         let opens = packet.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN;
-        if hot.state & state::CLOSED != 0 && opens {
+        if opens && (hot.state & state::CLOSED != 0 || reused) {
             return if dormant { Before::RestartSilently } else { Before::Restart(EndReason::EndOfFlow) };
         }
         let [p0, p1] = hot.packets;
@@ -327,7 +337,8 @@ impl<K: Key> Entry<K> {
             flow_label: about.flow_label,
             ip_flags: about.ip_flags,
             syn_wscale: syn.options.window_scale.unwrap_or(NO_WSCALE),
-            _spare: [0; 7],
+            _spare: [0; 3],
+            tcp: 0,
         };
     }
 
@@ -338,20 +349,49 @@ impl<K: Key> Entry<K> {
             sides.layers.give_back(self.birth.layers);
             self.birth.layers = 0;
         }
+        if self.birth.tcp != 0 {
+            sides.tcp.give_back(self.birth.tcp);
+            self.birth.tcp = 0;
+        }
+    }
+
+    /// Place of what is known of the TCP connection; 0 is none.
+    #[inline(always)]
+    pub(crate) fn tcp_place(&self) -> u32 {
+        self.birth.tcp
+    }
+
+    pub(crate) fn set_tcp_place(&mut self, place: u32) {
+        self.birth.tcp = place;
+    }
+
+    /// Which way a packet goes: 0 forward, 1 reverse.
+    #[inline(always)]
+    pub(crate) fn way(&self, packet: &Packet<K>) -> u8 {
+        (packet.direction ^ self.hot.state) & state::FORWARD
     }
 
     /// Whether the flow has anything beside its entry.
     #[inline]
     pub(crate) fn has_sides(&self) -> bool {
-        self.birth.layers != 0
+        self.birth.layers | self.birth.tcp != 0
     }
 
     /// Appends the extensions of the flow's record to `words`, and says how many words they are.
     pub(crate) fn extend(&self, sides: &Sides, words: &mut [u64]) -> usize {
-        let Some(LayersWords(layers)) = sides.layers.get(self.birth.layers) else { return 0 };
-        let Some(place) = words.first_chunk_mut() else { return 0 };
-        *place = *layers;
-        layers.len()
+        let mut filled = 0;
+        if let Some(LayersWords(layers)) = sides.layers.get(self.birth.layers)
+            && let Some(place) = words.first_chunk_mut()
+        {
+            *place = *layers;
+            filled = layers.len();
+        }
+        if let Some(state) = sides.tcp.get(self.birth.tcp)
+            && let Some(rest) = words.get_mut(filled..)
+        {
+            filled += state.report().encode(rest);
+        }
+        filled
     }
 
     /// Whether a TCP connection is closed and only lingers.
@@ -441,7 +481,10 @@ impl<K: Key> Entry<K> {
     }
 
     /// After a report: counters start again, the flow goes on.
-    pub(crate) fn rest(&mut self) {
+    pub(crate) fn rest(&mut self, sides: &mut Sides) {
+        if let Some(state) = sides.tcp.get_mut(self.birth.tcp) {
+            state.rest();
+        }
         let hot = &mut self.hot;
         hot.octets_ttl = [0; 2];
         hot.packets = [0; 2];

@@ -9,7 +9,7 @@ use sonde_packet::{Arp, Layers, Network, SegmentRouting};
 pub const EXTENSION_WORDS_MAX: usize = crate::record::WORDS_MAX - crate::record::HEAD_WORDS;
 
 /// Type of the extension that holds [`Layers`].
-pub const LAYERS: u8 = 1;
+pub const LAYERS: u8 = 4;
 /// Its words.
 pub const LAYERS_WORDS: usize = 20;
 
@@ -192,7 +192,7 @@ mod tests {
         let mut words = write_layers(&full());
         words[0] ^= 1 << 50;
         assert_eq!(read_layers(&words), None, "a version of IP that does not exist");
-        words[0] ^= 1 << 50 | 1 << 17;
+        words[0] ^= 1 << 50 | 1 << 16;
         assert_eq!(read_layers(&words), None, "another type");
     }
 

@@ -21,7 +21,7 @@ impl<K: Key> Table<K> {
     /// # Errors
     /// The memory for a larger one is not there; the table stays as it is.
     pub(crate) fn make_room<O: Output>(&mut self, flows_max: u64, now: u64, context: Context<'_, O>) -> Result<u64, OutOfMemory> {
-        let most = Self::footprint(Room { flows: flows_max, layers: 0 }).lines;
+        let most = Self::footprint(Room::plain(flows_max)).lines;
         let flows = |table: &Self| u64::from(table.lines) * PLACES as u64 * LOAD_PERCENT / 100;
         let taken = self.taken();
         if u64::from(self.lines) < most && taken >= flows(self) / 4 * 3 {
@@ -40,8 +40,9 @@ impl<K: Key> Table<K> {
     #[cold]
     fn grow<O: Output>(&mut self, flows: u64, now: u64, context: Context<'_, O>) -> Result<(), OutOfMemory> {
         let wanted = Wanted { huge: false, populate: false };
-        let mut larger = Self::new(Room { flows, layers: 0 }, wanted, self.searcher.simd(), self.seed)?;
+        let mut larger = Self::new(Room::plain(flows), wanted, self.searcher.simd(), self.seed)?;
         self.sides.layers.grow(flows)?;
+        self.sides.tcp.grow(flows)?;
         larger.sweep = self.sweep.moved(larger.lines);
         for line in 0..self.lines {
             let Some(tags) = self.tags.get(line as usize) else { continue };

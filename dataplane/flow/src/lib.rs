@@ -8,7 +8,9 @@
 //!
 //! What only some flows have stands beside the table (`side`) and behind a record's head (`extension`).
 //!
-//! Not here: TCP performance, L7.
+//! How the network performs is followed by `perf`, for the flows that have a place for it (`measure`).
+//!
+//! Not here: L7.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, clippy::expect_used))]
 
@@ -19,6 +21,7 @@ pub mod extension;
 mod fragments;
 mod grow;
 mod key;
+mod measure;
 pub mod perf;
 pub mod record;
 pub mod ring;

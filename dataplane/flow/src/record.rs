@@ -6,6 +6,7 @@
 use sonde_packet::Layers;
 
 use crate::extension::{EXTENSION_WORDS_MAX, LAYERS, LAYERS_WORDS, extensions, read_layers, write_layers};
+use crate::perf::{TCP_PERFORMANCE, TcpPerformance};
 
 /// Version of the layout below. A reader refuses another one.
 pub const VERSION: u8 = 2;
@@ -158,6 +159,8 @@ pub struct Record {
     pub syn_wscale: u8,
     /// What the layers of the first packet say; `None` when it is nothing beside what stands above, or there was no place to keep it.
     pub layers: Option<Layers>,
+    /// How the TCP connection performed; `None` where it was not measured.
+    pub tcp: Option<TcpPerformance>,
 }
 
 /// The VLAN id of a tag, or [`NO_VLAN`].
@@ -247,6 +250,9 @@ impl Record {
             *place = write_layers(layers);
             filled = LAYERS_WORDS;
         }
+        if let (Some(tcp), Some(rest)) = (&self.tcp, words.get_mut(filled..)) {
+            filled += tcp.encode(rest);
+        }
         take(self.encode(), words.get(..filled).unwrap_or_default())
     }
 
@@ -276,7 +282,14 @@ impl Record {
             _ => return None,
         };
         let [l0, l1, l2, ip_flags, min0, max0, min1, max1] = more.to_le_bytes();
-        let layers = extensions(rest).find(|(kind, _)| *kind == LAYERS).and_then(|(_, words)| read_layers(words));
+        let (mut layers, mut tcp) = (None, None);
+        for (kind, words) in extensions(rest) {
+            match kind {
+                LAYERS => layers = read_layers(words),
+                TCP_PERFORMANCE => tcp = TcpPerformance::decode(words),
+                _ => {}
+            }
+        }
         let [proto, end_reason, initiator, worker, t0, t1, tos, syn_wscale] = misc.to_le_bytes();
         let initiator = match initiator {
             0 => Initiator::FirstPacket,
@@ -330,6 +343,7 @@ impl Record {
             syn_mss,
             syn_wscale,
             layers,
+            tcp,
         })
     }
 }
@@ -411,11 +425,13 @@ mod tests {
             syn_mss: 1460,
             syn_wscale: 14,
             layers: Some(Layers { pppoe_session: 7, tunnel_id: 9, ..Layers::default() }),
+            tcp: Some(TcpPerformance { client: 1, server_rtt: 5, ..TcpPerformance::default() }),
         };
         let words = record.with_words(|head, rest| [head.as_slice(), rest].concat());
         assert_eq!(Record::decode(&words), Some(record));
-        let bare = Record { layers: None, ..record };
-        assert_eq!(Record::decode(&bare.encode()), Some(bare));
+        let bare = Record { tcp: None, ..record };
+        let head = Record { layers: None, ..bare };
+        assert_eq!(Record::decode(&head.encode()), Some(head));
         assert_eq!(Record::decode(&words[..words.len() - 1]), Some(bare), "an extension that is cut is none");
     }
 

@@ -38,6 +38,12 @@ impl<T: Zeroable + Copy + Send + 'static> Side<T> {
         (size_of_val(&*self.places) + size_of_val(&*self.free)) as u64
     }
 
+    /// Whether there are no places at all.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.len() <= 1
+    }
+
     /// Takes a place; `None` when there is none. What stands in it is its last owner's.
     #[inline]
     pub(crate) fn take(&mut self) -> Option<u32> {
@@ -76,12 +82,12 @@ impl<T: Zeroable + Copy + Send + 'static> Side<T> {
         if place == 0 { None } else { self.places.get_mut(place as usize) }
     }
 
-    /// Asks for the first `lines` cache lines of a place. Place 0 stands for none, and its line is always near.
+    /// Asks for the first cache line of a place, and for two others. Place 0 stands for none, and its line is always near.
     #[inline(always)]
-    pub(crate) fn prefetch(&self, place: u32, lines: usize) {
+    pub(crate) fn prefetch(&self, place: u32, lines: [usize; 2]) {
         if let Some(value) = self.places.get(place as usize) {
             prefetch(value);
-            for line in 1..lines {
+            for line in lines {
                 prefetch_line(value, line);
             }
         }
@@ -130,8 +136,8 @@ mod tests {
         let mut side = side(1);
         assert_eq!(side.get(0), None);
         assert_eq!(side.get_mut(0), None);
-        side.prefetch(0, 3);
-        side.prefetch(u32::MAX, 3);
+        side.prefetch(0, [1, 2]);
+        side.prefetch(u32::MAX, [1, 2]);
     }
 
     #[test]

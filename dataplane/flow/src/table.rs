@@ -11,6 +11,7 @@ use sonde_memory::tags::{Line, Searcher, Simd};
 use crate::entry::{Entry, Sides};
 use crate::extension::LayersWords;
 use crate::key::{Key, Seed};
+use crate::perf::TcpState;
 use crate::side::Side;
 
 /// Places of a line.
@@ -55,12 +56,19 @@ pub struct Room {
     pub flows: u64,
     /// Flows whose layers (labels, tunnels, and so on) are kept.
     pub layers: u64,
+    /// TCP flows whose performance is measured; 0 switches it off.
+    pub tcp: u64,
 }
 
 impl Room {
-    /// Room for `flows` flows, all of which may have layers.
+    /// Room for `flows` flows, all of which may have layers and be measured.
     pub fn whole(flows: u64) -> Self {
-        Self { flows, layers: flows }
+        Self { flows, layers: flows, tcp: flows }
+    }
+
+    /// Room for `flows` flows with nothing beside them.
+    pub fn plain(flows: u64) -> Self {
+        Self { flows, layers: 0, tcp: 0 }
     }
 }
 
@@ -87,7 +95,8 @@ impl<K: Key> Table<K> {
     pub(crate) fn footprint(room: Room) -> Footprint {
         let lines = (room.flows.max(1).saturating_mul(100) / LOAD_PERCENT).div_ceil(u64::from(PLACES)).max(2);
         let line = 2 * size_of::<Line>() as u64 + u64::from(PLACES) * size_of::<Entry<K>>() as u64;
-        Footprint { lines, bytes: lines.saturating_mul(line).saturating_add(Side::<LayersWords>::footprint(room.layers)) }
+        let beside = Side::<LayersWords>::footprint(room.layers).saturating_add(Side::<TcpState>::footprint(room.tcp));
+        Footprint { lines, bytes: lines.saturating_mul(line).saturating_add(beside) }
     }
 
     /// Makes a table.
@@ -110,13 +119,15 @@ impl<K: Key> Table<K> {
             searcher: Searcher::new(simd),
             seed,
             sweep: crate::expiry::Sweep::default(),
-            sides: Sides { layers: Side::new(room.layers, wanted)? },
+            sides: Sides { layers: Side::new(room.layers, wanted)?, tcp: Side::new(room.tcp, wanted)? },
         })
     }
 
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> u64 {
-        (size_of_val(&*self.tags) + size_of_val(&*self.deadlines) + size_of_val(&*self.entries)) as u64 + self.sides.layers.bytes()
+        (size_of_val(&*self.tags) + size_of_val(&*self.deadlines) + size_of_val(&*self.entries)) as u64
+            + self.sides.layers.bytes()
+            + self.sides.tcp.bytes()
     }
 
     /// The pages the entries stand in.

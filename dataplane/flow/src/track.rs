@@ -6,10 +6,10 @@
 
 use bytemuck::Zeroable;
 use sonde_memory::prefetch::prefetch;
-use sonde_packet::{Frame, Link, Tunnels};
+use sonde_packet::{Frame, Link, Tcp, Tunnels};
 
 use crate::counters::{Counter, Counters};
-use crate::entry::{Before, Birthplace, Packet, Timeouts};
+use crate::entry::{Before, Birthplace, Packet, SEGMENT, Timeouts};
 use crate::expiry::write;
 use crate::key::Key;
 use crate::record::{EndReason, Output};
@@ -121,6 +121,9 @@ pub(crate) fn track<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>,
         return;
     }
     find(table, lane, tick(work.now));
+    if !table.sides.tcp.is_empty() {
+        approach(table, lane);
+    }
     let first_id = *work.next_id;
     update(table, lane, work);
     if lane.missed > 0 {
@@ -139,7 +142,12 @@ fn find<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
         let (Some(&(line, tag)), Some(slot)) = (wanted.get(at), slots.get_mut(at)) else { return };
         if tagged != 0 {
             *slot = Table::<K>::slot(line, tagged.trailing_zeros());
-            table.prefetch_entry(*slot);
+            if packets.get(at).is_some_and(|packet| packet.flags & SEGMENT != 0) {
+                // Where its performance is kept stands in the second line.
+                table.prefetch_whole(*slot);
+            } else {
+                table.prefetch_entry(*slot);
+            }
             return;
         }
         *slot = NONE;
@@ -194,6 +202,19 @@ fn find_second<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
     lane.missed = missed;
 }
 
+/// Between stages 2 and 3: asks for what is known of the TCP connections. Their entries have come meanwhile.
+fn approach<K: Key>(table: &Table<K>, lane: &Lane<K>) {
+    let len = lane.len.min(BURST);
+    for (packet, slot) in lane.packets.iter().zip(&lane.slots).take(len) {
+        if packet.flags & SEGMENT != 0
+            && let Some(entry) = table.entries.get(*slot as usize)
+        {
+            // Sequence numbers of both ends, sums of the packet's direction: the first lines of `TcpState`.
+            table.sides.tcp.prefetch(entry.tcp_place(), [1 + usize::from(entry.way(packet)), 1]);
+        }
+    }
+}
+
 /// Stage 3: compares the keys, updates the entries.
 fn update<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>, work: &mut Work<'_, '_, O>) {
     let idle = work.timeouts.idle;
@@ -204,6 +225,8 @@ fn update<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>, work: &mu
         if entry.key == packet.key {
             if !entry.add(packet, idle) {
                 special(table, packet, slot, work);
+            } else if packet.flags & SEGMENT != 0 {
+                entry.measure(packet, &work.frame(packet.frame), &mut table.sides);
             }
         } else if let Some(slot) = table.lookup(&packet.key, packet.hash) {
             // Two flows with one tag in one line, one lookup in 2,000: the flow is further along.
@@ -217,7 +240,10 @@ fn update<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>, work: &mu
 
 fn hit<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Slot, work: &mut Work<'_, '_, O>) {
     let idle = work.timeouts.idle;
-    if table.entries.get_mut(slot as usize).is_some_and(|e| !e.add(packet, idle)) {
+    let Some(entry) = table.entries.get_mut(slot as usize) else { return };
+    if entry.add(packet, idle) {
+        entry.measure(packet, &work.frame(packet.frame), &mut table.sides);
+    } else {
         special(table, packet, slot, work);
     }
 }
@@ -227,11 +253,13 @@ fn hit<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Slot, 
 fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Slot, work: &mut Work<'_, '_, O>) {
     let frame = work.frame(packet.frame);
     let Some(entry) = table.entries.get_mut(slot as usize) else { return };
-    let restart = match entry.before(packet, work.timeouts.idle) {
+    let opens = packet.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN;
+    let reused = opens && entry.is_reused_by(packet, &frame, &table.sides);
+    let restart = match entry.before(packet, work.timeouts.idle, reused) {
         Before::Add => false,
         Before::Report(reason) => {
             write(entry, &table.sides, reason, work.worker, work.counters, work.out);
-            entry.rest();
+            entry.rest(&mut table.sides);
             false
         }
         Before::Restart(reason) => {
@@ -248,8 +276,11 @@ fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Sl
         entry.release(&mut table.sides);
         entry.begin(packet, id, Birthplace { frame, tunnels: work.tunnels, sides: &mut table.sides, layers_full: &mut layers_full });
         work.counters.add(Counter::LayersFull, layers_full);
+        let full = entry.begin_measuring(packet, &frame, &mut table.sides);
+        work.counters.add(Counter::PerformanceFull, u64::from(full));
     } else {
         entry.add_special(packet, &frame);
+        entry.measure(packet, &frame, &mut table.sides);
     }
     if restart || (entry.is_closed(), entry.has_news()) != was {
         let deadline = entry.deadline(work.timeouts);
@@ -302,6 +333,8 @@ fn insert<K: Key, O: Output>(table: &mut Table<K>, lane: &Lane<K>, work: &mut Wo
         let mut layers_full = 0;
         entry.begin(packet, id, Birthplace { frame, tunnels: work.tunnels, sides: &mut table.sides, layers_full: &mut layers_full });
         work.counters.add(Counter::LayersFull, layers_full);
+        let full = entry.begin_measuring(packet, &frame, &mut table.sides);
+        work.counters.add(Counter::PerformanceFull, u64::from(full));
         let deadline = entry.deadline(work.timeouts);
         table.occupy(slot, Home { line: home, tag }, tick_after(deadline, work.now));
         work.counters.add(Counter::FlowsCreated, 1);

@@ -3,10 +3,10 @@
 use sonde_memory::prefetch::prefetch;
 use sonde_memory::slab::{Backing, OutOfMemory, Wanted};
 use sonde_memory::tags::Simd;
-use sonde_packet::{Frame, Network, Tunnels, decapsulate, fast4};
+use sonde_packet::{Frame, Network, Tunnels, decapsulate, fast4, proto};
 
 use crate::counters::{Counter, Counters};
-use crate::entry::{COMMON, FRAGMENT, GENERAL, INNER, Packet, Timeouts};
+use crate::entry::{COMMON, FRAGMENT, GENERAL, INNER, Packet, SEGMENT, Timeouts};
 use crate::fragments::{Fragments, Held, Outcome};
 use crate::grow::Context;
 use crate::key::{Key4, KeyWide, Seed, ports, vlan_bits};
@@ -344,7 +344,7 @@ fn common_packet(frame: &Frame<'_>, at: u16) -> Option<Packet<Key4>> {
         time: frame.time,
         octets: u32::from(fast.octets),
         overhead: frame.wire_len.wrapping_sub(u32::from(fast.octets)).cast_signed(),
-        flags: fast.tcp_flags,
+        flags: fast.tcp_flags | if fast.protocol == proto::TCP { SEGMENT } else { 0 },
         ttl: fast.ttl,
         tos: fast.tos,
         direction,
@@ -352,6 +352,7 @@ fn common_packet(frame: &Frame<'_>, at: u16) -> Option<Packet<Key4>> {
         frame: at,
         // Ethernet and an IPv4 header without options are before it.
         l4: 34,
+        ip_header: 20,
     })
 }
 
@@ -364,13 +365,14 @@ fn general_packet<K>(key: K, direction: u8, held: &Held, at: u16) -> Packet<K> {
         time: held.time,
         octets: headers.octets,
         overhead: held.wire_len.wrapping_sub(headers.octets).cast_signed(),
-        flags: headers.tcp.map_or(0, |tcp| tcp.flags) | fragment,
+        flags: headers.tcp.map_or(0, |tcp| tcp.flags | SEGMENT) | fragment,
         ttl: headers.ttl,
         tos: headers.tos,
         direction,
         origin: if held.view == View::Inner { INNER } else { GENERAL },
         frame: at,
         l4: headers.l4_offset,
+        ip_header: headers.l4_offset.saturating_sub(headers.l3_offset),
     }
 }
 

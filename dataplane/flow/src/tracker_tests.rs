@@ -455,7 +455,7 @@ fn ttl_has_its_least_and_its_greatest_value_in_each_direction() {
 #[test]
 fn a_flow_that_finds_no_place_for_its_layers_is_metered_without() {
     let wanted = Wanted { huge: false, populate: false };
-    let room = Room { flows: 100, layers: 1 };
+    let room = Room { flows: 100, layers: 1, tcp: 0 };
     let sizing = Sizing { ipv4: room, wide: room, wanted, simd: Simd::Avx512, seed: 7, worker: 9, first_id: 100 };
     let mut world = World::new(Policy::default());
     world.tracker = Tracker::new(&sizing, Policy::default()).expect("little memory");
@@ -466,4 +466,42 @@ fn a_flow_that_finds_no_place_for_its_layers_is_metered_without() {
     let mut kept: Vec<_> = world.end().iter().map(|r| (r.sport, r.layers.is_some())).collect();
     kept.sort_unstable();
     assert_eq!(kept, [(1, true), (2, false)]);
+}
+
+#[test]
+fn a_connection_is_measured_from_its_handshake_on() {
+    let tcp = |from: [u8; 4], to: [u8; 4], sport, dport, flags, seq: u32, ack: u32| {
+        let mut bytes = ipv4(from, to, sport, dport, 6, flags);
+        bytes[38..42].copy_from_slice(&seq.to_be_bytes());
+        bytes[42..46].copy_from_slice(&ack.to_be_bytes());
+        // Six octets behind the headers, or none.
+        bytes[17] = if flags & 0x08 == 0 { 40 } else { 46 };
+        bytes
+    };
+    let mut world = World::new(Policy::default());
+    world
+        .at(0.0, &tcp(A, B, 5000, 80, 0x02, 100, 0))
+        .at(0.030, &tcp(B, A, 80, 5000, 0x12, 900, 101))
+        .at(0.050, &tcp(A, B, 5000, 80, 0x10, 101, 901))
+        .at(0.060, &tcp(A, B, 5000, 80, 0x18, 101, 901))
+        .at(0.100, &tcp(B, A, 80, 5000, 0x18, 901, 107));
+    let records = world.end();
+    let [record] = records.as_slice() else { panic!("{records:?}") };
+    let tcp = record.tcp.expect("measured");
+    assert_eq!((tcp.client, tcp.result), (0, crate::perf::Connection::Established));
+    assert_eq!((tcp.server_rtt, tcp.client_rtt), (30_000_000, 20_000_000));
+    // Response times have ticks of 256 ns.
+    assert_eq!((tcp.responses.count, tcp.responses.last.div_ceil(1000)), (1, 40_000));
+    assert_eq!(tcp.ways[0].packets, 3);
+}
+
+#[test]
+fn a_reused_port_begins_a_new_flow_though_nobody_saw_the_end() {
+    let syn = |seq: u32| {
+        let mut bytes = ipv4(A, B, 5000, 80, 6, 0x02);
+        bytes[38..42].copy_from_slice(&seq.to_be_bytes());
+        bytes
+    };
+    let records = World::new(Policy::default()).at(0.0, &syn(1)).at(1.0, &syn(1)).at(2.0, &syn(77)).end();
+    assert_eq!(records.iter().map(|r| r.packets[0]).collect::<Vec<_>>(), [2, 1], "the same SYN again is no new connection");
 }

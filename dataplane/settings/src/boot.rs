@@ -129,6 +129,8 @@ pub struct Table {
     pub wide_flows: u64,
     /// Flows of the IPv4 table whose layers can be kept, in percent.
     pub layers_percent: u32,
+    /// Flows of each table whose performance can be measured, in percent.
+    pub performance_percent: u32,
 }
 
 /// Size of one worker's record ring.
@@ -216,6 +218,7 @@ pub(crate) fn construct(boot: &v1::Boot, check: &mut Check) -> Boot {
         ipv4_flows: check.number("boot.table.ipv4_flows".into(), table.ipv4_flows, 1 << 20, flows.clone()),
         wide_flows: check.number("boot.table.wide_flows".into(), table.wide_flows, 1 << 18, flows),
         layers_percent: check.ranged("boot.table.layers_percent".into(), table.layers_percent.unwrap_or(25), 25, 0..=100),
+        performance_percent: check.ranged("boot.table.performance_percent".into(), table.performance_percent.unwrap_or(50), 50, 0..=100),
     };
     let records = records(boot.records.unwrap_or_default(), check);
     Boot { instance, eal, ports, cores, table, records }
@@ -412,6 +415,7 @@ impl From<&Boot> for v1::Boot {
                 ipv4_flows: boot.table.ipv4_flows,
                 wide_flows: boot.table.wide_flows,
                 layers_percent: Some(boot.table.layers_percent),
+                performance_percent: Some(boot.table.performance_percent),
             }),
             records: Some(v1::Records { ring_bytes: boot.records.ring_bytes }),
         }

@@ -265,7 +265,7 @@ fn everything() -> v1::Settings {
             eal: Some(eal),
             ports: vec![port],
             cores: Some(v1::Cores { workers: vec![N], dispatcher: Some(N), service: Some(N) }),
-            table: Some(v1::Table { ipv4_flows: LONG, wide_flows: LONG, layers_percent: Some(N) }),
+            table: Some(v1::Table { ipv4_flows: LONG, wide_flows: LONG, layers_percent: Some(N), performance_percent: Some(N) }),
             records: Some(v1::Records { ring_bytes: LONG }),
         }),
         live: Some(v1::Live {

@@ -91,7 +91,10 @@ fn finish(mut tracker: Tracker, mut records: Vec<Record>) {
     assert!(counters.balances());
     assert_eq!(counters.get(Counter::FlowsActive), 0);
     assert_eq!(counters.records(), records.len() as u64);
-    assert_eq!(records.iter().map(|record| record.packets[0] + record.packets[1]).sum::<u64>(), counters.metered() + counters.get(Counter::MeteredTwice));
+    assert_eq!(
+        records.iter().map(|record| record.packets[0] + record.packets[1]).sum::<u64>(),
+        counters.metered() + counters.get(Counter::MeteredTwice)
+    );
     for record in &records {
         assert_eq!(record.with_words(|head, rest| Record::from_parts(&head, rest)).as_ref(), Some(record));
     }

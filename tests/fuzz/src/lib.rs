@@ -6,15 +6,15 @@
 
 mod flows;
 mod packet;
-mod seeds;
 mod perf;
+mod seeds;
 mod settings;
 mod shared;
 
 pub use flows::flows;
 pub use packet::{capture, decode};
-pub use seeds::seeds;
 pub use perf::performance;
+pub use seeds::seeds;
 pub use settings::settings;
 pub use shared::{ring, stats};
 

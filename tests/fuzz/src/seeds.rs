@@ -2,7 +2,7 @@
 
 use sonde_flow::record::{Output, Record};
 use sonde_flow::ring::{BYTES_MIN, Writer};
-use sonde_flow::{Flush, Policy, Sizing, Timeouts, Tracker};
+use sonde_flow::{Flush, Policy, Room, Sizing, Tracker};
 use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
 use sonde_packet::{Frame, Link};
@@ -23,7 +23,9 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "capture" => captures(),
         "flows" => flows(),
         // A byte of choice; datagrams behind the headers of Ethernet, IPv4 and UDP, the rest as numbers.
-        "performance" => (0..7).flat_map(|choice| frames().into_iter().map(move |frame| [&[choice], frame.get(42..).unwrap_or_default()].concat())).collect(),
+        "performance" => (0..7)
+            .flat_map(|choice| frames().into_iter().map(move |frame| [&[choice], frame.get(42..).unwrap_or_default()].concat()))
+            .collect(),
         "ring" => ring(),
         "stats" => stats(),
         "settings" => settings(),
@@ -114,8 +116,8 @@ fn flows() -> Vec<Vec<u8>> {
 /// Records as a worker writes them.
 fn records() -> Vec<Record> {
     let wanted = Wanted { huge: false, populate: false };
-    let sizing = Sizing { ipv4_flows: 1000, wide_flows: 1000, wanted, simd: Simd::Portable, seed: 7, worker: 3, first_id: 1 };
-    let policy = Policy { timeouts: Timeouts::default(), vlan_in_key: true };
+    let sizing = Sizing { ipv4: Room::whole(1000), wide: Room::whole(1000), wanted, simd: Simd::Portable, seed: 7, worker: 3, first_id: 1 };
+    let policy = Policy::default();
     let mut tracker = Tracker::new(&sizing, policy).expect("memory for two thousand flows");
     let mut records = Vec::new();
     for Packet { time, bytes } in frames().into_iter().zip(START..).map(|(bytes, time)| Packet { time, bytes }) {

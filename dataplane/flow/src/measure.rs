@@ -1,0 +1,66 @@
+//! The performance of a TCP flow, kept beside its entry: which flows have it, and what of a packet it is fed with.
+
+use sonde_packet::{Frame, Tcp, syn_options};
+
+use crate::entry::{Entry, Packet, SEGMENT, Sides};
+use crate::key::Key;
+use crate::perf::Segment;
+
+/// The TCP segment of a packet, from its frame; `None` when its header was not captured.
+#[inline(always)]
+fn segment<K>(packet: &Packet<K>, frame: &Frame<'_>, way: u8) -> Option<Segment> {
+    let header: &[u8; 16] = frame.bytes.get(usize::from(packet.l4)..)?.first_chunk()?;
+    let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, offset, _, w0, w1] = *header;
+    let headers = u32::from(offset >> 4) * 4 + u32::from(packet.ip_header);
+    Some(Segment {
+        time: packet.time,
+        seq: u32::from_be_bytes([s0, s1, s2, s3]),
+        ack: u32::from_be_bytes([a0, a1, a2, a3]),
+        payload: packet.octets.saturating_sub(headers),
+        flags: packet.flags & 0x0fff,
+        window: u16::from_be_bytes([w0, w1]),
+        octets: u16::try_from(packet.octets).unwrap_or(u16::MAX),
+        ttl: packet.ttl,
+        way,
+    })
+}
+
+impl<K: Key> Entry<K> {
+    /// Adds a packet that was counted already to what is known of the connection.
+    #[inline(always)]
+    pub(crate) fn measure(&self, packet: &Packet<K>, frame: &Frame<'_>, sides: &mut Sides) {
+        if packet.flags & SEGMENT == 0 {
+            return;
+        }
+        let Some(state) = sides.tcp.get_mut(self.tcp_place()) else { return };
+        let Some(segment) = segment(packet, frame, self.way(packet)) else { return };
+        if packet.flags & Tcp::SYN == 0 {
+            state.add(&segment);
+        } else {
+            state.add_syn(&segment, &syn_options(frame.bytes.get(usize::from(packet.l4)..).unwrap_or_default()));
+        }
+    }
+
+    /// Begins to measure a flow with its first packet. Returns whether there was no place for it.
+    #[inline(always)]
+    pub(crate) fn begin_measuring(&mut self, packet: &Packet<K>, frame: &Frame<'_>, sides: &mut Sides) -> bool {
+        if packet.flags & SEGMENT == 0 || sides.tcp.is_empty() {
+            return false;
+        }
+        let Some(segment) = segment(packet, frame, 0) else { return false };
+        let Some(place) = sides.tcp.take() else { return true };
+        if let Some(state) = sides.tcp.get_mut(place) {
+            let options =
+                (segment.flags & Tcp::SYN != 0).then(|| syn_options(frame.bytes.get(usize::from(packet.l4)..).unwrap_or_default()));
+            state.begin(&segment, options.as_ref());
+            self.set_tcp_place(place);
+        }
+        false
+    }
+
+    /// Whether a packet opens another connection between the ports of this one, whose end nobody saw.
+    pub(crate) fn is_reused_by(&self, packet: &Packet<K>, frame: &Frame<'_>, sides: &Sides) -> bool {
+        let Some(state) = sides.tcp.get(self.tcp_place()) else { return false };
+        segment(packet, frame, self.way(packet)).is_some_and(|segment| state.is_reused_by(&segment))
+    }
+}
