@@ -1,7 +1,8 @@
 //! A record as the northbound API shows it.
 
+use crate::detail;
 use prost_types::Timestamp;
-use sonde_flow::record::{Kind, NO_VLAN, Record};
+use sonde_flow::record::{Kind, NO_VLAN, Record, View};
 use sonde_proto::v1::Flow;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -65,7 +66,7 @@ pub(crate) fn flow(record: &Record) -> Flow {
     let [packets, packets_reverse] = record.packets;
     let [flags, flags_reverse] = record.tcp_flags;
     let [wire, wire_reverse] = record.wire;
-    let [ttl, _] = record.ttl;
+    let ([ttl, _], [least, _], [greatest, _]) = (record.ttl, record.ttl_min, record.ttl_max);
     let [icmp_type, icmp_code] = record.icmp;
     Flow {
         flow_id: record.flow_id,
@@ -97,6 +98,13 @@ pub(crate) fn flow(record: &Record) -> Flow {
         wire_octets: wire.saturating_add(wire_reverse),
         ttl: ttl.into(),
         tos: record.tos.into(),
+        inner: record.view == View::Inner,
+        ttl_min: least.into(),
+        ttl_max: greatest.into(),
+        flow_label: record.flow_label,
+        ip_flags: record.ip_flags.into(),
+        layers: record.layers.as_ref().map(detail::layers),
+        tcp: record.tcp.as_ref().map(detail::tcp),
     }
 }
 

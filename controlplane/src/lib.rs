@@ -12,6 +12,7 @@
 
 pub mod cli;
 mod desired;
+mod detail;
 mod document;
 mod fault;
 mod filter;

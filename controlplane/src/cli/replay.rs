@@ -5,11 +5,12 @@ pub mod ipfix;
 pub mod json;
 pub mod pen;
 mod progress;
+pub mod rtt;
 pub mod table;
 
 use anyhow::Context;
 use progress::Progress;
-use sonde_flow::record::Output;
+use sonde_flow::record::{Kind, Output, Record};
 use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnels, View};
 use sonde_worker::replay::{Recording, ReplayError, ReplaySettings, Summary};
 use std::fs::File;
@@ -40,7 +41,7 @@ pub struct Args {
     /// How flows are printed.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-    /// Which flows: those with an IP header, or those without. An IPFIX file holds both.
+    /// Which flows: those with an IP header, those without, or TCP connections. An IPFIX file holds all.
     #[arg(long, value_enum, default_value_t = Table::Flows)]
     pub table: Table,
     /// Where flows are written; standard output if not given, or "-".
@@ -113,6 +114,20 @@ pub enum Table {
     Flows,
     /// Flows without: ARP, LLDP and whatever else was on the wire.
     L2,
+    /// TCP connections; with `--format csv` how they performed, client first.
+    #[value(name = "tcp_rtt")]
+    TcpRtt,
+}
+
+impl Table {
+    /// Whether a flow is printed.
+    fn takes(self, record: &Record) -> bool {
+        match self {
+            Self::Flows => record.kind != Kind::Layer2,
+            Self::L2 => record.kind == Kind::Layer2,
+            Self::TcpRtt => record.tcp.is_some(),
+        }
+    }
 }
 
 /// Takes the flows of one file after the other, and prints them.
@@ -179,6 +194,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn replay_all(args: &Args, out: Box<dyn Write>, progress: bool) -> io::Result<u8> {
     let mut sink: Box<dyn Sink> = match args.format {
         Format::Table => Box::new(table::Columns::new(out, args.table)),
+        Format::Csv if args.table == Table::TcpRtt => Box::new(rtt::Rtt::new(out)?),
         Format::Csv => Box::new(csv::Csv::new(out, args.table)?),
         Format::Json => Box::new(json::Json::new(out, args.table)),
         Format::Ipfix => Box::new(ipfix::Ipfix::new(out)),

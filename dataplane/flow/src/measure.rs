@@ -6,11 +6,15 @@ use crate::entry::{Entry, Packet, SEGMENT, Sides};
 use crate::key::Key;
 use crate::perf::Segment;
 
-/// The TCP segment of a packet, from its frame; `None` when its header was not captured.
+/// The TCP segment of a packet, from its frame; `None` when its header was not captured, or is damaged.
 #[inline(always)]
 fn segment<K>(packet: &Packet<K>, frame: &Frame<'_>, way: u8) -> Option<Segment> {
     let header: &[u8; 16] = frame.bytes.get(usize::from(packet.l4)..)?.first_chunk()?;
     let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, offset, _, w0, w1] = *header;
+    if offset >> 4 < 5 {
+        // RFC 9293 section 3.1: where the payload begins is not known.
+        return None;
+    }
     let headers = u32::from(offset >> 4) * 4 + u32::from(packet.ip_header);
     Some(Segment {
         time: packet.time,

@@ -37,7 +37,7 @@ impl<W: Write> Csv<W> {
         let mut pen = Pen::new(out);
         pen.room(LINE_MAX)?;
         pen.text(match table {
-            Table::Flows => FLOW_COLUMNS.as_bytes(),
+            Table::Flows | Table::TcpRtt => FLOW_COLUMNS.as_bytes(),
             Table::L2 => L2_COLUMNS.as_bytes(),
         });
         Ok(Self { pen, table, prefix: Vec::new(), ethernet: false, fault: None })
@@ -47,7 +47,7 @@ impl<W: Write> Csv<W> {
         self.pen.room(LINE_MAX + self.prefix.len())?;
         self.pen.text(&self.prefix);
         match self.table {
-            Table::Flows => flow(&mut self.pen, record, self.ethernet),
+            Table::Flows | Table::TcpRtt => flow(&mut self.pen, record, self.ethernet),
             Table::L2 => l2(&mut self.pen, record, self.ethernet),
         }
         Ok(())
@@ -58,9 +58,7 @@ impl<W: Write> Sink for Csv<W> {
     fn begin(&mut self, file: &str, ethernet: bool) {
         self.ethernet = ethernet;
         self.prefix = quoted(file);
-        self.prefix.extend(match self.table {
-            Table::Flows | Table::L2 => b",",
-        });
+        self.prefix.push(b',');
     }
 
     fn end(&mut self) -> io::Result<()> {
@@ -74,7 +72,7 @@ impl<W: Write> Sink for Csv<W> {
 
 impl<W: Write> Output for Csv<W> {
     fn put(&mut self, record: &Record) {
-        if (record.kind == Kind::Layer2) == (self.table == Table::L2)
+        if self.table.takes(record)
             && self.fault.is_none()
             && let Err(error) = self.line(record)
         {
@@ -205,7 +203,7 @@ fn macs<W: Write>(pen: &mut Pen<W>, record: &Record, ethernet: bool) {
 }
 
 /// A field of RFC 4180: in quotes where it holds a comma, a quote or a line break.
-fn quoted(text: &str) -> Vec<u8> {
+pub(super) fn quoted(text: &str) -> Vec<u8> {
     if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")).into_bytes() } else { text.as_bytes().to_vec() }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Sink, Table};
 use serde::Serialize;
-use sonde_flow::record::{Kind, Output, Record};
+use sonde_flow::record::{Output, Record};
 use sonde_proto::v1::Flow;
 use std::io::{self, Write};
 
@@ -36,7 +36,7 @@ impl<W: Write> Json<W> {
 
 impl<W: Write> Output for Json<W> {
     fn put(&mut self, record: &Record) {
-        if (record.kind == Kind::Layer2) == (self.table == Table::L2)
+        if self.table.takes(record)
             && self.fault.is_none()
             && let Err(error) = self.line(record)
         {

@@ -119,7 +119,7 @@ fn time(ns: u64) -> String {
 
 impl<W: Write> Output for Columns<W> {
     fn put(&mut self, record: &Record) {
-        if (record.kind == Kind::Layer2) != (self.table == Table::L2) || self.fault.is_some() {
+        if !self.table.takes(record) || self.fault.is_some() {
             return;
         }
         self.lines.push(fields(record));
