@@ -14,13 +14,13 @@ use sonde_packet::{Frame, Headers, Network, Tcp, decode, proto, syn_options};
 use sonde_worker::capture::{Batch, Capture};
 
 /// Least share of handshakes both of whose halves are within a microsecond of tshark's.
-const RTT_MIN: f64 = 0.99;
+const RTT_MIN: f64 = 0.994;
 /// Least share of connections with equal counts of retransmissions and of segments out of order.
-const LOSS_MIN: f64 = 0.95;
+const LOSS_MIN: f64 = 0.99;
 /// Least share of connections with other equal counts.
-const COUNTS_MIN: f64 = 0.95;
+const COUNTS_MIN: f64 = 0.99;
 /// Least share of tshark's connections that are found.
-const FOUND_MIN: f64 = 0.99;
+const FOUND_MIN: f64 = 0.999;
 
 /// Counts that are compared, named as in the reference, each with `_fwd` and `_rev`.
 const COUNTS: [&str; 12] = [

@@ -247,7 +247,7 @@ impl TcpState {
         self.add(segment);
     }
 
-    /// Adds a segment, in the order in which it passed the tap. Under 15 ns on the straight path.
+    /// Adds a segment, in the order in which it passed the tap. The straight path takes about 130 instructions.
     #[inline]
     pub fn add(&mut self, segment: &Segment) {
         let (own, peer) = both(&mut self.sequences, segment.way);
@@ -269,7 +269,9 @@ impl TcpState {
         let delay = segment.time.saturating_sub(own.last);
         let jitter = delay.abs_diff(own.gap.ns());
         own.next = end;
-        own.next_tick = if data { tick(segment.time) } else { own.next_tick };
+        // A mask, since data and acknowledgements alternate as no branch can foresee.
+        let moved = 0u32.wrapping_sub(u32::from(data));
+        own.next_tick = own.next_tick & !moved | tick(segment.time) & moved;
         own.mark(segment, delay);
         let (volume, _) = both(&mut self.volumes, segment.way);
         volume.spacing.add(delay, jitter);
