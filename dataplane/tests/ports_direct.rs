@@ -91,9 +91,10 @@ fn a_paced_repetition(scene: &Scene) {
             }
         });
     }
-    // Later by any time, when this machine did not let the test run.
-    let fair = u32::try_from(begin.elapsed().as_millis() * 4).expect("a short time") + 4;
-    assert!((2000..=fair).contains(&seen), "{seen} of {fair}");
+    // Later by any time, when this machine did not let the test run; a tenth sooner, because two clocks are compared. Without a pace
+    // it would be a thousand times sooner.
+    let fair = u32::try_from(begin.elapsed().as_millis() * 4).expect("a short time");
+    assert!(seen >= 2000 && seen <= fair + fair / 10, "{seen} of {fair}");
 }
 
 /// The driver keeps a repeated recording in buffers: the pool is larger by that.

@@ -163,7 +163,11 @@ fn what_is_no_capture_is_said_and_the_others_are_read() {
     place.write("good.pcap", &bytes);
     let said = place.replay(&["text.pcap", "empty.pcap", "missing.pcap", "good.pcap", "--format", "csv", "--summary"]);
     assert_eq!(said.code, Some(2), "{said:?}");
-    for words in ["text.pcap: at offset 0: neither pcap nor pcapng", "empty.pcap", "cannot open missing.pcap: No such file"] {
+    for words in [
+        "text.pcap: at offset 0: neither pcap nor pcapng",
+        "empty.pcap: at offset 0: the file is empty",
+        "cannot open missing.pcap: No such file",
+    ] {
         assert!(said.stderr.contains(words), "no {words:?} in {}", said.stderr);
     }
     assert!(said.stderr.contains(&format!("good.pcap: {} packets received", totals.frames)), "{}", said.stderr);

@@ -95,9 +95,9 @@ fn captures() -> Vec<Vec<u8>> {
 fn flows() -> Vec<Vec<u8>> {
     let mut inputs = Vec::new();
     for (choice, mix) in [(0u8, Mix::Tcp), (0x45, Mix::Udp), (0x2b, Mix::UdpDual), (0x5f, Mix::SynFlood)] {
-        let mut population = Population::new(mix, 30, 300, Size::Fixed(60), 1000, 5);
+        let mut population = Population::new(mix, 30, 120, Size::Fixed(60), 1000, 5);
         let (mut input, mut frame) = (vec![choice], Vec::new());
-        for _ in 0..300 {
+        for _ in 0..120 {
             population.next_into(&mut frame);
             input.extend([1, 60, 0]);
             input.extend(&frame[..60]);

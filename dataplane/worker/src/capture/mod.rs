@@ -31,6 +31,8 @@ pub struct Fault {
 pub enum Damage {
     #[error("neither pcap nor pcapng: the first four octets are no magic number of either")]
     NotACapture,
+    #[error("the file is empty")]
+    Empty,
     #[error("a compressed file: uncompress it first (zcat, zstdcat, xzcat)")]
     Compressed,
     #[error("the file ends inside its header")]
@@ -115,6 +117,7 @@ impl<'a> Capture<'a> {
             Some([0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd] | [0xfd, b'7', b'z', b'X'] | [b'B', b'Z', b'h', _]) => {
                 return Err(refuse(Damage::Compressed));
             }
+            None if bytes.is_empty() => return Err(refuse(Damage::Empty)),
             _ => return Err(refuse(Damage::NotACapture)),
         };
         Ok(Self { format, size: bytes.len(), fault: None })

@@ -228,7 +228,7 @@ fn pcapng_time_resolutions_and_offsets() {
 
 #[test]
 fn files_that_are_no_captures() {
-    check_fault(b"", 0, 0, Damage::NotACapture);
+    check_fault(b"", 0, 0, Damage::Empty);
     check_fault(b"\xa1\xb2", 0, 0, Damage::NotACapture);
     check_fault(b"GET / HTTP/1.1", 0, 0, Damage::NotACapture);
     check_fault(b"\x1f\x8b\x08\x00", 0, 0, Damage::Compressed);
@@ -315,7 +315,7 @@ fn every_truncation_gives_the_packets_before_it_and_one_fault_or_a_clean_end() {
             most = seen.len();
             if let Some(fault) = fault {
                 assert!(fault.offset <= length as u64);
-                assert!(length > 0 || fault.what == Damage::NotACapture);
+                assert!(length > 0 || fault.what == Damage::Empty);
             }
         }
         assert_eq!(most + 1, whole.len());
