@@ -1,6 +1,7 @@
 //! `track/hit/*`, `track/miss/*`: nanoseconds a packet of [`Tracker::track`], from frame to flow, with so many flows in the table.
 //! A hit goes to one of them at random; a miss is the SYN of a new flow, and the table is full, so that another one has to go.
-//! `emit/*`: nanoseconds a record from the entry into the ring; `emit/nothing` puts it together and throws it away.
+//! `emit/*`: nanoseconds a record from the entry into the ring when a table is written from one end to the other; `emit/nothing` puts
+//! it together and throws it away, `emit/evicted` is `track/miss/1048576` with the records going into the ring.
 //!
 //! `cargo bench -p sonde-flow --bench track -- track/hit` measures the names that contain the argument only; a number is one of flows.
 
@@ -112,6 +113,7 @@ impl Case {
                     Frame { bytes, wire_len: 60, link: Link::Ethernet, time: now, port: 1 }
                 });
                 self.tracker.track(&frames, now, out);
+                out.publish();
             }
             times.push(ns(start, part.len()));
         }
@@ -145,16 +147,21 @@ fn hit(flows: u64) {
 }
 
 fn miss(flows: u64) {
+    evict(&format!("track/miss/{flows}"), flows, &mut Nothing);
+}
+
+/// Every packet begins a flow in a full table, and the record of another one goes to `out`.
+fn evict(name: &str, flows: u64, out: &mut impl Output) {
     let mut case = Case::new(flows, false);
     for _ in 0..flows.div_ceil(FRAMES_MIN as u64) + 1 {
         case.renew();
-        case.pass(&mut Nothing, &mut Vec::new());
+        case.pass(out, &mut Vec::new());
     }
     let times = repeat(|times| {
         case.renew();
-        case.pass(&mut Nothing, times);
+        case.pass(out, times);
     });
-    show(&format!("track/miss/{flows}"), times);
+    show(name, times);
 }
 
 /// Fills a table and writes all of it.
@@ -189,10 +196,11 @@ fn main() {
     if wanted("emit/nothing") {
         emit("emit/nothing", &mut Nothing);
     }
-    if wanted("emit/ring") {
+    if wanted("emit/ring") || wanted("emit/evicted") {
         let shared = Path::new("/dev/shm");
         let place = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.expect("a directory");
         let mut ring = Writer::create(&place.path().join("ring"), 64 << 20, 0).expect("a ring of 64 MiB");
         emit("emit/ring", &mut ring);
+        evict("emit/evicted", FRAMES_MIN as u64, &mut ring);
     }
 }

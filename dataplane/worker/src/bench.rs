@@ -1,8 +1,10 @@
 //! The whole journey under load, measured: what `sonde-dataplane bench` runs.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use sonde_flow::Record;
+use sonde_flow::record::{HEAD_WORDS, Output};
 use sonde_packet::{decode, fast4};
 
 use crate::source::{Polled, Source};
@@ -80,11 +82,6 @@ impl<S: Source> Metered<S> {
     pub fn new(source: S, warm_up: u64, until: Duration) -> Self {
         Self { source, packets: 0, octets: 0, warm_up, until, started: None, elapsed: Duration::ZERO, measured: (0, 0) }
     }
-
-    /// Gives the source back.
-    pub fn into_inner(self) -> S {
-        self.source
-    }
 }
 
 impl<S: Source> Source for Metered<S> {
@@ -110,21 +107,36 @@ impl<S: Source> Source for Metered<S> {
     }
 }
 
-/// Counts records and forgets them: an output for measuring the worker alone.
-#[derive(Debug, Default)]
-pub struct Discard {
-    records: AtomicU64,
+/// An output that can be muted: records are put together and thrown away then, so that writing them can be told from the rest.
+#[derive(Debug)]
+pub struct Muted<O> {
+    /// Where records go otherwise.
+    pub output: O,
+    /// Whether they are thrown away.
+    pub mute: bool,
 }
 
-impl sonde_flow::record::Output for Discard {
-    fn put_words(&mut self, head: [u64; sonde_flow::record::HEAD_WORDS], rest: &[u64]) {
-        std::hint::black_box((&head, rest));
-        self.records.fetch_add(1, Ordering::Relaxed);
+impl<O: Output> Output for Muted<O> {
+    fn put(&mut self, record: &Record) {
+        if self.mute {
+            std::hint::black_box(record);
+        } else {
+            self.output.put(record);
+        }
     }
 
-    fn put(&mut self, record: &sonde_flow::Record) {
-        std::hint::black_box(record);
-        self.records.fetch_add(1, Ordering::Relaxed);
+    #[inline]
+    fn put_words(&mut self, head: [u64; HEAD_WORDS], rest: &[u64]) {
+        if self.mute {
+            std::hint::black_box((&head, rest));
+        } else {
+            self.output.put_words(head, rest);
+        }
+    }
+
+    #[inline]
+    fn publish(&mut self) {
+        self.output.publish();
     }
 }
 

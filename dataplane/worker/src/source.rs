@@ -1,8 +1,10 @@
 //! Where frames come from. Everything that differs between a NIC, a recording and a benchmark is behind [`Source`].
 
 mod file;
+mod looped;
 
 pub use file::FileSource;
+pub use looped::LoopSource;
 
 use sonde_packet::Frame;
 
@@ -29,4 +31,11 @@ pub trait Source {
     ///
     /// `work` is called exactly once per call, with an empty slice when nothing has arrived: timeouts go on without traffic.
     fn burst<F: FnOnce(&[Frame<'_>], u64)>(&mut self, work: F) -> Polled;
+}
+
+impl<S: Source> Source for &mut S {
+    #[inline]
+    fn burst<F: FnOnce(&[Frame<'_>], u64)>(&mut self, work: F) -> Polled {
+        (**self).burst(work)
+    }
 }
