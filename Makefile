@@ -26,7 +26,7 @@ test: ## Everything: format, lints, unit, integration, layers, limits of style, 
 unit: deps ## The tests that start no process
 	$(CARGO) test --workspace --lib
 
-bench: deps ## The benchmarks, and the whole journey (SECONDS=60 each)
+bench: deps ## The benchmarks, and the speed table (SECONDS=60 for each figure)
 	$(CARGO) bench --workspace
 	@scripts/bench.sh $(SECONDS)
 

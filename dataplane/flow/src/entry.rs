@@ -192,7 +192,7 @@ pub(crate) enum Due {
 impl<K: Key> Entry<K> {
     /// Adds a packet of the ongoing flow; `false`, and nothing is added, when the packet needs [`Entry::before`].
     ///
-    /// Budget: 2 ns when the line is near (bench `track/hit`). One branch that is nearly never taken.
+    /// Budget: 2 ns when the line is near (bench `track/hit/1000`). One branch that is nearly never taken.
     #[inline(always)]
     pub(crate) fn add(&mut self, packet: &Packet<K>, idle: u64) -> bool {
         let hot = &self.hot;

@@ -135,7 +135,7 @@ impl Writer {
 }
 
 impl Output for Writer {
-    /// Writes one record into the ring. Budget: 15 ns while the ring is in the cache (bench `ring`).
+    /// Writes one record into the ring. Budget: 15 ns (bench `emit/ring`).
     #[inline]
     fn put(&mut self, record: &Record) {
         record.with_words(|head, rest| self.put_words(head, rest));

@@ -75,7 +75,7 @@ impl Searcher {
     /// For each `(line, tag)` wanted, in order: hands its number on with a mask of the places of `lines[line]` that hold `tag`, and,
     /// where none does, a mask of those that hold 0. Both are of the first 31 places, and 0 for a line that does not exist.
     ///
-    /// Budget: 1 ns a line in L1 with AVX2 (bench `tags/for_each`).
+    /// Budget: 2 ns a line in L1 with AVX2 (bench `tags/for_each`).
     #[inline(always)]
     pub fn for_each(self, lines: &[Line], wanted: &[(u32, u16)], each: impl FnMut(usize, u32, u32)) {
         match self.0 {

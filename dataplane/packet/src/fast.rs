@@ -34,7 +34,7 @@ const LENGTH: usize = 14 + 20 + 20;
 /// Decodes the common frame without a branch that depends on which of the common kinds it is; `None` sends the frame to
 /// [`crate::decode`], which finds the same fields.
 ///
-/// Budget: 2 to 3 ns a frame in L1 (bench `decode/fast4`). The branches left are taken the same way for nearly every frame.
+/// Budget: 3 ns a frame in L1 (bench `decode/fast4`). The branches left are taken the same way for nearly every frame.
 #[inline(always)]
 pub fn fast4(frame: &Frame<'_>) -> Option<Fast4> {
     let bytes: &[u8; LENGTH] = frame.bytes.first_chunk()?;

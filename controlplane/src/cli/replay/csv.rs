@@ -81,7 +81,7 @@ impl<W: Write> Output for Csv<W> {
     }
 }
 
-/// Budget: 110 ns a line (bench `csv`), a tenth of what `fmt` takes.
+/// Budget: 110 ns a line, a tenth of what `fmt` takes.
 fn flow<W: Write>(pen: &mut Pen<W>, record: &Record, ethernet: bool) {
     let [packets, packets_reverse] = record.packets;
     let [octets, octets_reverse] = record.octets;
