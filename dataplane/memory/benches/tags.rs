@@ -24,7 +24,7 @@ fn measure(name: &str, simd: Simd, mut round: impl FnMut() -> u64) {
 }
 
 fn main() {
-    let lines: Vec<Line> = (0..LINES).map(|n| Line(std::array::from_fn(|place| n * 32 + place as u16 + 1))).collect();
+    let lines: Vec<Line> = (0..LINES).map(|n| Line(std::array::from_fn(|place| n * 32 + u16::try_from(place).unwrap_or(0) + 1))).collect();
     let wanted: Vec<(u32, u16)> = (0..LINES).map(|n| (u32::from(n), n * 32 + n * 7 % 31 + 1)).collect();
     for simd in [Simd::Avx512, Simd::Avx2, Simd::Portable].into_iter().filter(|simd| simd.at_most() == *simd) {
         let searcher = Searcher::new(simd);
