@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 /// The settings: the operator's TOML and JSON document as well as a message. One truth, two spellings.
-const DOCUMENT: &[&str] = &["Settings", "Boot", "Eal", "Port", "Cores", "Table", "Records", "Live", "Timeouts", "Tunnels", "Exporter"];
+const DOCUMENT: &[&str] =
+    &["Settings", "Boot", "Eal", "Port", "Cores", "Table", "Records", "Live", "Timeouts", "Tunnels", "Exporter", "Enrichment", "OwnPrefix"];
 
 /// What answers an operator: the command line prints these as JSON under the names of the protos.
 const ANSWERS: &[&str] = &[

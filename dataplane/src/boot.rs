@@ -29,6 +29,7 @@ use crate::error::StartError;
 use crate::exporters::{Exporters, From};
 use crate::gauges::{Facts, Gauge};
 use crate::lock::{self, Lock};
+use crate::lookups::Lookups;
 use crate::machine::{self, Memory, mib};
 use crate::memory::{self, Decision, Need};
 use crate::origin::{self, Chosen, Profile};
@@ -97,7 +98,7 @@ fn build(profile: &Profile, chosen: Chosen, paths: &Paths) -> Result<House, Star
     }
     let rest = Rest { settings, generation, profile: profile.fingerprint.clone(), placement, paths, segment, rings, listener };
     match rest.open(&eal) {
-        Ok((opened, gauges, exporters)) => rest.assemble(&eal, waiting, opened, gauges, exporters),
+        Ok((opened, gauges, readers)) => rest.assemble(&eal, waiting, opened, gauges, readers),
         Err(e) => {
             waiting.disband();
             Err(e)
@@ -117,9 +118,15 @@ struct Rest<'a> {
     listener: UnixListener,
 }
 
+/// Who reads the rings, and what they look addresses up in.
+struct Readers {
+    exporters: Exporters,
+    lookups: Arc<Lookups>,
+}
+
 impl Rest<'_> {
     /// Opens the ports, and makes ready whoever reads the rings: nothing must be missed once packets come.
-    fn open(&self, eal: &Eal) -> Result<(Opened, Vec<Gauge>, Exporters), StartError> {
+    fn open(&self, eal: &Eal) -> Result<(Opened, Vec<Gauge>, Readers), StartError> {
         let other = |e: String| StartError::Other(e);
         let boot = &self.settings.boot;
         let opened = source::open(eal, &boot.ports, &self.options()).map_err(|e| other(e.to_string()))?;
@@ -136,8 +143,9 @@ impl Rest<'_> {
         });
         let gauges = gauges.collect::<Result<_, _>>()?;
         let interfaces = boot.ports.iter().map(|port| (u32::from(port.ingress), port.name.clone())).collect();
-        let exporters = Exporters::new(self.segment.clone(), self.rings.clone(), interfaces);
-        Ok((opened, gauges, exporters))
+        let lookups = Arc::new(Lookups::start(&self.segment, &self.settings.live.enrichment).map_err(other)?);
+        let exporters = Exporters::new(self.segment.clone(), self.rings.clone(), interfaces, Arc::clone(&lookups));
+        Ok((opened, gauges, Readers { exporters, lookups }))
     }
 
     fn options(&self) -> Options {
@@ -159,12 +167,13 @@ impl Rest<'_> {
         waiting: Waiting<NicSource>,
         opened: Opened,
         gauges: Vec<Gauge>,
-        mut exporters: Exporters,
+        readers: Readers,
     ) -> Result<House, StartError> {
+        let Readers { mut exporters, lookups } = readers;
         let Opened { sources, dispatcher, ports, counts, notes } = opened;
         self.tell(&ports, &notes);
         let other = |e: String| StartError::Other(e);
-        let begun = exporters.plan(&self.settings.live.exporters, From::Oldest).and_then(|plan| {
+        let begun = exporters.plan(&self.settings.live, From::Oldest).and_then(|plan| {
             let done = exporters.begin(plan);
             done.map_err(|faults| faults.join("; "))
         });
@@ -192,7 +201,7 @@ impl Rest<'_> {
             Reach { settings: self.settings, generation: self.generation, profile: self.profile, path: self.paths.settings(), exporters };
         let control = Control::new(Arc::clone(&crew), reach, description);
         let gauges = gauges.into_iter().zip(ports).collect();
-        let plant = Plant { crew, counts, spread, gauges, segment: self.segment };
+        let plant = Plant { crew, counts, spread, gauges, lookups, segment: self.segment };
         Ok(House { plant, control, listener: self.listener, paths: self.paths.clone() })
     }
 

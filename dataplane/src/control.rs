@@ -107,8 +107,11 @@ impl Control {
         known(&reach, request.generation, false)?;
         // Everything that can fail comes before the first thing that changes.
         let staged = stage(&reach, last).await?;
-        let plan = reach.exporters.plan(&desired.live.exporters, From::Now).map_err(|e| Status::resource_exhausted(unchanged(&e)))?;
+        let plan = reach.exporters.plan(&desired.live, From::Now).map_err(|e| Status::resource_exhausted(unchanged(&e)))?;
         self.shared.crew.publish(&desired.live, request.generation);
+        if desired.live.enrichment != reach.settings.live.enrichment {
+            reach.exporters.lookups().set(&desired.live.enrichment);
+        }
         let executed = reach.exporters.execute(plan).await;
         reach.generation = request.generation;
         reach.settings = desired;

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use sonde_export::session::{self, Config};
 use sonde_flow::ring::{Cursor, Reader};
-use sonde_settings::{Exporter, Transport};
+use sonde_settings::{Exporter, Live, Transport};
 use sonde_stats::{Block, Kind, Segment};
+
+use crate::lookups::Lookups;
 
 /// How often a thread that was told to stop is looked at.
 const LOOK: Duration = Duration::from_millis(2);
@@ -24,11 +26,14 @@ pub struct Exporters {
     segment: Segment,
     rings: Vec<PathBuf>,
     interfaces: Vec<(u32, String)>,
+    lookups: Arc<Lookups>,
 }
 
 #[derive(Debug)]
 struct Running {
     settings: Exporter,
+    /// Whether it looks up addresses: its templates depend on it, and templates never change.
+    enriched: bool,
     /// Shown as long as this is held, sending or not; a successor of the same name goes on with it, so that counters do not jump.
     block: Arc<Block>,
     /// None: disabled.
@@ -54,6 +59,7 @@ pub enum From {
 #[derive(Debug)]
 struct Ready {
     settings: Exporter,
+    enriched: bool,
     block: Arc<Block>,
     readers: Vec<Reader>,
 }
@@ -66,24 +72,26 @@ pub struct Plan {
 }
 
 impl Exporters {
-    /// None yet. They will read these rings, and tell collectors the names of these interfaces.
-    pub fn new(segment: Segment, rings: Vec<PathBuf>, interfaces: Vec<(u32, String)>) -> Self {
-        Self { all: BTreeMap::new(), segment, rings, interfaces }
+    /// None yet. They will read these rings, tell collectors the names of these interfaces, and look up addresses here.
+    pub fn new(segment: Segment, rings: Vec<PathBuf>, interfaces: Vec<(u32, String)>, lookups: Arc<Lookups>) -> Self {
+        Self { all: BTreeMap::new(), segment, rings, interfaces, lookups }
     }
 
     /// Does everything that can fail for `desired` to run, and changes nothing.
     ///
     /// # Errors
     /// A sentence: a ring cannot be opened, or the stats segment has no room.
-    pub fn plan(&self, desired: &[Exporter], from: From) -> Result<Plan, String> {
-        let same = |e: &&Exporter| self.all.get(&e.name).is_some_and(|running| running.settings == **e);
+    pub fn plan(&self, live: &Live, from: From) -> Result<Plan, String> {
+        let (desired, enriched) = (&live.exporters, !live.enrichment.is_empty());
+        let unchanged = |e: &Exporter, running: &Running| running.settings == *e && running.enriched == enriched;
+        let same = |e: &&Exporter| self.all.get(&e.name).is_some_and(|running| unchanged(e, running));
         let stays: Vec<&str> = desired.iter().filter(same).map(|e| e.name.as_str()).collect();
         let leave = self.all.keys().filter(|name| !stays.contains(&name.as_str())).cloned().collect();
-        let come = desired.iter().filter(|e| !same(e)).map(|e| self.ready(e, from)).collect::<Result<_, _>>()?;
+        let come = desired.iter().filter(|e| !same(e)).map(|e| self.ready(e, enriched, from)).collect::<Result<_, _>>()?;
         Ok(Plan { leave, come })
     }
 
-    fn ready(&self, settings: &Exporter, from: From) -> Result<Ready, String> {
+    fn ready(&self, settings: &Exporter, enriched: bool, from: From) -> Result<Ready, String> {
         let failed = |e: &dyn std::fmt::Display| format!("cannot start {}: {e}", settings.name);
         let block = match self.all.get(&settings.name) {
             Some(predecessor) => Arc::clone(&predecessor.block),
@@ -97,7 +105,7 @@ impl Exporters {
             }
             readers.push(reader);
         }
-        Ok(Ready { settings: settings.clone(), block, readers })
+        Ok(Ready { settings: settings.clone(), enriched, block, readers })
     }
 
     /// Carries out a plan: those that leave send what they have read; their successors go on where they stopped.
@@ -139,6 +147,11 @@ impl Exporters {
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
+    /// What they look up addresses in.
+    pub fn lookups(&self) -> &Lookups {
+        &self.lookups
+    }
+
     /// What the exporters count, in the order of their names.
     pub fn blocks(&self) -> impl Iterator<Item = &Arc<Block>> {
         self.all.values().map(|running| &running.block)
@@ -149,17 +162,18 @@ impl Exporters {
             // A cursor of another ring is refused by the reader itself: each reader takes the one that is its own.
             let _ = from.iter().any(|cursor| reader.seek(*cursor));
         }
-        let Ready { settings, block, readers } = ready;
+        let Ready { settings, enriched, block, readers } = ready;
         block.text("state", if settings.enabled { "connecting" } else { "disabled" });
         block.text("last_error", "");
         block.text("address", &settings.address());
-        let thread = if settings.enabled { Some(self.spawn(&settings, Arc::clone(&block), readers)?) } else { None };
-        self.all.insert(settings.name.clone(), Running { settings, block, thread });
+        let thread = if settings.enabled { Some(self.spawn(&settings, enriched, Arc::clone(&block), readers)?) } else { None };
+        self.all.insert(settings.name.clone(), Running { settings, enriched, block, thread });
         Ok(())
     }
 
-    fn spawn(&self, settings: &Exporter, block: Arc<Block>, readers: Vec<Reader>) -> Result<Thread, String> {
-        let config = self.config(settings);
+    fn spawn(&self, settings: &Exporter, enriched: bool, block: Arc<Block>, readers: Vec<Reader>) -> Result<Thread, String> {
+        let enrichment = enriched.then(|| Arc::clone(self.lookups.handle()));
+        let config = Config { enrichment, ..self.config(settings) };
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         // The kernel shows 15 octets of a thread's name.

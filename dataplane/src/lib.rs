@@ -1,7 +1,8 @@
 //! dataplane: the process that owns the NIC, put together from the crates below it.
 //!
 //! Read in order: `boot` (from a profile to running threads, and to a clean stop), `origin` (which settings), `memory` (huge pages
-//! or not), `crew` (the workers' threads), `exporters`, `control` and `southbound` (what the control plane can tell it), `gauges`
+//! or not), `crew` (the workers' threads), `exporters`, `lookups` (what they
+//! look addresses up in), `control` and `southbound` (what the control plane can tell it), `gauges`
 //! (what the ports count), `summary` (what is said at the end).
 //!
 //! Three clocks meet here: packets on the workers' cores, records on the exporters' threads, settings on the control thread. Only
@@ -17,6 +18,7 @@ pub mod error;
 pub mod exporters;
 pub mod gauges;
 pub mod lock;
+pub mod lookups;
 pub mod machine;
 pub mod memory;
 pub mod origin;

@@ -18,6 +18,7 @@ use crate::control::Control;
 use crate::crew::Crew;
 use crate::error::StartError;
 use crate::gauges::Gauge;
+use crate::lookups::Lookups;
 use crate::machine;
 use crate::source::{Dispatcher, OpenPort, WorkerCounts};
 use crate::southbound;
@@ -96,6 +97,8 @@ pub struct Plant {
     pub spread: Option<Spread>,
     /// The ports, and what they count.
     pub gauges: Vec<(Gauge, OpenPort)>,
+    /// What addresses are looked up in.
+    pub lookups: Arc<Lookups>,
     /// The shared memory.
     pub segment: Segment,
 }
@@ -204,6 +207,7 @@ impl Plant {
         for (gauge, port) in &mut self.gauges {
             gauge.read(&port.port);
         }
+        self.lookups.show();
     }
 
     /// Stops from the packets to the records, and says what was counted. Whether nothing was broken.
@@ -242,6 +246,8 @@ impl Plant {
         let shown: Vec<Block> = self.gauges.into_iter().map(|(gauge, _)| gauge.into_block()).collect();
         std::mem::forget(shown);
         std::mem::forget(self.crew);
+        // A load that is under way is not waited for.
+        std::mem::forget(self.lookups);
         std::mem::forget(control.clone());
         faults.is_empty() && summary.balances()
     }

@@ -10,6 +10,8 @@ use common::{Place, Running, Tiny, root, udp};
 use sonde_proto::southbound::ApplyRequest;
 use sonde_proto::v1;
 use sonde_stats::{Kind, View};
+use sonde_tests::collector::{Collected, Collector};
+use sonde_tests::mmdb::{Data, Writer};
 
 /// 200 flows of 10 packets, and 20 frames that are no packets.
 fn traffic() -> Vec<Vec<u8>> {
@@ -229,6 +231,54 @@ fn a_replaced_exporter_loses_no_record_and_counts_on() {
     assert_eq!(running.blocks().iter().filter(|b| b.kind == Kind::Exporter).count(), 0);
     running.stop();
     assert!(drain.join().expect("collector").len() > 6);
+}
+
+#[test]
+fn exported_flows_say_whose_their_addresses_are_and_a_changed_file_is_taken_over() {
+    let place = Place::new();
+    let database = place.dir.path().join("asn.mmdb");
+    let write = |number: u32| {
+        let mut writer = Writer::new("Test-ASN", 24);
+        writer.insert("0.0.0.0".parse().expect("an address"), 1, Data::map([("autonomous_system_number", Data::U32(number))]));
+        let beside = database.with_extension("new");
+        std::fs::write(&beside, writer.octets()).and_then(|()| std::fs::rename(&beside, &database)).expect("room");
+    };
+    write(64_500);
+    let collector = Collector::udp().expect("a collector");
+    let address = format!("live.exporters[0].address={}", collector.address());
+    let device = pcap_device(&place, ",infinite_rx=1");
+    let sets =
+        [&*device, "boot.ports[0].pace_pps=2000", "live.timeouts.idle_timeout_ms=100", "live.exporters[0].name=exporters/lab", &address];
+    let running = place.starts(&sets);
+    let patience = Duration::from_secs(20);
+    assert!(collector.wait(patience, |seen| seen.records.len() > 20), "records come");
+    assert!(collector.look(|seen| seen.records.iter().all(|record| record.template == 256)), "nothing is looked up");
+
+    let mut control = running.southbound();
+    let mut settings = control.describe().settings.expect("settings");
+    let own = v1::OwnPrefix { prefix: "0.0.0.0/0".to_owned(), name: "everything".to_owned() };
+    let path = database.display().to_string();
+    settings.live.as_mut().expect("live").enrichment =
+        Some(v1::Enrichment { asn_database: path, prefixes: vec![own], ..Default::default() });
+    assert_eq!(control.apply(1, &settings).expect("applied").generation_in_force, 1);
+    let from = |seen: &Collected, number| seen.records.iter().any(|record| record.number((0, 16)) == number);
+    assert!(collector.wait(patience, |seen| from(seen, 64_500)), "the AS number of the database");
+    let named =
+        |seen: &Collected| seen.records.iter().filter(|r| r.text((35_632, 525)).is_some_and(|t| t.starts_with("everything"))).count();
+    assert!(collector.look(named) > 0, "and the operator's name");
+    write(64_501);
+    assert!(collector.wait(patience, |seen| from(seen, 64_501)), "the file was loaded anew");
+
+    std::fs::write(&database, "not a database").expect("room");
+    let trouble = |r: &Running| r.blocks().iter().any(|b| b.text("last_error").is_some_and(|text| text.contains("no MaxMind DB metadata")));
+    running.until("the broken file is said", trouble);
+    let before = collector.look(|seen| seen.records.len());
+    let still = |seen: &Collected| seen.records.iter().skip(before).any(|record| record.number((0, 16)) == 64_501);
+    assert!(collector.wait(patience, still), "what was loaded is still used");
+    let exporter = running.blocks().into_iter().find(|b| b.kind == Kind::Exporter).expect("an exporter's block");
+    assert_eq!((exporter.counter("lost_ring"), exporter.counter("lost_send")), (Some(0), Some(0)), "no record was lost on the way");
+    running.stop();
+    assert_eq!(collector.stop().faults, Vec::<String>::new());
 }
 
 #[test]

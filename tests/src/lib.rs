@@ -1,4 +1,5 @@
-//! What the tests of Sonde stand on: traffic built from scratch, an IPFIX collector, a harness for the real processes.
+//! What the tests of Sonde stand on: traffic built from scratch, an IPFIX collector, a harness for the real processes,
+//! writers of the databases and route dumps that addresses are looked up in.
 //!
 //! Nothing here uses the crates it is meant to test: the traffic builder knows no decoder of ours, the collector no encoder.
 //!
@@ -8,4 +9,6 @@
 
 pub mod collector;
 pub mod harness;
+pub mod mmdb;
+pub mod mrt;
 pub mod traffic;

@@ -66,6 +66,21 @@ fn settings_are_good_or_refused_with_reasons() {
 }
 
 #[test]
+fn no_segment_and_no_datagram_breaks_what_is_measured() {
+    check("performance");
+}
+
+#[test]
+fn a_database_is_a_table_or_a_sentence() {
+    check("database");
+}
+
+#[test]
+fn a_rib_dump_is_a_table_or_a_sentence() {
+    check("rib");
+}
+
+#[test]
 fn every_target_has_a_program() {
     for (name, _) in targets::TARGETS {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/src/bin").join(format!("{name}.rs"));

@@ -9,7 +9,7 @@ use serde_json::Value;
 const LAYERS: &[&[&str]] = &[
     &["dpdk-sys", "sonde-proto", "sonde-memory", "sonde-packet"],
     &["sonde-stats"],
-    &["sonde-flow"],
+    &["sonde-flow", "sonde-enrich"],
     &["sonde-export"],
     &["sonde-settings", "sonde-worker"],
     &["sonde-dataplane", "sonde-controlplane"],
@@ -20,7 +20,8 @@ const LAYERS: &[&[&str]] = &[
 const DPDK: &[&str] = &["dpdk-sys", "sonde-dataplane"];
 
 /// Crates that stay pure: their whole dependency tree is this short list of ours and nothing else's run time.
-const WITHOUT_ASYNC: &[&str] = &["sonde-packet", "sonde-memory", "sonde-stats", "sonde-flow", "sonde-export", "sonde-worker"];
+const WITHOUT_ASYNC: &[&str] =
+    &["sonde-packet", "sonde-memory", "sonde-stats", "sonde-flow", "sonde-enrich", "sonde-export", "sonde-worker"];
 
 /// Name of each workspace member, with the names of what it depends on: `(normal and build, dev)`.
 fn members() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
@@ -132,6 +133,7 @@ fn unsafe_code_is_forbidden_where_it_has_no_business() {
         "dataplane/packet",
         "dataplane/stats",
         "dataplane/flow",
+        "dataplane/enrich",
         "dataplane/export",
         "dataplane/settings",
         "dataplane/worker",

@@ -7,9 +7,11 @@ pub mod pen;
 mod progress;
 pub mod rtt;
 pub mod table;
+pub mod whose;
 
 use anyhow::Context;
 use progress::Progress;
+use sonde_enrich::Enricher;
 use sonde_flow::record::{Kind, Output, Record};
 use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnels, View};
 use sonde_worker::replay::{Recording, ReplayError, ReplaySettings, Summary};
@@ -65,6 +67,9 @@ pub struct Args {
     /// Most flows at a time: more memory for recordings with more than this many at once.
     #[arg(long, value_name = "N", default_value_t = 4 << 20, value_parser = clap::value_parser!(u32).range(1024..=1 << 28))]
     pub flows_max: u32,
+    /// Where addresses are looked up.
+    #[command(flatten, next_help_heading = "Where and whose addresses are")]
+    pub whose: whose::Files,
     /// Print what became of the packets of each file (standard error); always done with `--format table`.
     #[arg(long)]
     pub summary: bool,
@@ -169,6 +174,7 @@ const UNREADABLE: u8 = 2;
 /// # Errors
 /// When the output cannot be written. What is wrong with a capture is said on standard error and shows in the exit code.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let whose = args.whose.load()?;
     let target = args.out.as_deref().filter(|path| *path != Path::new("-"));
     let out: Box<dyn Write> = match target {
         // A terminal would get the lines of each `write` late through the lock's line buffer: the sinks gather themselves.
@@ -176,7 +182,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(path) => Box::new(File::create(path).with_context(|| format!("cannot create {}", path.display()))?),
     };
     let quiet_output = target.is_some() || !io::stdout().is_terminal();
-    match replay_all(args, out, quiet_output) {
+    match replay_all(args, whose, out, quiet_output) {
         Ok(code) => Ok(ExitCode::from(code)),
         // The reader of a pipe has seen enough (`| head`): not our failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
@@ -191,12 +197,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn replay_all(args: &Args, out: Box<dyn Write>, progress: bool) -> io::Result<u8> {
+fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progress: bool) -> io::Result<u8> {
     let mut sink: Box<dyn Sink> = match args.format {
         Format::Table => Box::new(table::Columns::new(out, args.table)),
         Format::Csv if args.table == Table::TcpRtt => Box::new(rtt::Rtt::new(out)?),
-        Format::Csv => Box::new(csv::Csv::new(out, args.table)?),
-        Format::Json => Box::new(json::Json::new(out, args.table)),
+        Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
+        Format::Json => Box::new(json::Json::new(out, args.table, whose)),
         Format::Ipfix => Box::new(ipfix::Ipfix::new(out)),
     };
     let progress = (progress && io::stderr().is_terminal()).then(Progress::start);

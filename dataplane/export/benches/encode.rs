@@ -1,9 +1,12 @@
 //! `encode/*`: nanoseconds a record from a `Record` to finished messages, stamped, in cache. `encode/nothing` only reads the records:
-//! what the loop costs. `encode/table` interprets the template field by field: what straight-line code saves.
+//! what the loop costs. `encode/table` interprets the template field by field: what straight-line code saves. `encode/enriched_*` look up
+//! both addresses.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
+use sonde_enrich::{Enricher, Handle, Network, Sources};
 use sonde_export::ipfix::{Encoder, Stamp};
 use sonde_export::template::{self, Template};
 use sonde_flow::record::{Kind, Record};
@@ -45,9 +48,8 @@ fn measure(name: &str, mut round: impl FnMut()) {
     println!("{name:24} {:6.1} min {:6.1} median ns/record", times[0], times[ROUNDS / 2]);
 }
 
-fn encode(name: &str, kinds: &[Kind]) {
+fn encode(name: &str, kinds: &[Kind], mut encoder: Encoder) {
     let input = records(kinds);
-    let mut encoder = Encoder::new(1400, usize::MAX);
     let mut sequence = 0;
     measure(name, || {
         for record in &input {
@@ -104,8 +106,15 @@ fn main() {
         }
         black_box(&out);
     });
-    encode("encode/ipfix_v4", &[Kind::Ipv4]);
-    encode("encode/ipfix_v6", &[Kind::Ipv6]);
-    encode("encode/ipfix_layer2", &[Kind::Layer2]);
-    encode("encode/ipfix_mixed", &[Kind::Ipv4, Kind::Ipv4, Kind::Ipv4, Kind::Ipv6]);
+    let plain = || Encoder::new(1400, usize::MAX);
+    encode("encode/ipfix_v4", &[Kind::Ipv4], plain());
+    encode("encode/ipfix_v6", &[Kind::Ipv6], plain());
+    encode("encode/ipfix_layer2", &[Kind::Layer2], plain());
+    encode("encode/ipfix_mixed", &[Kind::Ipv4, Kind::Ipv4, Kind::Ipv4, Kind::Ipv6], plain());
+    // In a table that stays in the caches: what the fields cost beyond the memory of a look-up, which `enrich/lookup` tells.
+    let handle = Arc::new(Handle::default());
+    let networks = vec![Network::new("0.0.0.0/1", "office").expect("a prefix")];
+    handle.post(Enricher::load(&Sources { networks, ..Sources::default() }).ok());
+    encode("encode/enriched_v4", &[Kind::Ipv4], Encoder::enriched(1400, usize::MAX, Arc::clone(&handle)));
+    encode("encode/enriched_v6", &[Kind::Ipv6], Encoder::enriched(1400, usize::MAX, handle));
 }

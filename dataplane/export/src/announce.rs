@@ -1,7 +1,7 @@
 //! What an exporter says of itself: templates, its statistics, the names of interfaces. On the operator's clock: it allocates.
 
 use crate::ipfix::{HEADER_OCTETS, SET_HEADER_OCTETS, padding, write_header};
-use crate::template::{self, TEMPLATES};
+use crate::template::{self, Template};
 
 /// One message that holds no flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,9 +89,9 @@ impl Builder {
 }
 
 /// All templates, in messages of at most `message_octets_max` octets (512 or more).
-pub fn templates(message_octets_max: usize) -> Vec<Message> {
+pub fn templates(templates: &[Template], message_octets_max: usize) -> Vec<Message> {
     let mut builder = Builder::new(message_octets_max);
-    for template in &TEMPLATES {
+    for template in templates {
         builder.add(template.set_id(), &template.encode());
     }
     builder.finish()

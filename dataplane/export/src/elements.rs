@@ -3,6 +3,9 @@
 /// Private enterprise number of reverse elements (RFC 5103 section 6.1): the element's own id, counted in the other direction.
 pub const REVERSE_PEN: u32 = 29_305;
 
+/// Private enterprise number of ntop, whose nProbe has elements for what IANA has none for. Their names are nProbe's.
+pub const NTOP_PEN: u32 = 35_632;
+
 /// Length of an element whose every value says its own length (RFC 7011 section 7).
 pub const VARIABLE: u16 = 0xffff;
 
@@ -30,6 +33,10 @@ const fn both(id: u16, length: u16, name: &'static str) -> Element {
     Element { pen: 0, id, length, name, reversible: true }
 }
 
+const fn ntop(id: u16, length: u16, name: &'static str) -> Element {
+    Element { pen: NTOP_PEN, id, length, name, reversible: false }
+}
+
 /// Every element Sonde sends, sorted by enterprise and id.
 pub const ELEMENTS: &[Element] = &[
     both(1, 8, "octetDeltaCount"),
@@ -39,11 +46,17 @@ pub const ELEMENTS: &[Element] = &[
     both(6, 2, "tcpControlBits"),
     one(7, 2, "sourceTransportPort"),
     one(8, 4, "sourceIPv4Address"),
+    one(9, 1, "sourceIPv4PrefixLength"),
     one(10, 4, "ingressInterface"),
     one(11, 2, "destinationTransportPort"),
     one(12, 4, "destinationIPv4Address"),
+    one(13, 1, "destinationIPv4PrefixLength"),
+    one(16, 4, "bgpSourceAsNumber"),
+    one(17, 4, "bgpDestinationAsNumber"),
     one(27, 16, "sourceIPv6Address"),
     one(28, 16, "destinationIPv6Address"),
+    one(29, 1, "sourceIPv6PrefixLength"),
+    one(30, 1, "destinationIPv6PrefixLength"),
     one(40, 8, "exportedOctetTotalCount"),
     one(41, 8, "exportedMessageTotalCount"),
     one(42, 8, "exportedFlowRecordTotalCount"),
@@ -69,6 +82,12 @@ pub const ELEMENTS: &[Element] = &[
     one(245, 2, "dot1qCustomerVlanId"),
     one(256, 2, "ethernetType"),
     both(352, 8, "layer2OctetDeltaCount"),
+    ntop(101, 2, "SRC_IP_COUNTRY"),
+    ntop(102, 16, "SRC_IP_CITY"),
+    ntop(103, 2, "DST_IP_COUNTRY"),
+    ntop(104, 16, "DST_IP_CITY"),
+    ntop(525, 24, "SRC_HOST_LABEL"),
+    ntop(526, 24, "DST_HOST_LABEL"),
 ];
 
 /// The element with this IANA number.
@@ -76,9 +95,17 @@ pub const ELEMENTS: &[Element] = &[
 /// # Panics
 /// When [`ELEMENTS`] has no such element. Used in constants, that is an error of the compiler.
 pub const fn element(id: u16) -> Element {
+    enterprise(0, id)
+}
+
+/// The element with this number of an enterprise.
+///
+/// # Panics
+/// As [`element`].
+pub const fn enterprise(pen: u32, id: u16) -> Element {
     let mut at = 0;
     while at < ELEMENTS.len() {
-        if ELEMENTS[at].pen == 0 && ELEMENTS[at].id == id {
+        if ELEMENTS[at].pen == pen && ELEMENTS[at].id == id {
             return ELEMENTS[at];
         }
         at += 1;
@@ -103,7 +130,7 @@ mod tests {
     #[test]
     fn lengths_are_those_of_the_registry_types_or_larger_than_none() {
         for element in ELEMENTS {
-            assert!(matches!(element.length, 1 | 2 | 4 | 6 | 8 | 16 | VARIABLE), "{}", element.name);
+            assert!(matches!(element.length, 1 | 2 | 4 | 6 | 8 | 16 | 24 | VARIABLE), "{}", element.name);
             // RFC 7011 section 3.2: the top bit of the id is the enterprise flag.
             assert!(element.id < 0x8000, "{}", element.name);
         }
@@ -112,8 +139,10 @@ mod tests {
     #[test]
     fn names_are_unique_and_in_the_registry_style() {
         for (at, element) in ELEMENTS.iter().enumerate() {
-            assert!(element.name.starts_with(|c: char| c.is_ascii_lowercase()), "{}", element.name);
-            assert!(element.name.chars().all(|c| c.is_ascii_alphanumeric()), "{}", element.name);
+            // Registries of enterprises have their own styles.
+            let iana =
+                element.name.starts_with(|c: char| c.is_ascii_lowercase()) && element.name.chars().all(|c| c.is_ascii_alphanumeric());
+            assert!(iana || element.pen != 0, "{}", element.name);
             assert!(ELEMENTS[at + 1..].iter().all(|other| other.name != element.name), "{}", element.name);
         }
     }

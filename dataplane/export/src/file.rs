@@ -6,6 +6,7 @@ use sonde_flow::record::{Output, Record};
 
 use crate::announce::{self, Message, Statistics};
 use crate::ipfix::{Batch, Encoder, Stamp};
+use crate::template::TEMPLATES;
 
 /// Largest message of a file: there is no path whose MTU it could exceed.
 const MESSAGE_OCTETS_MAX: usize = 65_000;
@@ -56,7 +57,7 @@ impl<W: Write> FileWriter<W> {
         self.totals.records += 1;
         if !self.announced {
             self.announced = true;
-            self.announce(announce::templates(MESSAGE_OCTETS_MAX))?;
+            self.announce(announce::templates(&TEMPLATES, MESSAGE_OCTETS_MAX))?;
         }
         if let Some(full) = self.encoder.put(record) {
             let stamp = Stamp { time: self.time, domain: self.domain, sequence: self.sequence };
@@ -74,7 +75,7 @@ impl<W: Write> FileWriter<W> {
             return Err(error);
         }
         if !self.announced {
-            self.announce(announce::templates(MESSAGE_OCTETS_MAX))?;
+            self.announce(announce::templates(&TEMPLATES, MESSAGE_OCTETS_MAX))?;
         }
         for batch in self.encoder.batches() {
             let stamp = Stamp { time: self.time, domain: self.domain, sequence: self.sequence };

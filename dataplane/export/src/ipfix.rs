@@ -4,8 +4,12 @@
 //! to the kernel in one call (UDP_SEGMENT wants equal segments, only the last may be shorter), and a record never waits for a
 //! message to be shared with other templates. Sequence numbers are stamped when a batch is sent, so that they follow the wire.
 
+use std::sync::Arc;
+
+use sonde_enrich::Handle;
 use sonde_flow::record::{Kind, NO_VLAN, Record};
 
+use crate::enriched::{self, Enrichment};
 use crate::template::{self, Template};
 
 /// Octets of a message header (RFC 7011 section 3.1).
@@ -20,6 +24,8 @@ const BATCH_MESSAGES_MAX: usize = 64;
 const IPV4_OCTETS: usize = template::IPV4.record_octets();
 const IPV6_OCTETS: usize = template::IPV6.record_octets();
 const LAYER2_OCTETS: usize = template::LAYER2.record_octets();
+const ENRICHED_IPV4_OCTETS: usize = enriched::IPV4.record_octets();
+const ENRICHED_IPV6_OCTETS: usize = enriched::IPV6.record_octets();
 
 /// What a message header needs to know of the stream it is sent in.
 #[derive(Clone, Copy, Debug)]
@@ -139,6 +145,26 @@ fn encode_ipv6(record: &Record, out: &mut [u8; IPV6_OCTETS]) {
 
 fn encode_layer2(record: &Record, out: &mut [u8; LAYER2_OCTETS]) {
     put_head(&mut Cursor(out), record);
+}
+
+/// Splits the room of an enriched record into that of the plain one, which comes first, and the rest.
+#[inline(always)]
+fn split<const N: usize, const PLAIN: usize>(out: &mut [u8; N]) -> (&mut [u8; PLAIN], &mut [u8; enriched::OCTETS]) {
+    const { assert!(N == PLAIN + enriched::OCTETS) };
+    let (plain, rest) = out.split_first_chunk_mut().expect("the length was checked by the compiler");
+    (plain, rest.first_chunk_mut().expect("the length was checked by the compiler"))
+}
+
+fn encode_enriched_ipv4(record: &Record, enrichment: &Enrichment, out: &mut [u8; ENRICHED_IPV4_OCTETS]) {
+    let (plain, rest) = split(out);
+    encode_ipv4(record, plain);
+    enrichment.ipv4(record, rest);
+}
+
+fn encode_enriched_ipv6(record: &Record, enrichment: &Enrichment, out: &mut [u8; ENRICHED_IPV6_OCTETS]) {
+    let (plain, rest) = split(out);
+    encode_ipv6(record, plain);
+    enrichment.ipv6(record, rest);
 }
 
 /// Messages of one template that wait to be sent.
@@ -309,6 +335,7 @@ impl Sealed<'_> {
 #[derive(Debug)]
 pub struct Encoder {
     batches: [Batch; 3],
+    enrichment: Option<Enrichment>,
 }
 
 impl Encoder {
@@ -316,7 +343,22 @@ impl Encoder {
     /// many as one UDP_SEGMENT call takes.
     pub fn new(message_octets_max: usize, messages_max: usize) -> Self {
         let batch = |template| Batch::new(template, message_octets_max, messages_max);
-        Self { batches: [batch(&template::IPV4), batch(&template::IPV6), batch(&template::LAYER2)] }
+        Self { batches: [batch(&template::IPV4), batch(&template::IPV6), batch(&template::LAYER2)], enrichment: None }
+    }
+
+    /// An encoder that looks up the addresses of IP flows, and writes what it finds by the templates of [`enriched`].
+    pub fn enriched(message_octets_max: usize, messages_max: usize, handle: Arc<Handle>) -> Self {
+        let batch = |template| Batch::new(template, message_octets_max, messages_max);
+        let batches = [batch(&enriched::IPV4), batch(&enriched::IPV6), batch(&template::LAYER2)];
+        Self { batches, enrichment: Some(Enrichment::new(handle)) }
+    }
+
+    /// Looks up in a newer table from now on, if there is one: once a turn of a ring.
+    #[inline]
+    pub fn refresh(&mut self) {
+        if let Some(enrichment) = &mut self.enrichment {
+            enrichment.refresh();
+        }
     }
 
     /// Encodes one record. Returns its batch when that is full now: it must be sent and cleared before the next record.
@@ -325,11 +367,17 @@ impl Encoder {
         let [ipv4, ipv6, layer2] = &mut self.batches;
         let batch = match record.kind {
             Kind::Ipv4 => {
-                ipv4.put(record, encode_ipv4);
+                match &self.enrichment {
+                    None => ipv4.put(record, encode_ipv4),
+                    Some(enrichment) => ipv4.put(record, |record, out| encode_enriched_ipv4(record, enrichment, out)),
+                }
                 ipv4
             }
             Kind::Ipv6 => {
-                ipv6.put(record, encode_ipv6);
+                match &self.enrichment {
+                    None => ipv6.put(record, encode_ipv6),
+                    Some(enrichment) => ipv6.put(record, |record, out| encode_enriched_ipv6(record, enrichment, out)),
+                }
                 ipv6
             }
             Kind::Layer2 => {

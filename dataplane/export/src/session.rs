@@ -1,15 +1,18 @@
 //! The thread of one exporter: rings -> messages -> collector.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sonde_enrich::Handle;
 use sonde_flow::ring::{Cursor, Reader};
 use sonde_stats::Block;
 
 use crate::announce::{self, Statistics};
 use crate::ipfix::Encoder;
+use crate::template;
 pub use crate::transport::Timing;
 use crate::transport::{Now, Room, Tally, Tcp, Transport, Udp};
 
@@ -62,6 +65,8 @@ pub struct Config {
     pub options_interval: Duration,
     /// Number (`ingressInterface`) and name of each port.
     pub interfaces: Vec<(u32, String)>,
+    /// Where addresses are looked up; `None`: they are not, and the templates have no fields for what would be found.
+    pub enrichment: Option<Arc<Handle>>,
     /// How long things may take.
     pub timing: Timing,
 }
@@ -77,6 +82,7 @@ impl Config {
             message_octets_max: 1400,
             options_interval: Duration::from_secs(60),
             interfaces: Vec::new(),
+            enrichment: None,
             timing: Timing::default(),
         }
     }
@@ -134,11 +140,15 @@ impl<'a> Session<'a> {
             Protocol::Udp => Transport::Udp(Udp::new(address, domain, config.timing, now)),
             Protocol::Tcp => Transport::Tcp(Tcp::new(address, domain, config.timing, now)),
         };
+        let encoder = match &config.enrichment {
+            None => Encoder::new(config.message_octets_max, usize::MAX),
+            Some(handle) => Encoder::enriched(config.message_octets_max, usize::MAX, Arc::clone(handle)),
+        };
         Self {
             config,
             inputs,
             block,
-            encoder: Encoder::new(config.message_octets_max, usize::MAX),
+            encoder,
             transport,
             tally: Tally::default(),
             lost_ring: 0,
@@ -175,6 +185,7 @@ impl<'a> Session<'a> {
     /// Reads and encodes; sends each batch that is full.
     fn take(&mut self, now: Now) -> usize {
         let mut taken = 0;
+        self.encoder.refresh();
         for input in &mut self.inputs {
             let batch = input.read(TURN, |record| {
                 if let Some(full) = self.encoder.put(record) {
@@ -216,7 +227,8 @@ impl<'a> Session<'a> {
         let refresh = self.config.protocol == Protocol::Udp && older(self.templates_at, self.config.template_refresh);
         let new = self.transport.wants_templates(now);
         if new || refresh {
-            let messages = announce::templates(self.config.message_octets_max);
+            let templates = if self.config.enrichment.is_some() { &template::ENRICHED } else { &template::TEMPLATES };
+            let messages = announce::templates(templates, self.config.message_octets_max);
             self.transport.announce(messages, now, &mut self.tally);
             self.templates_at = Some(now.instant);
         }

@@ -8,6 +8,7 @@
 //! need not be, and have no value for "not seen"; MSS and SYN size have no IANA element at all.
 
 use crate::elements::{Element, REVERSE_PEN, VARIABLE, element};
+use crate::enriched;
 
 /// One field of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,18 @@ const fn join<const A: usize, const B: usize, const N: usize>(a: [Field; A], b: 
     all
 }
 
+/// A list with more fields behind it.
+pub(crate) const fn append<const B: usize, const N: usize>(a: &[Field], b: [Field; B]) -> [Field; N] {
+    assert!(a.len() + B == N, "the joined list has the length of both");
+    let mut all = [a[0]; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < a.len() { a[at] } else { b[at - a.len()] };
+        at += 1;
+    }
+    all
+}
+
 const LAYER2_FIELDS: [Field; 19] = join(HEAD, ETHERTYPE);
 const IP_FIELDS: [Field; 28] = join(LAYER2_FIELDS, IP);
 const IPV4_FIELDS: [Field; 32] = join(IP_FIELDS, IPV4_ONLY);
@@ -105,6 +118,8 @@ pub const INTERFACES: Template = Template { id: 260, scope: 1, fields: &[field(1
 
 /// All of them, in the order they are announced.
 pub const TEMPLATES: [Template; 5] = [IPV4, IPV6, LAYER2, STATISTICS, INTERFACES];
+/// All of an exporter that looks up addresses.
+pub const ENRICHED: [Template; 5] = [enriched::IPV4, enriched::IPV6, LAYER2, STATISTICS, INTERFACES];
 
 impl Template {
     /// Octets of one record.
@@ -154,15 +169,17 @@ mod tests {
 
     #[test]
     fn ids_are_unique_and_above_those_of_sets() {
-        for (at, template) in TEMPLATES.iter().enumerate() {
+        for (at, template) in TEMPLATES.iter().chain(&ENRICHED).enumerate() {
             assert!(template.id >= 256);
-            assert!(TEMPLATES[at + 1..].iter().all(|other| other.id != template.id));
+            let others = TEMPLATES.iter().chain(&ENRICHED).skip(at + 1);
+            // The one kind of flow without addresses, and what an exporter says of itself, are the same in both lists.
+            assert!(others.into_iter().all(|other| other.id != template.id || other.fields == template.fields));
         }
     }
 
     #[test]
     fn no_field_stands_twice_in_a_template() {
-        for template in &TEMPLATES {
+        for template in TEMPLATES.iter().chain(&ENRICHED) {
             for (at, field) in template.fields.iter().enumerate() {
                 assert!(template.fields[at + 1..].iter().all(|other| other != field), "{} {}", template.id, field.element.name);
             }
@@ -172,7 +189,7 @@ mod tests {
     #[test]
     fn every_element_of_the_table_is_sent() {
         for element in crate::elements::ELEMENTS {
-            assert!(TEMPLATES.iter().any(|t| t.fields.iter().any(|f| f.element == *element)), "{}", element.name);
+            assert!(ENRICHED.iter().any(|t| t.fields.iter().any(|f| f.element == *element)), "{}", element.name);
         }
     }
 
@@ -189,7 +206,7 @@ mod tests {
     #[test]
     fn every_template_fits_the_smallest_message() {
         // Settings allow messages of 512 octets: message header 16, set header 4.
-        for template in &TEMPLATES {
+        for template in TEMPLATES.iter().chain(&ENRICHED) {
             assert!(template.encode().len() <= 512 - 20, "{}", template.id);
         }
     }

@@ -17,7 +17,7 @@ const TIME: u32 = 1_700_000_000;
 fn send(records: &[Record], octets_max: usize, messages_max: usize) -> Vec<Vec<u8>> {
     let mut sent = Vec::new();
     let mut sequence = 0;
-    for mut message in announce::templates(octets_max) {
+    for mut message in announce::templates(&TEMPLATES, octets_max) {
         Stamp { time: TIME, domain: 7, sequence }.write(&mut message.octets);
         sent.push(message.octets);
     }
@@ -212,7 +212,7 @@ fn a_message_that_is_not_full_waits_unless_asked_for() {
 #[test]
 fn templates_are_split_over_small_messages_and_all_arrive() {
     for octets_max in [512, 600, 1400, 65_000] {
-        let messages = announce::templates(octets_max);
+        let messages = announce::templates(&TEMPLATES, octets_max);
         let mut collector = Collector::default();
         let mut announced = 0;
         for message in &messages {
@@ -237,7 +237,7 @@ fn options_tell_the_statistics_and_every_interface() {
     let mut interfaces: Vec<_> = (1..=60).map(|n| (n, format!("uplink-{n}"))).collect();
     interfaces.push((61, long));
     let mut collector = Collector::default();
-    for message in announce::templates(512) {
+    for message in announce::templates(&TEMPLATES, 512) {
         collector.message(&message.octets);
     }
     let (mut records, mut counted) = (Vec::new(), 0);

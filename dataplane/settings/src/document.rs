@@ -259,6 +259,13 @@ fn everything() -> v1::Settings {
         options_interval_s: N,
         enabled: Some(true),
     };
+    let enrichment = v1::Enrichment {
+        asn_database: s(),
+        country_database: s(),
+        city_database: s(),
+        bgp_rib: s(),
+        prefixes: vec![v1::OwnPrefix { prefix: s(), name: s() }],
+    };
     v1::Settings {
         boot: Some(v1::Boot {
             instance: s(),
@@ -288,6 +295,7 @@ fn everything() -> v1::Settings {
                 capwap: s(),
                 depth_max: Some(N),
             }),
+            enrichment: Some(enrichment),
         }),
     }
 }

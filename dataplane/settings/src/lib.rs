@@ -12,6 +12,7 @@
 mod boot;
 mod check;
 pub mod document;
+mod enrichment;
 mod live;
 pub mod paths;
 pub mod profiles;

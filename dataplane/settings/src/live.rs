@@ -2,10 +2,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use sonde_enrich::Sources;
 use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
 use sonde_proto::v1;
 
 use crate::check::{Check, is_name, quote};
+use crate::enrichment;
 
 /// Most exporters of one dataplane: each has a thread and a reader on every ring.
 const EXPORTERS_MAX: usize = 32;
@@ -22,6 +24,8 @@ pub struct Live {
     pub exporters: Vec<Exporter>,
     /// Which flow of a tunnelled packet is metered.
     pub tunnels: Tunnels,
+    /// What addresses are looked up in; nothing is looked up where it is empty.
+    pub enrichment: Sources,
 }
 
 /// Flow timeouts, in milliseconds.
@@ -101,7 +105,8 @@ pub(crate) fn construct(live: &v1::Live, check: &mut Check) -> Live {
     let names: Vec<_> = exporters.iter().enumerate().map(|(i, e)| (format!("live.exporters[{i}].name"), format!("{:?}", e.name))).collect();
     check.unique(&names, "a name");
     let tunnels = construct_tunnels(live.tunnels.as_ref().unwrap_or(&v1::Tunnels::default()), check);
-    Live { timeouts, vlan_in_key: live.vlan_in_key.unwrap_or(true), exporters, tunnels }
+    let enrichment = enrichment::construct(live.enrichment.as_ref().unwrap_or(&v1::Enrichment::default()), check);
+    Live { timeouts, vlan_in_key: live.vlan_in_key.unwrap_or(true), exporters, tunnels, enrichment }
 }
 
 /// The words of a view; the first is the default.
@@ -222,6 +227,7 @@ impl From<&Live> for v1::Live {
             vlan_in_key: Some(live.vlan_in_key),
             exporters: live.exporters.iter().map(v1::Exporter::from).collect(),
             tunnels: Some(tunnels(&live.tunnels)),
+            enrichment: Some(enrichment::document(&live.enrichment)),
         }
     }
 }

@@ -189,6 +189,50 @@ fn every_rule_of_live_is_checked() {
 }
 
 #[test]
+fn every_rule_of_enrichment_is_checked() {
+    for field in ["asn_database", "country_database", "city_database", "bgp_rib"] {
+        check(&format!("live.enrichment.{field}"), "here/a.mmdb", "an absolute path", "here/a.mmdb");
+        check(&format!("live.enrichment.{field}"), "\"/a\\u0007\"", "an absolute path", "/a");
+    }
+    check("live.enrichment.bgp_rib", &format!("/{}", "a".repeat(4095)), "at most 4095 octets", "4096 octets");
+    let own = |prefix: &str, name: &str| {
+        violations(&[("live.enrichment.prefixes[0].prefix", prefix), ("live.enrichment.prefixes[0].name", name)])
+    };
+    assert_eq!(own("192.0.2.0/24", "Zákazník, a. s."), []);
+    for bad in ["192.0.2.1/24", "192.0.2.0/33", "192.0.2.0", "2001:db8::/129"] {
+        let all = own(bad, "a");
+        assert_eq!((all.len(), all[0].path.as_str()), (1, "live.enrichment.prefixes[0].prefix"), "{all:?}");
+        assert!(all[0].rule.contains("a length from 0 to 32 (IPv4) or 128 (IPv6)"), "{all:?}");
+    }
+    for bad in ["", "\"a\\tb\"", "this name is one too long!"] {
+        let all = own("192.0.2.0/24", bad);
+        assert_eq!((all.len(), all[0].path.as_str()), (1, "live.enrichment.prefixes[0].name"), "{all:?}");
+    }
+    let list = |count: usize| {
+        let one = |n: usize| format!("{{prefix=\"10.{}.{}.0/24\",name=\"a\"}}", n >> 8, n & 0xff);
+        format!("{GOOD}[live.enrichment]\nprefixes=[{}]\n", (0..count).map(one).collect::<Vec<_>>().join(","))
+    };
+    assert_eq!(constructed(&list(4096)).map(|settings| settings.live.enrichment.networks.len()), Ok(4096));
+    let all = constructed(&list(4097)).expect_err("too many");
+    assert_eq!((all[0].path.as_str(), all[0].found.as_str()), ("live.enrichment.prefixes", "4097 prefixes"));
+    let twice = "prefixes=[{prefix=\"2001:db8::/32\",name=\"a\"},{prefix=\"2001:DB8:0::/32\",name=\"b\"}]";
+    let all = constructed(&format!("{GOOD}[live.enrichment]\n{twice}\n")).expect_err("used twice");
+    assert_eq!(all[0].found, "2001:db8::/32, as in live.enrichment.prefixes[0].prefix");
+}
+
+#[test]
+fn sources_survive_the_journey() {
+    let text = format!(
+        "{GOOD}[live.enrichment]\nasn_database=\"/a\"\ncountry_database=\"/b\"\ncity_database=\"/c\"\nbgp_rib=\"/d\"\n\
+         prefixes=[{{prefix=\"192.0.2.0/24\",name=\"office\"}},{{prefix=\"2001:db8::/32\",name=\"six\"}}]\n"
+    );
+    let settings = constructed(&text).expect("good");
+    assert!(constructed(GOOD).expect("good").live.enrichment.is_empty() && !settings.live.enrichment.is_empty());
+    let again = constructed(&document::to_toml(&v1::Settings::from(&settings)));
+    assert_eq!(again, Ok(settings));
+}
+
+#[test]
 fn every_violation_is_listed_not_the_first() {
     let text = "[boot]\ninstance = \"A B\"\ncolour = 1\n[boot.cores]\nworkers = \"two\"\n[live.timeouts]\nidle_timeout_ms = -1\n\
                 active_timeout_ms = 5000000000\n[live]\nvlan_in_key = 3\nexporters = 1\n";

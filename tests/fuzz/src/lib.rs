@@ -4,6 +4,7 @@
 //! own, gives them the inputs of `seeds.rs` and of `../found`, and what those can be cut to, with every `cargo test`. An input that
 //! once killed a target is added to `../found/TARGET/`.
 
+mod enrich;
 mod flows;
 mod packet;
 mod perf;
@@ -11,6 +12,7 @@ mod seeds;
 mod settings;
 mod shared;
 
+pub use enrich::{database, rib};
 pub use flows::flows;
 pub use packet::{capture, decode};
 pub use perf::performance;
@@ -22,7 +24,7 @@ pub use shared::{ring, stats};
 pub type Target = fn(&[u8]);
 
 /// The targets, by the name of their program.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("decode", decode),
     ("capture", capture),
     ("flows", flows),
@@ -30,6 +32,8 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("ring", ring),
     ("stats", stats),
     ("settings", settings),
+    ("database", database),
+    ("rib", rib),
 ];
 
 /// Input that is taken from the front, and is zero behind its end.

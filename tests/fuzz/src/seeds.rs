@@ -11,6 +11,7 @@ use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Mix, Packet, Popula
 use sonde_tests::traffic::{fragments, office};
 
 use super::shared;
+use sonde_tests::{mmdb, mrt};
 
 /// Inputs for the target of this name.
 ///
@@ -26,11 +27,41 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "performance" => (0..7)
             .flat_map(|choice| frames().into_iter().map(move |frame| [&[choice], frame.get(42..).unwrap_or_default()].concat()))
             .collect(),
+        "database" => [24, 28, 32].into_iter().flat_map(|bits| [database(bits, false), database(bits, true)]).collect(),
+        "rib" => (1..6).map(rib).collect(),
         "ring" => ring(),
         "stats" => stats(),
         "settings" => settings(),
         other => panic!("there is no target {other}"),
     }
+}
+
+/// A database with an AS number, a country and a city, with aliases of IPv4 or without.
+fn database(record_bits: u16, alias: bool) -> Vec<u8> {
+    let mut writer = mmdb::Writer::new("Test-Everything", record_bits);
+    let place = mmdb::Data::map([
+        ("autonomous_system_number", mmdb::Data::U32(64_496)),
+        ("autonomous_system_organization", mmdb::Data::text("Example")),
+        ("country", mmdb::Data::map([("iso_code", mmdb::Data::text("CZ"))])),
+        ("city", mmdb::Data::map([("names", mmdb::Data::map([("en", mmdb::Data::text("Brno"))]))])),
+    ]);
+    writer.insert("192.0.2.0".parse().expect("an address"), 24, place.clone());
+    writer.insert("2001:db8::".parse().expect("an address"), 32, place);
+    if alias {
+        writer.alias();
+    }
+    writer.octets()
+}
+
+/// A dump with so many prefixes of both families.
+fn rib(prefixes: u8) -> Vec<u8> {
+    let mut dump = mrt::Dump::new(&[64_496, 70_000]);
+    for number in 0..prefixes {
+        let sent = vec![(u16::from(number % 2), mrt::route(&[mrt::Segment::Sequence(&[64_496, 70_000 + u32::from(number)])]))];
+        dump.rib([192, 0, number, 0].into(), 24, number % 3 == 2, &sent);
+        dump.rib([0x20, 1, 0xd, 0xb8, number, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0].into(), 40, false, &sent);
+    }
+    dump.octets().to_vec()
 }
 
 /// Frames of many kinds, each once.

@@ -1,7 +1,9 @@
 //! Flows as comma-separated values: the columns of `reference/flows` of the corpus, and the file before them.
 
 use super::pen::Pen;
+use super::whose::{self, Whose, quoted};
 use super::{Sink, Table};
+use sonde_enrich::Enricher;
 use sonde_flow::record::{Kind, NO_VLAN, NO_WSCALE, Output, Record, View};
 use sonde_packet::{Layers, MPLS_LABELS_KEPT, Tunnel};
 use std::io::{self, Write};
@@ -25,6 +27,8 @@ pub struct Csv<W: Write> {
     prefix: Vec<u8>,
     /// Whether frames of this file have MAC addresses: a loopback's are zeros, and still addresses.
     ethernet: bool,
+    /// Where addresses are looked up, if they are.
+    whose: Option<Enricher>,
     fault: Option<io::Error>,
 }
 
@@ -34,22 +38,36 @@ impl<W: Write> Csv<W> {
     /// # Errors
     /// When the file cannot be written.
     pub fn new(out: W, table: Table) -> io::Result<Self> {
+        Self::enriched(out, table, None)
+    }
+
+    /// Writes the heading; with a table to look up addresses, each flow with an IP header has [`whose::COLUMNS`] behind the others.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn enriched(out: W, table: Table, whose: Option<Enricher>) -> io::Result<Self> {
         let mut pen = Pen::new(out);
-        pen.room(LINE_MAX)?;
-        pen.text(match table {
-            Table::Flows | Table::TcpRtt => FLOW_COLUMNS.as_bytes(),
-            Table::L2 => L2_COLUMNS.as_bytes(),
-        });
-        Ok(Self { pen, table, prefix: Vec::new(), ethernet: false, fault: None })
+        let whose = whose.filter(|_| table == Table::Flows);
+        let columns = match table {
+            Table::Flows | Table::TcpRtt => FLOW_COLUMNS.trim_end(),
+            Table::L2 => L2_COLUMNS.trim_end(),
+        };
+        pen.room(LINE_MAX + whose::COLUMNS.len())?;
+        pen.text(columns.as_bytes());
+        pen.text(if whose.is_some() { whose::COLUMNS.as_bytes() } else { b"" });
+        pen.byte(b'\n');
+        Ok(Self { pen, table, prefix: Vec::new(), ethernet: false, whose, fault: None })
     }
 
     fn line(&mut self, record: &Record) -> io::Result<()> {
-        self.pen.room(LINE_MAX + self.prefix.len())?;
+        let whose = self.whose.as_ref().map(|table| Whose::of(record, table).columns()).unwrap_or_default();
+        self.pen.room(LINE_MAX + self.prefix.len() + whose.len())?;
         self.pen.text(&self.prefix);
         match self.table {
             Table::Flows | Table::TcpRtt => flow(&mut self.pen, record, self.ethernet),
             Table::L2 => l2(&mut self.pen, record, self.ethernet),
         }
+        self.pen.extend_line(whose.as_bytes());
         Ok(())
     }
 }
@@ -57,7 +75,7 @@ impl<W: Write> Csv<W> {
 impl<W: Write> Sink for Csv<W> {
     fn begin(&mut self, file: &str, ethernet: bool) {
         self.ethernet = ethernet;
-        self.prefix = quoted(file);
+        self.prefix = quoted(file).into_bytes();
         self.prefix.push(b',');
     }
 
@@ -202,11 +220,6 @@ fn macs<W: Write>(pen: &mut Pen<W>, record: &Record, ethernet: bool) {
     }
 }
 
-/// A field of RFC 4180: in quotes where it holds a comma, a quote or a line break.
-pub(super) fn quoted(text: &str) -> Vec<u8> {
-    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")).into_bytes() } else { text.as_bytes().to_vec() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,6 +315,27 @@ mod tests {
         assert!(seen[1].starts_with("a.pcap,inner,") && seen[2].starts_with("a.pcap,outer,"), "{seen:?}");
         assert!(seen[1].contains(",100,,100|101,,,vxlan/gre,gre=123,0,"), "{}", seen[1]);
         assert!(seen[2].contains(",100,,100|101,,,vxlan/gre,,0,"), "{}", seen[2]);
+    }
+
+    #[test]
+    fn what_is_looked_up_stands_behind_all_other_columns() {
+        let networks = vec![sonde_enrich::Network::new("198.51.100.0/24", "a, b").expect("a prefix")];
+        let sources = sonde_enrich::Sources { networks, ..Default::default() };
+        let table = || Enricher::load(&sources).expect("good");
+        let seen = |kind: Table| {
+            let mut out = Vec::new();
+            let mut csv = Csv::enriched(&mut out, kind, Some(table())).expect("memory");
+            csv.begin("a", true);
+            [tcp(), Record { kind: Kind::Layer2, ..tcp() }].iter().for_each(|record| csv.put(record));
+            csv.finish().expect("memory");
+            drop(csv);
+            String::from_utf8(out).expect("text").lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let plain = lines(Table::Flows, "a", true, &[tcp()]);
+        let found = seen(Table::Flows);
+        assert_eq!(found[0], format!("{}{}", plain[0], whose::COLUMNS));
+        assert_eq!(found[1], format!("{},,,,,,,,,,,,,,\"a, b\"", plain[1]));
+        assert_eq!(seen(Table::L2)[0], L2_COLUMNS.trim_end(), "flows without an IP header have no addresses");
     }
 
     #[test]

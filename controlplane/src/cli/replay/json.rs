@@ -1,7 +1,9 @@
 //! Flows as JSON, one object a line: the fields of the API's `Flow` message, and the file before them.
 
+use super::whose::Whose;
 use super::{Sink, Table};
 use serde::Serialize;
+use sonde_enrich::Enricher;
 use sonde_flow::record::{Output, Record};
 use sonde_proto::v1::Flow;
 use std::io::{self, Write};
@@ -12,6 +14,7 @@ pub struct Json<W: Write> {
     out: io::BufWriter<W>,
     table: Table,
     file: String,
+    whose: Option<Enricher>,
     fault: Option<io::Error>,
 }
 
@@ -20,16 +23,19 @@ struct Line<'a> {
     file: &'a str,
     #[serde(flatten)]
     flow: Flow,
+    #[serde(flatten)]
+    whose: Option<Whose<'a>>,
 }
 
 impl<W: Write> Json<W> {
-    /// Writes to `out`.
-    pub fn new(out: W, table: Table) -> Self {
-        Self { out: io::BufWriter::with_capacity(256 << 10, out), table, file: String::new(), fault: None }
+    /// Writes to `out`; with a table to look up addresses, each object says what was found.
+    pub fn new(out: W, table: Table, whose: Option<Enricher>) -> Self {
+        Self { out: io::BufWriter::with_capacity(256 << 10, out), table, file: String::new(), whose, fault: None }
     }
 
     fn line(&mut self, record: &Record) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, &Line { file: &self.file, flow: crate::flow::flow(record) })?;
+        let whose = self.whose.as_ref().map(|table| Whose::of(record, table));
+        serde_json::to_writer(&mut self.out, &Line { file: &self.file, flow: crate::flow::flow(record), whose })?;
         self.out.write_all(b"\n")
     }
 }

@@ -125,6 +125,13 @@ impl<W: Write> Pen<W> {
         self.byte(b'\n');
     }
 
+    /// Puts text, which may be empty, before the break of the line that was just ended.
+    pub fn extend_line(&mut self, text: &[u8]) {
+        self.at -= 1;
+        self.text(text);
+        self.byte(b'\n');
+    }
+
     /// A number and the comma behind it.
     pub fn number(&mut self, value: u64) {
         self.digits(value);

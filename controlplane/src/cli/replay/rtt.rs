@@ -4,7 +4,7 @@
 //! timeouts have split are lines of their own: give `--active-timeout-ms` and `--idle-timeout-ms` what the recording needs.
 
 use super::Sink;
-use super::csv::quoted;
+use super::whose::quoted;
 use crate::flow::address;
 use sonde_flow::perf::{TcpDirection, TcpPerformance, valid};
 use sonde_flow::record::{Output, Record};
@@ -49,7 +49,7 @@ impl<W: Write> Output for Rtt<W> {
 
 impl<W: Write> Sink for Rtt<W> {
     fn begin(&mut self, file: &str, _ethernet: bool) {
-        self.file = String::from_utf8_lossy(&quoted(file)).into_owned();
+        self.file = quoted(file);
     }
 
     fn end(&mut self) -> io::Result<()> {

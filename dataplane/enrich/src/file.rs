@@ -1,0 +1,112 @@
+//! Files, packed or not, and how to notice that one was changed.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use bzip2::read::MultiBzDecoder;
+use flate2::read::MultiGzDecoder;
+
+use crate::fault::Fault;
+
+/// Opening a FIFO for reading would wait for a writer that never comes (Linux, all architectures Sonde builds for).
+const O_NONBLOCK: i32 = 0o4000;
+
+/// Opens a regular file.
+pub(crate) fn open(path: &Path) -> Result<File, Fault> {
+    let unreadable = |error: io::Error| Fault::Unreadable(error.to_string());
+    let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.is_file() { Ok(file) } else { Err(Fault::NotAFile) }
+}
+
+/// The whole file, when it has at most `limit` octets.
+///
+/// It is read, not mapped: a file that is cut while it is mapped ends the process that reads it.
+pub(crate) fn whole(path: &Path, limit: u64) -> Result<Vec<u8>, Fault> {
+    let mut octets = Vec::new();
+    let mut file = open(path)?.take(limit.saturating_add(1));
+    file.read_to_end(&mut octets).map_err(|error| Fault::Unreadable(error.to_string()))?;
+    if octets.len() as u64 > limit { Err(Fault::TooLong { limit, unpacked: false }) } else { Ok(octets) }
+}
+
+/// What the octets of `packed` are, unpacked if they begin as gzip (RFC 1952 section 2.3.1) or bzip2 do. Names of files say nothing.
+pub(crate) fn unpacked<'a>(packed: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let mut packed = io::BufReader::with_capacity(1 << 16, packed);
+    let mut magic = [0; 3];
+    let mut found = 0;
+    while let Some(room) = magic.get_mut(found..).filter(|room| !room.is_empty()) {
+        match packed.read(room)? {
+            0 => break,
+            octets => found = found.saturating_add(octets),
+        }
+    }
+    let front = io::Cursor::new(magic).take(found as u64);
+    let all = front.chain(packed);
+    Ok(match magic {
+        [0x1f, 0x8b, _] => Box::new(io::BufReader::with_capacity(1 << 16, MultiGzDecoder::new(all))),
+        [b'B', b'Z', b'h'] => Box::new(io::BufReader::with_capacity(1 << 16, MultiBzDecoder::new(all))),
+        _ => Box::new(all),
+    })
+}
+
+/// What changes when a file is changed: inode, size, and time of the last write in seconds and nanoseconds. `None`: no such file.
+pub(crate) type Print = Option<(u64, u64, i64, i64)>;
+
+/// Looks at a file.
+pub(crate) fn print(path: &Path) -> Print {
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn read(packed: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        unpacked(packed).unwrap().read_to_end(&mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn packed_and_plain_octets_are_read_alike() {
+        let plain: Vec<u8> = (0..100_000u32).flat_map(|n| (n / 7).to_be_bytes()).collect();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&plain).unwrap();
+        let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        bzip2.write_all(&plain).unwrap();
+        let gzip = gzip.finish().unwrap();
+        for packed in [&plain, &gzip, &bzip2.finish().unwrap(), &[gzip.clone(), gzip.clone()].concat()] {
+            let found = read(packed);
+            assert!(found.len().is_multiple_of(plain.len()) && found.starts_with(&plain));
+        }
+        assert_eq!([read(b""), read(b"B"), read(b"BZ")], [b"".to_vec(), b"B".to_vec(), b"BZ".to_vec()]);
+    }
+
+    #[test]
+    fn only_a_regular_file_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(whole(folder.path(), 10), Err(Fault::NotAFile));
+        assert!(matches!(whole(&folder.path().join("none"), 10), Err(Fault::Unreadable(_))));
+        let path = folder.path().join("file");
+        std::fs::write(&path, [7; 10]).unwrap();
+        assert_eq!(whole(&path, 10), Ok(vec![7; 10]));
+        assert_eq!(whole(&path, 9), Err(Fault::TooLong { limit: 9, unpacked: false }));
+    }
+
+    #[test]
+    fn a_print_tells_one_file_from_its_successor() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        assert_eq!(print(&path), None);
+        std::fs::write(&path, "a").unwrap();
+        let first = print(&path);
+        assert_eq!(first, print(&path));
+        std::fs::write(folder.path().join("next"), "b").unwrap();
+        std::fs::rename(folder.path().join("next"), &path).unwrap();
+        assert_ne!(first, print(&path));
+    }
+}

@@ -1,0 +1,211 @@
+//! Notices when a file of the sources has changed, and loads everything anew.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::file::{self, Print};
+use crate::{Enricher, Handle, Sources};
+
+/// Files are looked at so often.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A thread that keeps the table of a [`Handle`] as new as the files are. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Watcher {
+    sources: Option<Sender<Sources>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watcher {
+    /// Starts the thread. `loaded` are the sources `handle` has a table of; they are watched from now on.
+    ///
+    /// # Errors
+    /// The system's, when it does not start the thread.
+    pub fn start(handle: Arc<Handle>, loaded: Sources) -> std::io::Result<Self> {
+        let (sources, told) = mpsc::channel();
+        let mut watch = Watch::new(loaded);
+        let body = move || {
+            loop {
+                match told.recv_timeout(INTERVAL) {
+                    // Of several in a row the last one counts.
+                    Ok(sources) => watch.set(told.try_iter().last().unwrap_or(sources), &handle),
+                    Err(RecvTimeoutError::Timeout) => watch.look(&handle),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("enrich".into()).spawn(body)?;
+        Ok(Self { sources: Some(sources), thread: Some(thread) })
+    }
+
+    /// Changes what is looked up. It is loaded at once, by the thread; whether that went well stands in the handle's status.
+    pub fn set(&self, sources: Sources) {
+        if let Some(thread) = &self.sources {
+            // It has no receiver when the thread has ended, and then the table stays as it is.
+            let _ = thread.send(sources);
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        // Without a sender the thread ends, after the load it may be at.
+        drop(self.sources.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What is watched.
+struct Watch {
+    sources: Sources,
+    /// The files as they were when they were loaded, or when loading them failed.
+    tried: Vec<Print>,
+    /// The files as they were at the last look.
+    seen: Vec<Print>,
+}
+
+impl Watch {
+    fn new(sources: Sources) -> Self {
+        let tried = prints(&sources);
+        Self { sources, seen: tried.clone(), tried }
+    }
+
+    /// Looks at the files. Changed ones are loaded when they look the same twice in a row: a file that is just being copied is not
+    /// whole. The old table stays when the new files are broken, and when one is gone.
+    fn look(&mut self, handle: &Handle) {
+        let now = prints(&self.sources);
+        let quiet = now == self.seen;
+        self.seen = now;
+        if quiet && self.seen != self.tried {
+            self.load(handle);
+        }
+    }
+
+    fn set(&mut self, sources: Sources, handle: &Handle) {
+        self.sources = sources;
+        self.load(handle);
+    }
+
+    fn load(&mut self, handle: &Handle) {
+        // Taken before the files are read: what changes meanwhile is found by the next look.
+        self.tried = prints(&self.sources);
+        self.seen.clone_from(&self.tried);
+        if self.sources.is_empty() {
+            return handle.post(None);
+        }
+        match Enricher::load(&self.sources) {
+            Ok(table) => handle.post(Some(table)),
+            Err(violations) => handle.refuse(&violations),
+        }
+    }
+}
+
+fn prints(sources: &Sources) -> Vec<Print> {
+    sources.files().map(|path| file::print(path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::path::Path;
+
+    use sonde_tests::mmdb::{Data, Writer};
+
+    use super::*;
+
+    fn database(path: &Path, asn: u32) {
+        let mut writer = Writer::new("Test-ASN", 24);
+        writer.insert("192.0.2.0".parse().unwrap(), 24, Data::map([("autonomous_system_number", Data::U32(asn))]));
+        // As a tool does that knows how: written beside, and put in place whole.
+        let beside = path.with_extension("new");
+        std::fs::write(&beside, writer.octets()).unwrap();
+        std::fs::rename(beside, path).unwrap();
+    }
+
+    fn asn(handle: &Handle) -> u32 {
+        let address: IpAddr = "192.0.2.7".parse().unwrap();
+        handle.latest().table.as_ref().map_or(0, |table| table.lookup(address).asn)
+    }
+
+    #[test]
+    fn a_changed_file_is_loaded_when_it_has_come_to_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("asn.mmdb");
+        database(&path, 64_500);
+        let handle = Handle::default();
+        let mut watch = Watch::new(Sources::default());
+        watch.set(Sources { asn_database: Some(path.clone()), ..Sources::default() }, &handle);
+        assert_eq!((asn(&handle), handle.status().generation), (64_500, 1));
+        watch.look(&handle);
+        assert_eq!(handle.status().generation, 1, "nothing has changed");
+        database(&path, 64_501);
+        watch.look(&handle);
+        assert_eq!(asn(&handle), 64_500, "it has just changed");
+        watch.look(&handle);
+        assert_eq!((asn(&handle), handle.status().generation), (64_501, 2));
+        watch.look(&handle);
+        assert_eq!(handle.status().generation, 2);
+    }
+
+    #[test]
+    fn a_broken_or_missing_file_leaves_the_table_and_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("asn.mmdb");
+        database(&path, 64_500);
+        let handle = Handle::default();
+        let mut watch = Watch::new(Sources::default());
+        watch.set(Sources { asn_database: Some(path.clone()), ..Sources::default() }, &handle);
+        std::fs::write(&path, "not a database").unwrap();
+        watch.look(&handle);
+        watch.look(&handle);
+        let status = handle.status();
+        assert_eq!((asn(&handle), status.generation), (64_500, 1));
+        let path_text = path.display();
+        assert_eq!(
+            status.last_error,
+            format!(
+                "ASN database {path_text}: it has no MaxMind DB metadata in its last 128 KiB. Get the file again from where it is published."
+            )
+        );
+        std::fs::remove_file(&path).unwrap();
+        watch.look(&handle);
+        watch.look(&handle);
+        assert!(handle.status().last_error.contains("cannot read it"), "{}", handle.status().last_error);
+        assert_eq!(asn(&handle), 64_500);
+        database(&path, 64_502);
+        watch.look(&handle);
+        watch.look(&handle);
+        assert_eq!((asn(&handle), handle.status().last_error), (64_502, String::new()));
+    }
+
+    #[test]
+    fn a_reader_collects_each_table_once_and_none_when_nothing_is_left_to_look_up() {
+        let handle = Handle::default();
+        let mut held = handle.latest();
+        assert!(!handle.collect(&mut held) && held.table.is_none());
+        let mut watch = Watch::new(Sources::default());
+        let own = crate::Network::new("192.0.2.0/24", "office").unwrap();
+        watch.set(Sources { networks: vec![own], ..Sources::default() }, &handle);
+        assert!(handle.collect(&mut held) && !handle.collect(&mut held));
+        assert_eq!(held.table.as_ref().unwrap().lookup("192.0.2.1".parse().unwrap()).network, "office");
+        watch.set(Sources::default(), &handle);
+        assert!(handle.collect(&mut held) && held.table.is_none());
+    }
+
+    #[test]
+    fn the_thread_loads_what_it_is_told_and_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("asn.mmdb");
+        database(&path, 64_500);
+        let handle = Arc::new(Handle::default());
+        let watcher = Watcher::start(Arc::clone(&handle), Sources::default()).unwrap();
+        watcher.set(Sources { asn_database: Some(path), ..Sources::default() });
+        // It ends after what it was told; to end is to have loaded.
+        drop(watcher);
+        assert_eq!(asn(&handle), 64_500);
+    }
+}

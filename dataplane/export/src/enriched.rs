@@ -1,0 +1,134 @@
+//! Where and whose the two ends of a flow are: the fields that follow those of a plain record, in templates of their own.
+//!
+//! They are sent only by an exporter that was given a table to look them up in ([`Enrichment`]). What is not known is 0, or a text of
+//! zero octets only. IANA has elements for AS numbers and prefix lengths; for countries, cities and the operator's names they are ntop's
+//! (nProbe), which collectors know. Texts have a fixed length, so that records have one: what is longer is cut between two characters, what
+//! is shorter is filled with zeros.
+//!
+//! Not here: looking up (`sonde-enrich`), MAC addresses.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use sonde_enrich::{Enricher, Generation, Handle, Place};
+use sonde_flow::record::Record;
+
+use crate::elements::{NTOP_PEN, element, enterprise};
+use crate::template::{self, Field, Template};
+
+/// Octets of a country, ISO 3166-1 alpha-2.
+const COUNTRY_OCTETS: usize = 2;
+/// Octets of a city.
+const CITY_OCTETS: usize = 16;
+/// Octets of the name of an own prefix: the settings allow no longer one.
+const NAME_OCTETS: usize = 24;
+/// Octets these fields have for one end: AS number, prefix length and the texts.
+const END_OCTETS: usize = 4 + 1 + COUNTRY_OCTETS + CITY_OCTETS + NAME_OCTETS;
+/// Octets these fields have together.
+pub const OCTETS: usize = 2 * END_OCTETS;
+
+const fn iana(id: u16) -> Field {
+    Field { element: element(id), reverse: false }
+}
+
+const fn ntop(id: u16) -> Field {
+    Field { element: enterprise(NTOP_PEN, id), reverse: false }
+}
+
+/// Of the source, then of the destination; `prefix` are the elements of the two prefix lengths.
+const fn fields(prefix: [u16; 2]) -> [Field; 10] {
+    [iana(16), iana(prefix[0]), ntop(101), ntop(102), ntop(525), iana(17), iana(prefix[1]), ntop(103), ntop(104), ntop(526)]
+}
+
+const IPV4_FIELDS: [Field; template::IPV4.fields.len() + 10] = template::append(template::IPV4.fields, fields([9, 13]));
+const IPV6_FIELDS: [Field; template::IPV6.fields.len() + 10] = template::append(template::IPV6.fields, fields([29, 30]));
+
+/// Bidirectional IPv4 flows, and where and whose their ends are.
+pub const IPV4: Template = Template { id: 272, scope: 0, fields: &IPV4_FIELDS };
+/// Bidirectional IPv6 flows, and where and whose their ends are.
+pub const IPV6: Template = Template { id: 273, scope: 0, fields: &IPV6_FIELDS };
+
+const _: () = assert!(IPV4.record_octets() == template::IPV4.record_octets() + OCTETS);
+const _: () = assert!(IPV6.record_octets() == template::IPV6.record_octets() + OCTETS);
+
+/// The table of an exporter.
+#[derive(Debug)]
+pub struct Enrichment {
+    handle: Arc<Handle>,
+    held: Arc<Generation>,
+}
+
+impl Enrichment {
+    /// Looks up in the latest table of `handle`.
+    pub fn new(handle: Arc<Handle>) -> Self {
+        let held = handle.latest();
+        Self { handle, held }
+    }
+
+    /// Takes a newer table if there is one: once a batch of records.
+    #[inline]
+    pub fn refresh(&mut self) {
+        self.handle.collect(&mut self.held);
+    }
+
+    /// Writes the fields of an IPv4 flow. Budget: two look-ups, and 20 ns (bench `encode/enriched_v4`).
+    pub(crate) fn ipv4(&self, record: &Record, out: &mut [u8; OCTETS]) {
+        let address = |[.., a, b, c, d]: [u8; 16]| Ipv4Addr::new(a, b, c, d);
+        self.write(|table| [record.src, record.dst].map(|octets| table.ipv4(address(octets))), out);
+    }
+
+    /// Writes the fields of an IPv6 flow.
+    pub(crate) fn ipv6(&self, record: &Record, out: &mut [u8; OCTETS]) {
+        self.write(|table| [record.src, record.dst].map(|octets| table.ipv6(Ipv6Addr::from(octets))), out);
+    }
+
+    fn write<'a>(&'a self, look_up: impl FnOnce(&'a Enricher) -> [Place<'a>; 2], out: &mut [u8; OCTETS]) {
+        let ends = self.held.table.as_ref().map(look_up).unwrap_or_default();
+        for (place, out) in ends.iter().zip(out.as_chunks_mut::<END_OCTETS>().0) {
+            write_end(place, out);
+        }
+    }
+}
+
+fn write_end(place: &Place<'_>, out: &mut [u8; END_OCTETS]) {
+    let (numbers, texts) = out.split_at_mut(4 + 1);
+    numbers[..4].copy_from_slice(&place.asn.to_be_bytes());
+    numbers[4] = place.prefix_length;
+    let (country, texts) = texts.split_at_mut(COUNTRY_OCTETS);
+    country.copy_from_slice(&place.country.map(|country| country.alpha2()).unwrap_or_default());
+    let (city, name) = texts.split_at_mut(CITY_OCTETS);
+    write_text(place.city, city);
+    write_text(place.network, name);
+}
+
+/// The text, cut between two characters where it is too long, and zeros behind it.
+fn write_text(text: &str, out: &mut [u8]) {
+    let octets = &text.as_bytes()[..text.floor_char_boundary(out.len())];
+    let (front, behind) = out.split_at_mut(octets.len());
+    front.copy_from_slice(octets);
+    behind.fill(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_a_short_one_is_filled() {
+        let written = |text: &str| {
+            let mut out = [7; 8];
+            write_text(text, &mut out);
+            out
+        };
+        assert_eq!([&written("Brno"), &written("M\u{fc}nchen"), &written("12345678")], [b"Brno\0\0\0\0", b"M\xc3\xbcnchen", b"12345678"]);
+        assert_eq!([&written(""), &written("123456789"), &written("1234567\u{fc}")], [&[0; 8], b"12345678", b"1234567\0"]);
+    }
+
+    #[test]
+    fn without_a_table_everything_is_unknown() {
+        let enrichment = Enrichment::new(Arc::new(Handle::default()));
+        let mut out = [7; OCTETS];
+        enrichment.ipv4(&Record::default(), &mut out);
+        assert_eq!(out, [0; OCTETS]);
+    }
+}
