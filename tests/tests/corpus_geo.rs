@@ -37,12 +37,12 @@ fn samples(address: IpAddr, length: u8) -> [IpAddr; 3] {
         IpAddr::V4(v4) => {
             let behind = u32::MAX.checked_shr(length.into()).unwrap_or(0);
             let first = v4.to_bits() & !behind;
-            [first, first | behind / 2, first | behind].map(|bits| IpAddr::V4(bits.into()))
+            [first, first | (behind / 2), first | behind].map(|bits| IpAddr::V4(bits.into()))
         }
         IpAddr::V6(v6) => {
             let behind = u128::MAX.checked_shr(length.into()).unwrap_or(0);
             let first = v6.to_bits() & !behind;
-            [first, first | behind / 2, first | behind].map(|bits| IpAddr::V6(bits.into()))
+            [first, first | (behind / 2), first | behind].map(|bits| IpAddr::V6(bits.into()))
         }
     }
 }

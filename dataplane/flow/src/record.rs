@@ -270,26 +270,9 @@ impl Record {
         if usize::from(u16::from_le_bytes([len0, len1])) < HEAD_WORDS || version != VERSION {
             return None;
         }
-        let kind = match kind_view & 0x0f {
-            4 => Kind::Ipv4,
-            6 => Kind::Ipv6,
-            2 => Kind::Layer2,
-            _ => return None,
-        };
-        let view = match kind_view >> 4 {
-            0 => View::First,
-            1 => View::Inner,
-            _ => return None,
-        };
+        let (kind, view) = kind_and_view(kind_view)?;
         let [l0, l1, l2, ip_flags, min0, max0, min1, max1] = more.to_le_bytes();
-        let (mut layers, mut tcp) = (None, None);
-        for (kind, words) in extensions(rest) {
-            match kind {
-                LAYERS => layers = read_layers(words),
-                TCP_PERFORMANCE => tcp = TcpPerformance::decode(words),
-                _ => {}
-            }
-        }
+        let (layers, tcp) = known(rest);
         let [proto, end_reason, initiator, worker, t0, t1, tos, syn_wscale] = misc.to_le_bytes();
         let initiator = match initiator {
             0 => Initiator::FirstPacket,
@@ -346,6 +329,35 @@ impl Record {
             tcp,
         })
     }
+}
+
+/// The extensions that this version knows.
+fn known(rest: &[u64]) -> (Option<Layers>, Option<TcpPerformance>) {
+    let (mut layers, mut tcp) = (None, None);
+    for (kind, words) in extensions(rest) {
+        match kind {
+            LAYERS => layers = read_layers(words),
+            TCP_PERFORMANCE => tcp = TcpPerformance::decode(words),
+            _ => {}
+        }
+    }
+    (layers, tcp)
+}
+
+/// The kind and the view of a record's first word.
+fn kind_and_view(byte: u8) -> Option<(Kind, View)> {
+    let kind = match byte & 0x0f {
+        4 => Kind::Ipv4,
+        6 => Kind::Ipv6,
+        2 => Kind::Layer2,
+        _ => return None,
+    };
+    let view = match byte >> 4 {
+        0 => View::First,
+        1 => View::Inner,
+        _ => return None,
+    };
+    Some((kind, view))
 }
 
 /// Takes the records of ended and timed-out flows: the record ring of a worker, or a collector of a replay.
