@@ -3,6 +3,7 @@
 #
 #   scripts/bench.sh SECONDS   seconds of CPU time for each figure of the journey, in three runs (default 60)
 #   BENCH_DIR=..               where the recordings are made, some 700 MB; default a directory of its own in TMPDIR
+#   BENCH_PACKETS=5000000      packets of a recording
 #   SONDE_BIN_DIR=..           where the programs are, default target/release (built if they are not there)
 #
 # A figure is the best of three runs, its median behind it: whatever else the machine does can only make a run slower. The runs of the
@@ -14,7 +15,7 @@ seconds=${1:-60}
 bin=${SONDE_BIN_DIR:-${CARGO_TARGET_DIR:-target}/release}
 run=$((seconds < 3 ? 1 : seconds / 3))
 rounds='1 2 3'
-packets=5000000
+packets=${BENCH_PACKETS:-5000000}
 
 die() { echo "bench: $*" >&2; exit 1; }
 [[ $seconds =~ ^[0-9]+$ ]] && [ "$seconds" -gt 0 ] || die "seconds are a whole number from 1 on; found \"$1\""
@@ -41,12 +42,12 @@ number() { sed -nE "s/.*\"$1\":(-?[0-9.e+-]+).*/\1/p"; }
 best() { sort -g "$1" | tail -n 1; }
 median() { sort -g "$1" | sed -n "$(((($(wc -l <"$1")) + 1) / 2))p"; }
 round() { awk -v n="$1" -v digits="${2:-1}" 'BEGIN { printf "%.*f", digits, n }'; }
-quotient() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f", b > 0 ? a / b : 0 }'; }
+quotient() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f", (b > 0 ? a / b : 0) }'; }
 
 # User and system time of a command, in seconds; what it prints is thrown away unless it fails.
 cpu_seconds() {
     local TIMEFORMAT='%U %S' spent
-    spent=$({ time "$@" >"$work/printed" 2>&1; } 2>&1) || { cat "$work/printed" >&2; die "this failed: $*"; }
+    spent=$({ time timeout 900 "$@" </dev/null >"$work/printed" 2>&1; } 2>&1) || { cat "$work/printed" >&2; die "this failed: $*"; }
     awk '{ print $1 + $2 }' <<<"$spent"
 }
 
@@ -83,7 +84,7 @@ for flows in 1000000 100000; do
     for _ in $rounds; do
         cpu_seconds "$bin/sonde" replay "$file" --format ipfix --out "$work/flows.ipfix" >>"$work/sonde-$flows"
         # Without a collector: it need not send.
-        ! command -v softflowd >/dev/null || cpu_seconds softflowd -d -r "$file" -m $((flows * 2)) -p "$work/pid" -c "$work/ctl" \
+        ! command -v softflowd >/dev/null || cpu_seconds softflowd -d -r "$file" -m $((flows * 2)) -p "$work/pid" -c none \
             >>"$work/softflowd-$flows"
         rm -rf "$work/nfpcapd"
         mkdir "$work/nfpcapd"
