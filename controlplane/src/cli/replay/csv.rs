@@ -404,7 +404,7 @@ mod tests {
             ..tcp()
         };
         // Enough of them to cross the end of the buffer several times.
-        let seen = lines(Table::Flows, "a", true, &[record; 5000]);
+        let seen = lines(Table::Flows, "a", true, &vec![record; 5000]);
         assert!(seen[1].len() < LINE_MAX);
         assert_eq!(seen.len(), 5001);
         assert!(seen.iter().skip(1).all(|line| *line == seen[1]));

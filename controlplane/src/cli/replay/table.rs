@@ -2,14 +2,14 @@
 
 use super::{Sink, Table};
 use crate::flow::{address, mac, protocol};
-use sonde_flow::record::{EndReason, Kind, NO_VLAN, Output, Record};
+use sonde_flow::record::{EndReason, Kind, NO_VLAN, Output, Record, View};
 use std::io::{self, Write};
 
-const COLUMNS: usize = 11;
+const COLUMNS: usize = 12;
 const HEADINGS: [&str; COLUMNS] =
-    ["START (UTC)", "SECONDS", "PROTO", "SOURCE", "DESTINATION", "VLAN", "PKTS", "<PKTS", "OCTETS", "<OCTETS", "END"];
+    ["START (UTC)", "SECONDS", "PROTO", "SOURCE", "DESTINATION", "VLAN", "PKTS", "<PKTS", "OCTETS", "<OCTETS", "END", "TUNNEL"];
 /// Columns of numbers, which are set flush right.
-const NUMBERS: [bool; COLUMNS] = [false, true, false, false, false, false, true, true, true, true, false];
+const NUMBERS: [bool; COLUMNS] = [false, true, false, false, false, false, true, true, true, true, false, false];
 /// Lines that are set together: a column is as wide as its longest field among them, and never becomes narrower.
 const SETTING: usize = 1000;
 
@@ -77,7 +77,19 @@ fn fields(record: &Record) -> [String; COLUMNS] {
         octets.to_string(),
         octets_reverse.to_string(),
         reason(record.end_reason).to_owned(),
+        tunnel(record),
     ]
+}
+
+/// Of a flow inside a tunnel: in which one; of a tunnel: what it is.
+fn tunnel(record: &Record) -> String {
+    let Some(layers) = record.layers.filter(|layers| layers.depth > 0) else { return String::new() };
+    let names: Vec<_> = layers.tunnel_names().collect();
+    match (record.view, layers.tunnel_id) {
+        (View::First, _) => format!("is {}", names.join("/")),
+        (View::Inner, 0) => format!("in {}", names.join("/")),
+        (View::Inner, id) => format!("in {} {id}", names.join("/")),
+    }
 }
 
 /// Address and port; the address alone where the protocol has no ports.
@@ -173,14 +185,19 @@ mod tests {
         record.end = 1_234_567_890;
         table.put(&record);
         table.put(&Record { kind: Kind::Layer2, ..record });
+        let layers = Some(sonde_packet::Layers { tunnels: [4, 0, 0, 0], depth: 1, tunnel_id: 7, ..Default::default() });
+        table.put(&Record { view: View::Inner, layers, ..record });
+        table.put(&Record { layers, ..record });
         table.finish().expect("memory");
         drop(table);
         assert_eq!(
             String::from_utf8(out).expect("text"),
             "\
-START (UTC)              SECONDS  PROTO  SOURCE     DESTINATION  VLAN   PKTS     <PKTS  OCTETS  <OCTETS  END
+START (UTC)              SECONDS  PROTO  SOURCE     DESTINATION  VLAN   PKTS     <PKTS  OCTETS  <OCTETS  END   TUNNEL
 1970-01-01 00:00:00.000    0.000  tcp    0.0.0.0:1  0.0.0.0:443  -         1  12345678       0        0  idle
 1970-01-01 00:00:00.000    1.234  icmp   0.0.0.0    0.0.0.0      100.7     1  12345678       0        0  idle
+1970-01-01 00:00:00.000    1.234  icmp   0.0.0.0    0.0.0.0      100.7     1  12345678       0        0  idle  in vxlan 7
+1970-01-01 00:00:00.000    1.234  icmp   0.0.0.0    0.0.0.0      100.7     1  12345678       0        0  idle  is vxlan
 "
         );
     }
