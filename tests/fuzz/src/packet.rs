@@ -1,6 +1,6 @@
 //! Bytes of the network and of capture files.
 
-use sonde_packet::{Frame, Link, Network, fast4, syn_options};
+use sonde_packet::{Frame, Link, Network, Tunnels, View, decapsulate, fast4, layers, syn_options};
 use sonde_worker::capture::survey;
 use sonde_worker::source::{FileSource, Polled, Source};
 
@@ -28,6 +28,14 @@ pub fn decode(data: &[u8]) {
     let length = u32::try_from(bytes.len()).expect("inputs are short");
     let frame = Frame { bytes, wire_len: length + longer, link: kind, port: 1, time: 0 };
     let general = sonde_packet::decode(&frame);
+    let tunnels = Tunnels::new(View::Both, kind as u8);
+    let packets = decapsulate(&frame, &tunnels);
+    assert_eq!(packets.map(|packets| packets.outer), general, "the way to the first IP header is the same");
+    if let Ok(packets) = packets {
+        let (innermost, found) = layers(&frame, &tunnels, true).expect("decoded before");
+        assert_eq!(innermost, packets.inner.map_or(packets.outer, |inner| inner.headers), "listening changes nothing");
+        assert!(packets.inner.is_none() || found.depth > 0, "an inner packet is in a tunnel");
+    }
     if let Ok(headers) = &general {
         for offset in [headers.l3_offset, headers.l4_offset] {
             assert!(usize::from(offset) <= bytes.len() || offset == u16::MAX, "offset {offset} of {} bytes", bytes.len());
