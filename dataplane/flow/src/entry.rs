@@ -1,8 +1,9 @@
 //! A flow in the table. A packet of an ongoing IPv4 flow touches the first cache line of its entry and nothing else.
 
 use bytemuck::Zeroable;
-use sonde_packet::{Frame, Headers, Layers, SynOptions, Tcp, Tunnels, layers, proto, syn_options};
+use sonde_packet::{Frame, Headers, Layers, SynOptions, Tcp, Tunnels, layers, proto};
 
+use crate::counters::{Counter, Counters};
 use crate::extension::{LayersWords, write_layers};
 use crate::key::Key;
 use crate::perf::TcpState;
@@ -17,7 +18,7 @@ pub(crate) const SEGMENT: u16 = 1 << 14;
 const SPECIAL: u16 = Tcp::SYN | Tcp::FIN | Tcp::RST | FRAGMENT;
 
 /// Flags and reserved bits of the TCP header: `tcpControlBits` (RFC 9565 section 3).
-const TCP_FLAGS: u16 = 0x0fff;
+pub(crate) const TCP_FLAGS: u16 = 0x0fff;
 
 /// What one packet adds to its flow.
 #[derive(Clone, Copy, Debug, Zeroable)]
@@ -127,10 +128,12 @@ pub(crate) struct Sides {
 /// How the first packet of a flow is looked at.
 pub(crate) struct Birthplace<'a, 'f> {
     pub(crate) frame: Frame<'f>,
+    /// Those of a SYN or SYN/ACK.
+    pub(crate) options: Option<SynOptions>,
     pub(crate) tunnels: &'a Tunnels,
     pub(crate) sides: &'a mut Sides,
-    /// Flows that found no place for their layers.
-    pub(crate) layers_full: &'a mut u64,
+    /// Where flows are counted that find no place for what stands beside them.
+    pub(crate) counters: &'a mut Counters,
 }
 
 /// One flow.
@@ -196,7 +199,7 @@ impl<K: Key> Entry<K> {
     #[inline(always)]
     pub(crate) fn add(&mut self, packet: &Packet<K>, idle: u64) -> bool {
         let hot = &self.hot;
-        let way = usize::from((packet.direction ^ hot.state) & state::FORWARD);
+        let way = usize::from(self.way(packet));
         let [p0, p1] = hot.packets;
         let packets = if way == 0 { p0 } else { p1 };
         // Two counters of 32 bits are kept from wrapping by writing a record long before.
@@ -246,27 +249,25 @@ impl<K: Key> Entry<K> {
     }
 
     /// Adds a packet that is special, or the first after a report.
-    pub(crate) fn add_special(&mut self, packet: &Packet<K>, frame: &Frame<'_>) {
-        let way = usize::from((packet.direction ^ self.hot.state) & state::FORWARD);
+    pub(crate) fn add_special(&mut self, packet: &Packet<K>, options: Option<&SynOptions>) {
+        let way = usize::from(self.way(packet));
         if self.hot.state & state::DORMANT != 0 {
             self.hot.state &= !state::DORMANT;
             self.birth.first = packet.time;
         }
-        if packet.flags & FRAGMENT != 0 {
-            // It may have waited for the fragment that told its ports.
-            self.birth.first = self.birth.first.min(packet.time);
-        }
-        self.note(packet, frame, way);
+        self.note(packet, options, way);
         self.count(packet, way);
     }
 
     /// SYN, FIN, RST, fragment: what is remembered of them.
-    fn note(&mut self, packet: &Packet<K>, frame: &Frame<'_>, way: usize) {
+    fn note(&mut self, packet: &Packet<K>, options: Option<&SynOptions>, way: usize) {
         if packet.flags & FRAGMENT != 0 {
+            // It may have waited for the fragment that told its ports.
+            self.birth.first = self.birth.first.min(packet.time);
             self.birth.fragments = self.birth.fragments.saturating_add(1);
         }
         if packet.flags & Tcp::SYN != 0 {
-            self.note_syn(packet, frame, way);
+            self.note_syn(packet, options, way);
         }
         if packet.flags & Tcp::FIN != 0 {
             self.hot.state |= state::FIN << way;
@@ -279,36 +280,35 @@ impl<K: Key> Entry<K> {
         }
     }
 
-    fn note_syn(&mut self, packet: &Packet<K>, frame: &Frame<'_>, way: usize) {
+    fn note_syn(&mut self, packet: &Packet<K>, options: Option<&SynOptions>, way: usize) {
         if self.hot.state >> state::INITIATOR & 3 == 0 {
             self.hot.state |= initiator(packet.flags, way);
         }
         if packet.flags & Tcp::ACK == 0 && self.birth.syn_len == 0 {
-            let syn = Syn::of(packet, frame);
+            let syn = Syn::of(packet, options);
             self.birth.syn_len = syn.octets;
-            self.birth.syn_window = syn.options.window;
-            self.birth.syn_mss = syn.options.mss.unwrap_or(0);
-            self.birth.syn_wscale = syn.options.window_scale.unwrap_or(NO_WSCALE);
+            self.birth.syn_window = syn.window;
+            self.birth.syn_mss = syn.mss;
+            self.birth.syn_wscale = syn.wscale;
         }
     }
 
     /// Makes the entry a new flow of one packet. Everything is known before the first store: a flood does little else than this,
     /// and narrow stores that are read again at once are waited for.
-    pub(crate) fn begin(&mut self, packet: &Packet<K>, flow_id: u64, place: Birthplace<'_, '_>) {
-        let frame = place.frame;
+    pub(crate) fn begin(&mut self, packet: &Packet<K>, flow_id: u64, mut place: Birthplace<'_, '_>) {
         let mut state = packet.direction & state::FORWARD;
-        let mut syn = Syn::default();
+        let mut syn = Syn::of(packet, None);
         if packet.flags & SPECIAL != 0 {
             if packet.flags & Tcp::SYN != 0 {
                 state |= initiator(packet.flags, 0);
                 if packet.flags & Tcp::ACK == 0 {
-                    syn = Syn::of(packet, &frame);
+                    syn = Syn::of(packet, place.options.as_ref());
                 }
             }
             state |= if packet.flags & Tcp::FIN != 0 { state::FIN } else { 0 };
             state |= if packet.flags & Tcp::RST != 0 { state::RST | state::CLOSED } else { 0 };
         }
-        let about = if packet.origin == COMMON { About::common(&frame) } else { About::general(packet.origin, place) };
+        let about = if packet.origin == COMMON { About::common(&place.frame) } else { About::general(packet.origin, &mut place) };
         self.key = packet.key;
         let ttl = u64::from(packet.ttl);
         self.hot = Hot {
@@ -327,19 +327,20 @@ impl<K: Key> Entry<K> {
             macs: about.macs,
             vlan_tci: about.vlan_tci,
             ethertype: about.ethertype,
-            ingress: frame.port,
+            ingress: place.frame.port,
             syn_len: syn.octets,
-            syn_window: syn.options.window,
-            syn_mss: syn.options.mss.unwrap_or(0),
+            syn_window: syn.window,
+            syn_mss: syn.mss,
             icmp: about.icmp,
             fragments: u32::from(packet.flags & FRAGMENT != 0),
             layers: about.layers,
             flow_label: about.flow_label,
             ip_flags: about.ip_flags,
-            syn_wscale: syn.options.window_scale.unwrap_or(NO_WSCALE),
+            syn_wscale: syn.wscale,
             _spare: [0; 3],
             tcp: 0,
         };
+        self.begin_measuring(packet, &mut place);
     }
 
     /// Gives back what the flow has beside its entry. An entry that ends or begins anew does it first.
@@ -504,21 +505,23 @@ fn initiator(flags: u16, way: usize) -> u8 {
     (initiator as u8) << state::INITIATOR
 }
 
-/// What the first SYN says.
-#[derive(Default)]
+/// What the first SYN says, as the entry keeps it.
 struct Syn {
     /// Length of its IP packet; 0 when there was none.
     octets: u16,
-    options: SynOptions,
+    window: u16,
+    mss: u16,
+    wscale: u8,
 }
 
 impl Syn {
     #[inline]
-    fn of<K>(packet: &Packet<K>, frame: &Frame<'_>) -> Self {
-        let segment = if packet.l4 == 0 { None } else { frame.bytes.get(usize::from(packet.l4)..) };
-        segment.map_or_else(Self::default, |segment| Self {
+    fn of<K>(packet: &Packet<K>, options: Option<&SynOptions>) -> Self {
+        options.map_or(Self { octets: 0, window: 0, mss: 0, wscale: NO_WSCALE }, |options| Self {
             octets: u16::try_from(packet.octets).unwrap_or(u16::MAX),
-            options: syn_options(segment),
+            window: options.window,
+            mss: options.mss.unwrap_or(0),
+            wscale: options.window_scale.unwrap_or(NO_WSCALE),
         })
     }
 }
@@ -545,7 +548,7 @@ impl About {
 
     /// Of any other frame.
     #[inline(never)]
-    fn general(origin: u8, place: Birthplace<'_, '_>) -> Self {
+    fn general(origin: u8, place: &mut Birthplace<'_, '_>) -> Self {
         // It was decoded before, in this burst; only good frames come here.
         let (headers, mut found): (Headers, Layers) = layers(&place.frame, place.tunnels, origin == INNER).unwrap_or_default();
         let ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]) = (headers.dmac, headers.smac);
@@ -573,9 +576,9 @@ impl About {
 }
 
 /// Finds a place for the layers of a flow; 0 when there is none.
-fn keep(found: &Layers, place: Birthplace<'_, '_>) -> u32 {
+fn keep(found: &Layers, place: &mut Birthplace<'_, '_>) -> u32 {
     let Some(number) = place.sides.layers.take() else {
-        *place.layers_full = place.layers_full.wrapping_add(1);
+        place.counters.add(Counter::LayersFull, 1);
         return 0;
     };
     if let Some(words) = place.sides.layers.get_mut(number) {

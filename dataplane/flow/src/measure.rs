@@ -1,8 +1,9 @@
 //! The performance of a TCP flow, kept beside its entry: which flows have it, and what of a packet it is fed with.
 
-use sonde_packet::{Frame, Tcp, syn_options};
+use sonde_packet::{Frame, SynOptions, Tcp, syn_options};
 
-use crate::entry::{Entry, Packet, SEGMENT, Sides};
+use crate::counters::Counter;
+use crate::entry::{Birthplace, Entry, Packet, SEGMENT, Sides, TCP_FLAGS};
 use crate::key::Key;
 use crate::perf::Segment;
 
@@ -21,7 +22,7 @@ fn segment<K>(packet: &Packet<K>, frame: &Frame<'_>, way: u8) -> Option<Segment>
         seq: u32::from_be_bytes([s0, s1, s2, s3]),
         ack: u32::from_be_bytes([a0, a1, a2, a3]),
         payload: packet.octets.saturating_sub(headers),
-        flags: packet.flags & 0x0fff,
+        flags: packet.flags & TCP_FLAGS,
         window: u16::from_be_bytes([w0, w1]),
         octets: u16::try_from(packet.octets).unwrap_or(u16::MAX),
         ttl: packet.ttl,
@@ -29,37 +30,45 @@ fn segment<K>(packet: &Packet<K>, frame: &Frame<'_>, way: u8) -> Option<Segment>
     })
 }
 
+impl<K> Packet<K> {
+    /// Options of a SYN or SYN/ACK; `None` for any other packet, and when they were not captured.
+    #[inline]
+    pub(crate) fn syn_options(&self, frame: &Frame<'_>) -> Option<SynOptions> {
+        if self.flags & Tcp::SYN == 0 || self.l4 == 0 {
+            return None;
+        }
+        frame.bytes.get(usize::from(self.l4)..).map(syn_options)
+    }
+}
+
 impl<K: Key> Entry<K> {
     /// Adds a packet that was counted already to what is known of the connection.
     #[inline(always)]
-    pub(crate) fn measure(&self, packet: &Packet<K>, frame: &Frame<'_>, sides: &mut Sides) {
+    pub(crate) fn measure(&self, packet: &Packet<K>, frame: &Frame<'_>, options: Option<&SynOptions>, sides: &mut Sides) {
         if packet.flags & SEGMENT == 0 {
             return;
         }
         let Some(state) = sides.tcp.get_mut(self.tcp_place()) else { return };
         let Some(segment) = segment(packet, frame, self.way(packet)) else { return };
-        if packet.flags & Tcp::SYN == 0 {
-            state.add(&segment);
-        } else {
-            state.add_syn(&segment, &syn_options(frame.bytes.get(usize::from(packet.l4)..).unwrap_or_default()));
+        match options {
+            Some(options) => state.add_syn(&segment, options),
+            None => state.add(&segment),
         }
     }
 
-    /// Begins to measure a flow with its first packet. Returns whether there was no place for it.
+    /// Begins to measure a flow with its first packet; counts a flow for which there is no place.
     #[inline(always)]
-    pub(crate) fn begin_measuring(&mut self, packet: &Packet<K>, frame: &Frame<'_>, sides: &mut Sides) -> bool {
-        if packet.flags & SEGMENT == 0 || sides.tcp.is_empty() {
-            return false;
+    pub(crate) fn begin_measuring(&mut self, packet: &Packet<K>, birthplace: &mut Birthplace<'_, '_>) {
+        let tcp = &mut birthplace.sides.tcp;
+        if packet.flags & SEGMENT == 0 || tcp.is_empty() {
+            return;
         }
-        let Some(segment) = segment(packet, frame, 0) else { return false };
-        let Some(place) = sides.tcp.take() else { return true };
-        if let Some(state) = sides.tcp.get_mut(place) {
-            let options =
-                (segment.flags & Tcp::SYN != 0).then(|| syn_options(frame.bytes.get(usize::from(packet.l4)..).unwrap_or_default()));
-            state.begin(&segment, options.as_ref());
+        let Some(segment) = segment(packet, &birthplace.frame, 0) else { return };
+        let Some(place) = tcp.take() else { return birthplace.counters.add(Counter::PerformanceFull, 1) };
+        if let Some(state) = tcp.get_mut(place) {
+            state.begin(&segment, birthplace.options.as_ref());
             self.set_tcp_place(place);
         }
-        false
     }
 
     /// Whether a packet opens another connection between the ports of this one, whose end nobody saw.

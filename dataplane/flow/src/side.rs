@@ -82,14 +82,12 @@ impl<T: Zeroable + Copy + Send + 'static> Side<T> {
         if place == 0 { None } else { self.places.get_mut(place as usize) }
     }
 
-    /// Asks for the first cache line of a place, and for two others. Place 0 stands for none, and its line is always near.
+    /// Asks for the first cache line of a place, and for one other. Place 0 stands for none, and its lines are always near.
     #[inline(always)]
-    pub(crate) fn prefetch(&self, place: u32, lines: [usize; 2]) {
+    pub(crate) fn prefetch(&self, place: u32, line: usize) {
         if let Some(value) = self.places.get(place as usize) {
             prefetch(value);
-            for line in lines {
-                prefetch_line(value, line);
-            }
+            prefetch_line(value, line);
         }
     }
 
@@ -136,8 +134,8 @@ mod tests {
         let mut side = side(1);
         assert_eq!(side.get(0), None);
         assert_eq!(side.get_mut(0), None);
-        side.prefetch(0, [1, 2]);
-        side.prefetch(u32::MAX, [1, 2]);
+        side.prefetch(0, 2);
+        side.prefetch(u32::MAX, 2);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use sonde_memory::prefetch::prefetch;
 use sonde_packet::{Frame, Link, Tcp, Tunnels};
 
 use crate::counters::{Counter, Counters};
-use crate::entry::{Before, Birthplace, Packet, SEGMENT, Timeouts};
+use crate::entry::{Before, Birthplace, Entry, Packet, SEGMENT, Sides, Timeouts};
 use crate::expiry::write;
 use crate::key::Key;
 use crate::record::{EndReason, Output};
@@ -209,25 +209,20 @@ fn approach<K: Key>(table: &Table<K>, lane: &Lane<K>) {
         if packet.flags & SEGMENT != 0
             && let Some(entry) = table.entries.get(*slot as usize)
         {
-            // Sequence numbers of both ends, sums of the packet's direction: the first lines of `TcpState`.
-            table.sides.tcp.prefetch(entry.tcp_place(), [1 + usize::from(entry.way(packet)), 1]);
+            // Sequence numbers of both ends in the first line of `TcpState`, then a line of sums for each direction.
+            table.sides.tcp.prefetch(entry.tcp_place(), 1 + usize::from(entry.way(packet)));
         }
     }
 }
 
 /// Stage 3: compares the keys, updates the entries.
 fn update<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>, work: &mut Work<'_, '_, O>) {
-    let idle = work.timeouts.idle;
     let len = lane.len.min(BURST);
     let (Some(packets), Some(slots)) = (lane.packets.get(..len), lane.slots.get(..len)) else { return };
     for (at, (packet, &slot)) in packets.iter().zip(slots).enumerate() {
-        let Some(entry) = table.entries.get_mut(slot as usize) else { continue };
+        let Some(entry) = table.entries.get(slot as usize) else { continue };
         if entry.key == packet.key {
-            if !entry.add(packet, idle) {
-                special(table, packet, slot, work);
-            } else if packet.flags & SEGMENT != 0 {
-                entry.measure(packet, &work.frame(packet.frame), &mut table.sides);
-            }
+            hit(table, packet, slot, work);
         } else if let Some(slot) = table.lookup(&packet.key, packet.hash) {
             // Two flows with one tag in one line, one lookup in 2,000: the flow is further along.
             hit(table, packet, slot, work);
@@ -238,13 +233,15 @@ fn update<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>, work: &mu
     }
 }
 
+/// A packet of the flow at `slot`.
+#[inline(always)]
 fn hit<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Slot, work: &mut Work<'_, '_, O>) {
-    let idle = work.timeouts.idle;
     let Some(entry) = table.entries.get_mut(slot as usize) else { return };
-    if entry.add(packet, idle) {
-        entry.measure(packet, &work.frame(packet.frame), &mut table.sides);
-    } else {
+    if !entry.add(packet, work.timeouts.idle) {
         special(table, packet, slot, work);
+    } else if packet.flags & SEGMENT != 0 {
+        // A SYN is special: there are no options here.
+        entry.measure(packet, &work.frame(packet.frame), None, &mut table.sides);
     }
 }
 
@@ -270,17 +267,12 @@ fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Sl
     };
     let was = (entry.is_closed(), entry.has_news());
     if restart {
-        work.counters.add(Counter::FlowsCreated, 1);
-        let id = work.id();
-        let mut layers_full = 0;
         entry.release(&mut table.sides);
-        entry.begin(packet, id, Birthplace { frame, tunnels: work.tunnels, sides: &mut table.sides, layers_full: &mut layers_full });
-        work.counters.add(Counter::LayersFull, layers_full);
-        let full = entry.begin_measuring(packet, &frame, &mut table.sides);
-        work.counters.add(Counter::PerformanceFull, u64::from(full));
+        begin(entry, packet, &mut table.sides, work);
     } else {
-        entry.add_special(packet, &frame);
-        entry.measure(packet, &frame, &mut table.sides);
+        let options = packet.syn_options(&frame);
+        entry.add_special(packet, options.as_ref());
+        entry.measure(packet, &frame, options.as_ref(), &mut table.sides);
     }
     if restart || (entry.is_closed(), entry.has_news()) != was {
         let deadline = entry.deadline(work.timeouts);
@@ -327,19 +319,22 @@ fn insert<K: Key, O: Output>(table: &mut Table<K>, lane: &Lane<K>, work: &mut Wo
             continue;
         }
         let (slot, taken) = place(table, packet, *planned, first_id, work.now);
-        let (id, frame) = (work.id(), work.frame(packet.frame));
         let slot = if taken { evict(table, slot, work) } else { slot };
         let Some(entry) = table.entries.get_mut(slot as usize) else { continue };
-        let mut layers_full = 0;
-        entry.begin(packet, id, Birthplace { frame, tunnels: work.tunnels, sides: &mut table.sides, layers_full: &mut layers_full });
-        work.counters.add(Counter::LayersFull, layers_full);
-        let full = entry.begin_measuring(packet, &frame, &mut table.sides);
-        work.counters.add(Counter::PerformanceFull, u64::from(full));
+        begin(entry, packet, &mut table.sides, work);
         let deadline = entry.deadline(work.timeouts);
         table.occupy(slot, Home { line: home, tag }, tick_after(deadline, work.now));
-        work.counters.add(Counter::FlowsCreated, 1);
         work.counters.add(Counter::FlowsActive, 1);
     }
+}
+
+/// Makes an entry the flow of its first packet, with what stands beside it.
+#[inline(always)]
+fn begin<K: Key, O: Output>(entry: &mut Entry<K>, packet: &Packet<K>, sides: &mut Sides, work: &mut Work<'_, '_, O>) {
+    let (id, frame) = (work.id(), work.frame(packet.frame));
+    work.counters.add(Counter::FlowsCreated, 1);
+    let options = packet.syn_options(&frame);
+    entry.begin(packet, id, Birthplace { frame, options, tunnels: work.tunnels, sides, counters: work.counters });
 }
 
 /// Where a new flow goes, and whether the place is taken: as planned, unless an earlier packet of this burst began a flow there.
