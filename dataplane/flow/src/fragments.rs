@@ -82,13 +82,6 @@ pub(crate) struct Fragments {
     seed: u64,
 }
 
-impl Default for Fragments {
-    /// Nothing, and no place for anything: what stands in for one that is lent out.
-    fn default() -> Self {
-        Self { places: Vec::new(), waiting: Vec::new(), held: 0, ready: [0; 64], ready_len: 0, row: 0, seed: 0 }
-    }
-}
-
 /// What becomes of a fragment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Outcome {

@@ -220,16 +220,16 @@ impl Tracker {
             self.counters.add(Counter::TransportTruncated, 1);
         }
         if !packet.headers.fragment.is_fragment() {
-            return self.push(&packet, at);
+            return self.lanes().1.push(&packet, at);
         }
         self.counters.add(Counter::Fragments, 1);
-        match self.fragments.resolve(packet) {
-            Outcome::Meter(packet) => self.push(&packet, at),
+        let (fragments, mut lanes) = self.lanes();
+        match fragments.resolve(packet) {
+            Outcome::Meter(packet) => lanes.push(&packet, at),
             Outcome::Wait(displaced) => {
-                self.counters.add(Counter::FragmentsWaiting, u64::from(packet.counts));
+                lanes.counters.add(Counter::FragmentsWaiting, u64::from(packet.counts));
                 if let Some(packet) = displaced {
-                    self.counters.sub(Counter::FragmentsWaiting, u64::from(packet.counts));
-                    self.push(&packet, u16::MAX);
+                    lanes.push_waited(&packet);
                 }
             }
         }
@@ -237,40 +237,25 @@ impl Tracker {
 
     /// Takes fragments that have waited into the burst, as far as there is room.
     fn stage_waiting(&mut self, now: u64, all: bool) {
-        let mut fragments = std::mem::take(&mut self.fragments);
+        let (fragments, mut lanes) = self.lanes();
         let take = |packet: &Held| {
-            if !(self.lane4.has_room() && self.lane_wide.has_room()) {
-                return false;
+            let room = lanes.has_room();
+            if room {
+                lanes.push_waited(packet);
             }
-            self.counters.sub(Counter::FragmentsWaiting, u64::from(packet.counts));
-            self.push(packet, u16::MAX);
-            true
+            room
         };
         if all {
-            fragments.release_all(now, take)
+            fragments.release_all(now, take);
         } else {
-            fragments.release(now, take)
+            fragments.release(now, take);
         }
-        self.fragments = fragments;
     }
 
-    /// Takes a packet into the lane of its table. `at` is the place of its frame in the burst, or behind its end.
-    fn push(&mut self, held: &Held, at: u16) {
-        let Held { headers, view, overlay, vlan, counts, .. } = held;
-        if let (Network::V4(src, dst), View::First) = (headers.network, view) {
-            let ((sport, dport), protocol) = (ports(headers), headers.protocol);
-            let (key, direction) = Key4::new(u32::from_be_bytes(src), u32::from_be_bytes(dst), sport, dport, protocol, *vlan);
-            self.counters.add(Counter::MeteredIpv4, u64::from(*counts));
-            return self.lane4.push(&self.ipv4, general_packet(key, direction, held, at));
-        }
-        let (key, direction) = KeyWide::of(headers, *view, *vlan, *overlay);
-        let counter = match headers.network {
-            Network::None => Counter::MeteredLayer2,
-            Network::V4(..) => Counter::MeteredIpv4,
-            Network::V6(..) => Counter::MeteredIpv6,
-        };
-        self.counters.add(counter, u64::from(*counts));
-        self.lane_wide.push(&self.wide, general_packet(key, direction, held, at));
+    /// The fragments, and where packets go.
+    fn lanes(&mut self) -> (&mut Fragments, Lanes<'_>) {
+        let Self { ipv4, wide, lane4, lane_wide, counters, fragments, .. } = self;
+        (fragments, Lanes { ipv4, wide, lane4, lane_wide, counters })
     }
 
     /// Ends flows that are due, as far as `budget` lines of each table go.
@@ -318,6 +303,46 @@ impl Tracker {
             from.wide = self.wide.flush(line, LINES, self.worker, &mut self.counters, out);
         }
         from.ipv4.is_some() || from.wide.is_some()
+    }
+}
+
+/// The burst's packets by the table they go to.
+struct Lanes<'a> {
+    ipv4: &'a Table<Key4>,
+    wide: &'a Table<KeyWide>,
+    lane4: &'a mut Lane<Key4>,
+    lane_wide: &'a mut Lane<KeyWide>,
+    counters: &'a mut Counters,
+}
+
+impl Lanes<'_> {
+    fn has_room(&self) -> bool {
+        self.lane4.has_room() && self.lane_wide.has_room()
+    }
+
+    /// Takes a packet into the lane of its table. `at` is the place of its frame in the burst, or behind its end.
+    fn push(&mut self, held: &Held, at: u16) {
+        let Held { headers, view, overlay, vlan, counts, .. } = held;
+        if let (Network::V4(src, dst), View::First) = (headers.network, view) {
+            let ((sport, dport), protocol) = (ports(headers), headers.protocol);
+            let (key, direction) = Key4::new(u32::from_be_bytes(src), u32::from_be_bytes(dst), sport, dport, protocol, *vlan);
+            self.counters.add(Counter::MeteredIpv4, u64::from(*counts));
+            return self.lane4.push(self.ipv4, general_packet(key, direction, held, at));
+        }
+        let (key, direction) = KeyWide::of(headers, *view, *vlan, *overlay);
+        let counter = match headers.network {
+            Network::None => Counter::MeteredLayer2,
+            Network::V4(..) => Counter::MeteredIpv4,
+            Network::V6(..) => Counter::MeteredIpv6,
+        };
+        self.counters.add(counter, u64::from(*counts));
+        self.lane_wide.push(self.wide, general_packet(key, direction, held, at));
+    }
+
+    /// Takes a packet that has waited: its frame is gone.
+    fn push_waited(&mut self, held: &Held) {
+        self.counters.sub(Counter::FragmentsWaiting, u64::from(held.counts));
+        self.push(held, u16::MAX);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::decode::{first, network};
 use crate::headers::{Headers, Malformed};
 use crate::layers::{Layers, Notes};
 use crate::link::{enter_ethernet, follow, ip_version, point_to_point};
-use crate::tunnel::{Next, Tunnel, Tunnels, recognise};
+use crate::tunnel::{Next, Tunnels, recognise};
 
 /// The packets of a frame that are metered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Packets {
 pub struct Inner {
     /// Its headers. MAC addresses are those of the frame. VLAN tags are those of the Ethernet header nearest above it.
     pub headers: Headers,
-    /// Kind and identifier of the innermost tunnel whose identifier separates networks; 0 where there is none ([`Tunnel::separates`]).
+    /// Kind and identifier of the innermost tunnel whose identifier separates networks; 0 where there is none ([`crate::Tunnel::separates`]).
     pub network: u32,
     /// Whether the outer flow is wanted, too.
     pub keep_outer: bool,
@@ -102,14 +102,6 @@ fn below(frame: &Frame<'_>, mut at: Cursor<'_>, next: Next, above: &Headers, not
     (headers.smac, headers.dmac) = (above.smac, above.dmac);
     let found = network(frame, at, &mut headers, notes)?;
     Ok(found.then_some(headers))
-}
-
-impl Inner {
-    /// The kind of the tunnel that separates this packet's network from others, and its identifier.
-    pub fn separated(&self) -> Option<(Tunnel, u32)> {
-        let [kind, ..] = self.network.to_be_bytes();
-        (self.network != 0).then(|| Tunnel::from_u8(kind).map(|kind| (kind, self.network & 0x00ff_ffff))).flatten()
-    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(crate) trait Notes {
     /// The session of PPPoE (RFC 2516 section 4).
     fn pppoe(&mut self, _session: u16) {}
     /// An Ethernet header.
-    fn ethernet(&mut self, _destination: [u8; 6], _source: [u8; 6], _ethertype: u16) {}
+    fn ethernet(&mut self, _destination: [u8; 6], _source: [u8; 6]) {}
     /// An ARP message for IPv4 over Ethernet (RFC 826).
     fn arp(&mut self, _arp: Arp) {}
     /// The key of a GRE header (RFC 2890).
@@ -171,7 +171,7 @@ impl Notes for Layers {
         self.pppoe_session = session;
     }
 
-    fn ethernet(&mut self, destination: [u8; 6], source: [u8; 6], _ethertype: u16) {
+    fn ethernet(&mut self, destination: [u8; 6], source: [u8; 6]) {
         if self.depth > 0 {
             let ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]) = (destination, source);
             self.inner_macs = [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5];

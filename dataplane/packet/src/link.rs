@@ -88,7 +88,7 @@ fn macs(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> R
     headers.dmac = *at.take().ok_or(Malformed::LinkTruncated)?;
     headers.smac = *at.take().ok_or(Malformed::LinkTruncated)?;
     headers.ethertype = at.u16().ok_or(Malformed::LinkTruncated)?;
-    notes.ethernet(headers.dmac, headers.smac, headers.ethertype);
+    notes.ethernet(headers.dmac, headers.smac);
     Ok(())
 }
 
