@@ -7,8 +7,9 @@ use crate::counters::{Counter, Counters};
 use crate::extension::{LayersWords, write_layers};
 use crate::key::Key;
 use crate::perf::TcpState;
-use crate::record::{EndReason, HEAD_WORDS, Initiator, NO_VLAN, NO_WSCALE, head, pack, quad};
+use crate::record::{EndReason, HEAD_WORDS, Initiator, NO_VLAN, NO_WSCALE, head};
 use crate::side::Side;
+use crate::word::{pack, quad};
 
 /// Set in [`Packet::flags`] beside the TCP flags: the packet is a fragment.
 pub(crate) const FRAGMENT: u16 = 1 << 15;

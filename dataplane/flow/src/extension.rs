@@ -5,6 +5,8 @@
 use bytemuck::Zeroable;
 use sonde_packet::{Arp, Layers, Network, SegmentRouting};
 
+use crate::word::{address, octets, pair, quad, unpair, unquad};
+
 /// Most words of all extensions of a record.
 pub const EXTENSION_WORDS_MAX: usize = crate::record::WORDS_MAX - crate::record::HEAD_WORDS;
 
@@ -33,24 +35,6 @@ pub fn extensions(mut rest: &[u64]) -> impl Iterator<Item = (u8, &[u64])> {
     })
 }
 
-fn halves(octets: &[u8; 16]) -> [u64; 2] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *octets;
-    [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])]
-}
-
-fn whole(high: u64, low: u64) -> [u8; 16] {
-    (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
-}
-
-fn pair(low: u32, high: u32) -> u64 {
-    u64::from(low) | u64::from(high) << 32
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
-fn unpair(word: u64) -> [u32; 2] {
-    [word as u32, (word >> 32) as u32]
-}
-
 /// The numbers of versions of IP, 0 for none.
 const fn version(network: &Network) -> u8 {
     match network {
@@ -66,17 +50,17 @@ pub fn write_layers(layers: &Layers) -> [u64; LAYERS_WORDS] {
     let ([s0, s1], [d0, d1]) = match &layers.outer {
         Network::None => ([0; 2], [0; 2]),
         Network::V4(source, destination) => (wide(*source), wide(*destination)),
-        Network::V6(source, destination) => (halves(source), halves(destination)),
+        Network::V6(source, destination) => (address(source), address(destination)),
     };
     let Layers { vlan: [v0, v1, v2, v3], mpls: [m0, m1, m2, m3, m4, m5], tunnels: [t0, t1, t2, t3], srh, arp, .. } = *layers;
     let [sport, dport] = layers.outer_ports;
     let [i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, i10, i11] = layers.inner_macs;
-    let [last0, last1] = halves(&srh.last);
+    let [last0, last1] = address(&srh.last);
     let counts = [layers.vlan_tags, layers.mpls_labels, layers.depth, version(&layers.outer), 0];
     let [c0, c1, c2, c3, c4] = counts;
     [
         first_word(LAYERS, LAYERS_WORDS) | u64::from_le_bytes([0, 0, 0, c0, c1, c2, c3, c4]),
-        crate::record::quad(v0, v1, v2, v3),
+        quad(v0, v1, v2, v3),
         pair(m0, m1),
         pair(m2, m3),
         pair(m4, m5),
@@ -85,7 +69,7 @@ pub fn write_layers(layers: &Layers) -> [u64; LAYERS_WORDS] {
         s1,
         d0,
         d1,
-        crate::record::quad(sport, dport, layers.pppoe_session, layers.inner_vlan),
+        quad(sport, dport, layers.pppoe_session, layers.inner_vlan),
         u64::from_le_bytes([i0, i1, i2, i3, i4, i5, i6, i7]),
         pair(u32::from_le_bytes([i8, i9, i10, i11]), layers.inner_mpls),
         pair(layers.gre_key, layers.spi),
@@ -107,24 +91,20 @@ pub fn read_layers(words: &[u64]) -> Option<Layers> {
     let outer = match version {
         0 => Network::None,
         4 => Network::V4(narrow(s1)?, narrow(d1)?),
-        6 => Network::V6(whole(s0, s1), whole(d0, d1)),
+        6 => Network::V6(octets(s0, s1), octets(d0, d1)),
         _ => return None,
     };
     if kind != LAYERS {
         return None;
     }
-    let quarters = |word: u64| {
-        let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
-        [u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]), u16::from_le_bytes([e, f]), u16::from_le_bytes([g, h])]
-    };
     let ([m0, m1], [m2, m3], [m4, m5]) = (unpair(m01), unpair(m23), unpair(m45));
     let ([tunnels, tunnel_id], [gre_key, spi], [sender, target]) = (unpair(tunnel), unpair(keys), unpair(arp));
-    let ([sport, dport, pppoe_session, inner_vlan], [mac_end, inner_mpls]) = (quarters(ports), unpair(i811));
+    let ([sport, dport, pppoe_session, inner_vlan], [mac_end, inner_mpls]) = (unquad(ports), unpair(i811));
     let ([i0, i1, i2, i3, i4, i5, i6, i7], [i8, i9, i10, i11]) = (i07.to_le_bytes(), mac_end.to_le_bytes());
     let [o0, o1, outer_protocol, outer_ttl, outer_tos, ..] = misc.to_le_bytes();
     let [t0, t1, segments, segments_left, flags, ..] = srh.to_le_bytes();
     Some(Layers {
-        vlan: quarters(vlan),
+        vlan: unquad(vlan),
         vlan_tags,
         mpls: [m0, m1, m2, m3, m4, m5],
         mpls_labels,
@@ -143,7 +123,7 @@ pub fn read_layers(words: &[u64]) -> Option<Layers> {
         gre_key,
         spi,
         arp: Arp { operation: u16::from_le_bytes([o0, o1]), sender: sender.to_be_bytes(), target: target.to_be_bytes() },
-        srh: SegmentRouting { segments, segments_left, flags, tag: u16::from_le_bytes([t0, t1]), last: whole(l0, l1) },
+        srh: SegmentRouting { segments, segments_left, flags, tag: u16::from_le_bytes([t0, t1]), last: octets(l0, l1) },
     })
 }
 

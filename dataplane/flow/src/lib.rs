@@ -29,6 +29,7 @@ mod side;
 mod table;
 mod track;
 pub mod tracker;
+mod word;
 
 pub use counters::{COUNTERS, Counter, Counters, NAMES};
 pub use entry::Timeouts;

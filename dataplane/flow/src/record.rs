@@ -7,6 +7,7 @@ use sonde_packet::Layers;
 
 use crate::extension::{EXTENSION_WORDS_MAX, LAYERS, LAYERS_WORDS, extensions, read_layers, write_layers};
 use crate::perf::{TCP_PERFORMANCE, TcpPerformance};
+use crate::word::{address, octets, pack, quad, unquad};
 
 /// Version of the layout below. A reader refuses another one.
 pub const VERSION: u8 = 2;
@@ -173,18 +174,9 @@ pub const NO_VLAN: u16 = 0xffff;
 /// `syn_wscale` holds no shift.
 pub const NO_WSCALE: u8 = 0xff;
 
-/// Four 16-bit numbers in a word, the first lowest.
-pub(crate) const fn quad(a: u16, b: u16, c: u16, d: u16) -> u64 {
-    a as u64 | (b as u64) << 16 | (c as u64) << 32 | (d as u64) << 48
-}
-
 /// The first word of a record without extensions, without its sequence. The kind is in the low four bits of its byte, the view above.
 pub(crate) const fn head(kind: Kind, view: View) -> u64 {
     HEAD_WORDS as u64 | (VERSION as u64) << 16 | (kind as u64) << 24 | (view as u64) << 28
-}
-
-pub(crate) const fn pack(bytes: [u8; 8]) -> u64 {
-    u64::from_le_bytes(bytes)
 }
 
 impl Record {
@@ -197,12 +189,8 @@ impl Record {
     /// the writer (low 32 bits); the ring fills in length and sequence.
     #[inline]
     pub fn encode(&self) -> [u64; HEAD_WORDS] {
-        let wide = |a: &[u8; 16]| {
-            let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *a;
-            [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])]
-        };
-        let [s0, s1] = wide(&self.src);
-        let [d0, d1] = wide(&self.dst);
+        let [s0, s1] = address(&self.src);
+        let [d0, d1] = address(&self.dst);
         let [m0, m1, m2, m3, m4, m5] = self.smac;
         let [n0, n1, n2, n3, n4, n5] = self.dmac;
         let [t0, t1] = self.ttl;
@@ -280,14 +268,9 @@ impl Record {
             2 => Initiator::Destination,
             _ => return None,
         };
-        let four = |w: u64| {
-            let [a, b, c, d, e, f, g, h] = w.to_le_bytes();
-            [u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]), u16::from_le_bytes([e, f]), u16::from_le_bytes([g, h])]
-        };
-        let wide = |hi: u64, lo: u64| (u128::from(hi) << 64 | u128::from(lo)).to_be_bytes();
-        let [sport, dport, f0, f1] = four(ports);
-        let [v0, v1, ingress, syn_len] = four(tags);
-        let [syn_window, syn_mss, ..] = four(syn);
+        let [sport, dport, f0, f1] = unquad(ports);
+        let [v0, v1, ingress, syn_len] = unquad(tags);
+        let [syn_window, syn_mss, ..] = unquad(syn);
         let [m0, m1, m2, m3, m4, m5, e0, e1] = src_mac.to_le_bytes();
         let [n0, n1, n2, n3, n4, n5, i0, i1] = dst_mac.to_le_bytes();
         Some(Self {
@@ -300,8 +283,8 @@ impl Record {
             ingress,
             start,
             end,
-            src: wide(s0, s1),
-            dst: wide(d0, d1),
+            src: octets(s0, s1),
+            dst: octets(d0, d1),
             sport,
             dport,
             proto,

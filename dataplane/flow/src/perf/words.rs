@@ -1,12 +1,13 @@
 //! [`TcpPerformance`] as words of the record ring, and back.
 //!
-//! The first word is the length in words (16 bits) and the type (8 bits above). A reader trusts nothing it reads.
+//! A reader trusts nothing it reads.
 
 use super::report::{Connection, Syn, TCP_PERFORMANCE, TCP_PERFORMANCE_WORDS, TcpDirection, TcpPerformance};
 use super::response::ResponseTimes;
 use super::spacing::Spread;
 use super::tcp::Closing;
-use crate::record::quad;
+use crate::extension::first_word;
+use crate::word::{pair, quad, unpair, unquad};
 
 /// Writes words in order; what has no room is not written.
 pub(super) struct Writer<'a>(core::slice::IterMut<'a, u64>);
@@ -37,34 +38,28 @@ impl Reader<'_> {
     }
 
     pub(super) fn halves(&mut self) -> Option<[u32; 2]> {
-        let [a, b, c, d, e, f, g, h] = self.word()?.to_le_bytes();
-        Some([u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])])
+        self.word().map(unpair)
     }
 
     fn quarters(&mut self) -> Option<[u16; 4]> {
-        let [a, b, c, d, e, f, g, h] = self.word()?.to_le_bytes();
-        Some([[a, b], [c, d], [e, f], [g, h]].map(u16::from_le_bytes))
+        self.word().map(unquad)
     }
 }
 
 /// Opens room for an extension of so many words, head written; `None` when there is not enough.
 pub(super) fn open(words: &mut [u64], kind: u8, length: usize) -> Option<Writer<'_>> {
     let mut writer = Writer(words.get_mut(..length)?.iter_mut());
-    writer.put([length as u64 | u64::from(kind) << 16]);
+    writer.put([first_word(kind, length)]);
     Some(writer)
 }
 
 /// The words of an extension behind its head, if it is of this kind and length.
 pub(super) fn extension(words: &[u64], kind: u8, length: usize) -> Option<Reader<'_>> {
     let head = words.first()?;
-    if *head != length as u64 | u64::from(kind) << 16 {
+    if *head != first_word(kind, length) {
         return None;
     }
     Some(Reader(words.get(1..length)?.iter()))
-}
-
-const fn pair(low: u32, high: u32) -> u64 {
-    low as u64 | (high as u64) << 32
 }
 
 pub(super) fn put_responses(writer: &mut Writer<'_>, responses: &ResponseTimes) {
