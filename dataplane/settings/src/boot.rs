@@ -5,7 +5,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use sonde_proto::v1;
 
-use crate::check::{Check, quote};
+use crate::check::{Check, quote, word};
 
 /// Most workers of one dataplane: DPDK 22.11 knows 128 threads, one of them is the control thread's.
 pub const WORKERS_MAX: usize = 127;
@@ -394,11 +394,6 @@ fn pci_address(text: &str) -> Option<String> {
     let good = parts.next().is_none() && function_ok && slot < 32 && hex(device, 2) && hex(bus, 2) && hex(domain, 4);
     good.then(|| format!("{domain}:{bus}:{device}.{function}").to_ascii_lowercase())
 }
-
-fn word<T: PartialEq>(words: &[(&str, T)], value: &T) -> String {
-    words.iter().find(|(_, v)| v == value).map(|(w, _)| (*w).to_owned()).unwrap_or_default()
-}
-
 impl From<&Boot> for v1::Boot {
     fn from(boot: &Boot) -> Self {
         Self {

@@ -116,6 +116,11 @@ impl Check {
     }
 }
 
+/// The word of a value: what [`Check::choice`] reads.
+pub(crate) fn word<T: PartialEq>(words: &[(&str, T)], value: &T) -> String {
+    words.iter().find(|(_, v)| v == value).map(|(w, _)| (*w).to_owned()).unwrap_or_default()
+}
+
 /// Whether the text is a name of ours: 1 to 32 of [a-z0-9-].
 pub(crate) fn is_name(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

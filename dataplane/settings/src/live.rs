@@ -6,7 +6,7 @@ use sonde_enrich::Sources;
 use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
 use sonde_proto::v1;
 
-use crate::check::{Check, is_name, quote};
+use crate::check::{Check, is_name, quote, word};
 use crate::enrichment;
 
 /// Most exporters of one dataplane: each has a thread and a reader on every ring.
@@ -104,7 +104,7 @@ pub(crate) fn construct(live: &v1::Live, check: &mut Check) -> Live {
     let exporters: Vec<Exporter> = live.exporters.iter().enumerate().map(|(i, exporter)| construct_exporter(i, exporter, check)).collect();
     let names: Vec<_> = exporters.iter().enumerate().map(|(i, e)| (format!("live.exporters[{i}].name"), format!("{:?}", e.name))).collect();
     check.unique(&names, "a name");
-    let tunnels = construct_tunnels(live.tunnels.as_ref().unwrap_or(&v1::Tunnels::default()), check);
+    let tunnels = construct_tunnels(live.tunnels.clone().unwrap_or_default(), check);
     let enrichment = enrichment::construct(live.enrichment.as_ref().unwrap_or(&v1::Enrichment::default()), check);
     Live { timeouts, vlan_in_key: live.vlan_in_key.unwrap_or(true), exporters, tunnels, enrichment }
 }
@@ -112,55 +112,41 @@ pub(crate) fn construct(live: &v1::Live, check: &mut Check) -> Live {
 /// The words of a view; the first is the default.
 const VIEWS: &[(&str, View)] = &[("inner", View::Inner), ("outer", View::Outer), ("both", View::Both)];
 
-/// The field of each kind of tunnel, by its name in the document.
-fn tunnel_fields(tunnels: &v1::Tunnels) -> [(Tunnel, &'static str, &String); Tunnel::ALL.len()] {
+/// The field of each kind of tunnel; it has the kind's name.
+fn tunnel_fields(tunnels: &mut v1::Tunnels) -> [(Tunnel, &mut String); Tunnel::ALL.len()] {
     [
-        (Tunnel::IpInIp, "ip_in_ip", &tunnels.ip_in_ip),
-        (Tunnel::Gre, "gre", &tunnels.gre),
-        (Tunnel::Nvgre, "nvgre", &tunnels.nvgre),
-        (Tunnel::Erspan, "erspan", &tunnels.erspan),
-        (Tunnel::Vxlan, "vxlan", &tunnels.vxlan),
-        (Tunnel::VxlanGpe, "vxlan_gpe", &tunnels.vxlan_gpe),
-        (Tunnel::Geneve, "geneve", &tunnels.geneve),
-        (Tunnel::GtpU, "gtp", &tunnels.gtp),
-        (Tunnel::Teredo, "teredo", &tunnels.teredo),
-        (Tunnel::L2tp, "l2tp", &tunnels.l2tp),
-        (Tunnel::MplsInIp, "mpls_in_ip", &tunnels.mpls_in_ip),
-        (Tunnel::EtherIp, "etherip", &tunnels.etherip),
-        (Tunnel::Capwap, "capwap", &tunnels.capwap),
+        (Tunnel::IpInIp, &mut tunnels.ip_in_ip),
+        (Tunnel::Gre, &mut tunnels.gre),
+        (Tunnel::Nvgre, &mut tunnels.nvgre),
+        (Tunnel::Erspan, &mut tunnels.erspan),
+        (Tunnel::Vxlan, &mut tunnels.vxlan),
+        (Tunnel::VxlanGpe, &mut tunnels.vxlan_gpe),
+        (Tunnel::Geneve, &mut tunnels.geneve),
+        (Tunnel::GtpU, &mut tunnels.gtp),
+        (Tunnel::Teredo, &mut tunnels.teredo),
+        (Tunnel::L2tp, &mut tunnels.l2tp),
+        (Tunnel::MplsInIp, &mut tunnels.mpls_in_ip),
+        (Tunnel::EtherIp, &mut tunnels.etherip),
+        (Tunnel::Capwap, &mut tunnels.capwap),
     ]
 }
 
-fn construct_tunnels(tunnels: &v1::Tunnels, check: &mut Check) -> Tunnels {
+fn construct_tunnels(mut tunnels: v1::Tunnels, check: &mut Check) -> Tunnels {
     let depth_max = check.ranged("live.tunnels.depth_max".to_owned(), tunnels.depth_max.unwrap_or(4), 4, 0..=u32::from(TUNNEL_DEPTH_MAX));
     let chosen = Tunnels::new(View::Inner, u8::try_from(depth_max).unwrap_or(TUNNEL_DEPTH_MAX));
-    tunnel_fields(tunnels)
-        .into_iter()
-        .fold(chosen, |chosen, (kind, field, word)| chosen.with(kind, check.choice(format!("live.tunnels.{field}"), word, VIEWS)))
+    tunnel_fields(&mut tunnels).into_iter().fold(chosen, |chosen, (kind, word)| {
+        let path = format!("live.tunnels.{}", kind.name().replace('-', "_"));
+        chosen.with(kind, check.choice(path, word, VIEWS))
+    })
 }
 
 /// The document's words for what was chosen.
 fn tunnels(chosen: &Tunnels) -> v1::Tunnels {
-    let word = |kind| {
-        let view = chosen.view(kind);
-        VIEWS.iter().find(|(_, of)| *of == view).map_or_else(String::new, |(word, _)| (*word).to_owned())
-    };
-    v1::Tunnels {
-        ip_in_ip: word(Tunnel::IpInIp),
-        gre: word(Tunnel::Gre),
-        nvgre: word(Tunnel::Nvgre),
-        erspan: word(Tunnel::Erspan),
-        vxlan: word(Tunnel::Vxlan),
-        vxlan_gpe: word(Tunnel::VxlanGpe),
-        geneve: word(Tunnel::Geneve),
-        gtp: word(Tunnel::GtpU),
-        teredo: word(Tunnel::Teredo),
-        l2tp: word(Tunnel::L2tp),
-        mpls_in_ip: word(Tunnel::MplsInIp),
-        etherip: word(Tunnel::EtherIp),
-        capwap: word(Tunnel::Capwap),
-        depth_max: Some(chosen.depth_max().into()),
+    let mut document = v1::Tunnels { depth_max: Some(chosen.depth_max().into()), ..v1::Tunnels::default() };
+    for (kind, field) in tunnel_fields(&mut document) {
+        *field = word(VIEWS, &chosen.view(kind));
     }
+    document
 }
 
 fn construct_exporter(at: usize, exporter: &v1::Exporter, check: &mut Check) -> Exporter {

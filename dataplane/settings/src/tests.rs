@@ -73,6 +73,10 @@ fn only_a_virtual_device_is_paced() {
 #[test]
 fn every_rule_of_boot_is_checked() {
     check("live.tunnels.vxlan", "both sides", "\"inner\", \"outer\", \"both\"", "both sides");
+    for kind in sonde_packet::Tunnel::ALL {
+        let path = format!("live.tunnels.{}", kind.name().replace('-', "_"));
+        check(&path, "both sides", "\"inner\", \"outer\", \"both\"", "both sides");
+    }
     check("live.tunnels.depth_max", "9", "0 to 8", "9");
     check("boot.table.layers_percent", "101", "0 to 100", "101");
     check("boot.table.performance_percent", "101", "0 to 100", "101");
