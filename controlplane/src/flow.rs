@@ -5,7 +5,7 @@ use prost_types::Timestamp;
 use sonde_flow::record::{Kind, NO_VLAN, Record, View};
 use sonde_proto::v1::Flow;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Nanoseconds since 1970 UTC as a timestamp.
 pub(crate) fn timestamp(ns: u64) -> Timestamp {
@@ -14,16 +14,19 @@ pub(crate) fn timestamp(ns: u64) -> Timestamp {
     Timestamp { seconds, nanos }
 }
 
+/// An address of a record; `None` where the flow has none.
+pub(crate) fn ip(kind: Kind, bytes: &[u8; 16]) -> Option<IpAddr> {
+    let [.., a, b, c, d] = *bytes;
+    match kind {
+        Kind::Ipv4 => Some(Ipv4Addr::new(a, b, c, d).into()),
+        Kind::Ipv6 => Some(Ipv6Addr::from(*bytes).into()),
+        Kind::Layer2 => None,
+    }
+}
+
 /// An address as text (RFC 5952); empty where the flow has none.
 pub(crate) fn address(kind: Kind, bytes: &[u8; 16]) -> String {
-    match kind {
-        Kind::Ipv4 => {
-            let [.., a, b, c, d] = *bytes;
-            Ipv4Addr::new(a, b, c, d).to_string()
-        }
-        Kind::Ipv6 => Ipv6Addr::from(*bytes).to_string(),
-        Kind::Layer2 => String::new(),
-    }
+    ip(kind, bytes).map_or_else(String::new, |address| address.to_string())
 }
 
 /// A MAC address as "00:11:22:33:44:55".

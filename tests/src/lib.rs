@@ -1,5 +1,5 @@
 //! What the tests of Sonde stand on: traffic built from scratch, an IPFIX collector, a harness for the real processes,
-//! writers of the databases and route dumps that addresses are looked up in.
+//! writers of the databases and route dumps that addresses are looked up in, the way to the reference corpus.
 //!
 //! Nothing here uses the crates it is meant to test: the traffic builder knows no decoder of ours, the collector no encoder.
 //!
@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod collector;
+pub mod corpus;
 pub mod harness;
 pub mod mmdb;
 pub mod mrt;

@@ -19,13 +19,7 @@ const EXTRA_MAX: f64 = 0.0005;
 
 /// The folder of the corpus, if there is one.
 fn corpus() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
-    let path = std::env::var_os("SONDE_CORPUS").map_or_else(beside, PathBuf::from);
-    let there = path.join("pcaps").is_dir() && path.join("reference/flows").is_dir();
-    if !there {
-        eprintln!("\n*** SKIPPED: no corpus at {} (set SONDE_CORPUS); conformance was NOT tested ***\n", path.display());
-    }
-    there.then_some(path)
+    sonde_tests::corpus::corpus(&["pcaps", "reference/flows"], "conformance was")
 }
 
 /// Captures below a folder, sorted by name.

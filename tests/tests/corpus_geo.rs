@@ -11,14 +11,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use sonde_enrich::{Enricher, Sources};
 
+/// The folder of the corpus, if there is one.
 fn corpus() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
-    let path = std::env::var_os("SONDE_CORPUS").map_or_else(beside, PathBuf::from).join("geo");
-    let there = path.join("test-data").is_dir() && path.join("source-data").is_dir();
-    if !there {
-        eprintln!("\n*** SKIPPED: no corpus at {} (set SONDE_CORPUS); databases were NOT tested ***\n", path.display());
-    }
-    there.then_some(path)
+    sonde_tests::corpus::corpus(&["geo/test-data", "geo/source-data"], "databases were").map(|path| path.join("geo"))
 }
 
 /// Networks and their values, in the order of the JSON; prefixes of the form `::a.b.c.d/n` are IPv4.

@@ -29,14 +29,9 @@ fn rows(text: &str) -> HashMap<String, Row> {
     lines.map(row).map(|row| (key(&row), row)).collect()
 }
 
+/// The folder of the corpus, if there is one.
 fn corpus() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
-    let path = std::env::var_os("SONDE_CORPUS").map_or_else(beside, PathBuf::from);
-    let there = path.join("reference/tcp_rtt.csv").is_file();
-    if !there {
-        eprintln!("\n*** SKIPPED: no corpus at {} (set SONDE_CORPUS); TCP performance was NOT compared ***\n", path.display());
-    }
-    there.then_some(path)
+    sonde_tests::corpus::corpus(&["pcaps", "reference/tcp_rtt.csv"], "TCP performance of the product was")
 }
 
 /// The table of all captures the reference has connections of.

@@ -190,16 +190,21 @@ fn tshark_lines(path: &Path, field: &str) -> usize {
     said.stdout.split([',', '\n']).filter(|value| !value.is_empty()).count()
 }
 
-#[test]
-fn tshark_reads_the_same_sums() {
-    let lab = Lab::new("tshark");
+/// An office's traffic through the dataplane to our collector over UDP: what was sent, and what came.
+fn office_to_collector(lab: &Lab) -> (Totals, Collected) {
     let path = lab.path("office.pcap");
     let totals = write(&path, office(600, 5 * SECOND, 4));
     let collector = Collector::udp().unwrap();
-    let dataplane = dataplane(&lab, &path, &collector.address().to_string(), "udp", "boot.cores.workers=[]");
+    let dataplane = dataplane(lab, &path, &collector.address().to_string(), "udp", "boot.cores.workers=[]");
     assert!(collector.wait(PATIENCE, |collected| packets(collected) >= totals.frames));
     check_end(dataplane, &totals);
-    let collected = collector.stop();
+    (totals, collector.stop())
+}
+
+#[test]
+fn tshark_reads_the_same_sums() {
+    let lab = Lab::new("tshark");
+    let (totals, collected) = office_to_collector(&lab);
     let messages = lab.path("ipfix.pcap");
     as_capture(&messages, &collected.raw);
     let Some(sum) = tshark_sum(&messages, "cflow.packets") else { return };
@@ -240,14 +245,7 @@ fn library_sums(parser: &mut NetflowParser, message: &[u8]) -> [u64; 3] {
 
 #[test]
 fn a_library_reads_the_same_sums() {
-    let lab = Lab::new("library");
-    let path = lab.path("office.pcap");
-    let totals = write(&path, office(600, 5 * SECOND, 4));
-    let collector = Collector::udp().unwrap();
-    let dataplane = dataplane(&lab, &path, &collector.address().to_string(), "udp", "boot.cores.workers=[]");
-    assert!(collector.wait(PATIENCE, |collected| packets(collected) >= totals.frames));
-    check_end(dataplane, &totals);
-    let collected = collector.stop();
+    let (totals, collected) = office_to_collector(&Lab::new("library"));
     let mut parser = NetflowParser::default();
     let sums = collected.raw.iter().map(|message| library_sums(&mut parser, message));
     let sums = sums.fold([0; 3], |all, one| [all[0] + one[0], all[1] + one[1], all[2] + one[2]]);

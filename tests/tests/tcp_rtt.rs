@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytemuck::Zeroable;
 use sonde_flow::perf::{Segment, TcpPerformance, TcpState, valid};
@@ -38,14 +38,9 @@ const COUNTS: [&str; 12] = [
     "payload",
 ];
 
+/// The folder of the corpus, if there is one.
 fn corpus() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
-    let path = std::env::var_os("SONDE_CORPUS").map_or_else(beside, PathBuf::from);
-    let there = path.join("pcaps").is_dir() && path.join("reference/tcp_rtt.csv").is_file();
-    if !there {
-        eprintln!("\n*** SKIPPED: no corpus at {} (set SONDE_CORPUS); TCP performance was NOT tested ***\n", path.display());
-    }
-    there.then_some(path)
+    sonde_tests::corpus::corpus(&["pcaps", "reference/tcp_rtt.csv"], "TCP performance was")
 }
 
 type End = (IpAddr, u16);

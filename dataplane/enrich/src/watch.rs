@@ -111,7 +111,7 @@ fn prints(sources: &Sources) -> Vec<Print> {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use sonde_tests::mmdb::{Data, Writer};
 
@@ -126,6 +126,16 @@ mod tests {
         std::fs::rename(beside, path).unwrap();
     }
 
+    /// A database with AS 64500 in a folder, loaded and watched.
+    fn watched(folder: &Path) -> (PathBuf, Handle, Watch) {
+        let path = folder.join("asn.mmdb");
+        database(&path, 64_500);
+        let handle = Handle::default();
+        let mut watch = Watch::new(Sources::default());
+        watch.set(Sources { asn_database: Some(path.clone()), ..Sources::default() }, &handle);
+        (path, handle, watch)
+    }
+
     fn asn(handle: &Handle) -> u32 {
         let address: IpAddr = "192.0.2.7".parse().unwrap();
         handle.latest().table.as_ref().map_or(0, |table| table.lookup(address).asn)
@@ -134,11 +144,7 @@ mod tests {
     #[test]
     fn a_changed_file_is_loaded_when_it_has_come_to_rest() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("asn.mmdb");
-        database(&path, 64_500);
-        let handle = Handle::default();
-        let mut watch = Watch::new(Sources::default());
-        watch.set(Sources { asn_database: Some(path.clone()), ..Sources::default() }, &handle);
+        let (path, handle, mut watch) = watched(folder.path());
         assert_eq!((asn(&handle), handle.status().generation), (64_500, 1));
         watch.look(&handle);
         assert_eq!(handle.status().generation, 1, "nothing has changed");
@@ -154,11 +160,7 @@ mod tests {
     #[test]
     fn a_broken_or_missing_file_leaves_the_table_and_says_why() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("asn.mmdb");
-        database(&path, 64_500);
-        let handle = Handle::default();
-        let mut watch = Watch::new(Sources::default());
-        watch.set(Sources { asn_database: Some(path.clone()), ..Sources::default() }, &handle);
+        let (path, handle, mut watch) = watched(folder.path());
         std::fs::write(&path, "not a database").unwrap();
         watch.look(&handle);
         watch.look(&handle);

@@ -394,6 +394,7 @@ fn pci_address(text: &str) -> Option<String> {
     let good = parts.next().is_none() && function_ok && slot < 32 && hex(device, 2) && hex(bus, 2) && hex(domain, 4);
     good.then(|| format!("{domain}:{bus}:{device}.{function}").to_ascii_lowercase())
 }
+
 impl From<&Boot> for v1::Boot {
     fn from(boot: &Boot) -> Self {
         Self {

@@ -1,10 +1,10 @@
 //! What `--asn`, `--country`, `--city`, `--rib` and `--prefixes` add to each flow: where and whose its ends are.
 
+use crate::flow::ip;
 use anyhow::Context;
 use serde::Serialize;
 use sonde_enrich::{Enricher, Network, Place, Sources};
-use sonde_flow::record::{Kind, Record};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use sonde_flow::record::Record;
 use std::path::{Path, PathBuf};
 
 /// Columns that stand behind all others of `--table flows` when something is looked up.
@@ -87,7 +87,7 @@ pub struct Whose<'a> {
 impl<'a> Whose<'a> {
     /// Looks up both ends; a flow without IP has none.
     pub fn of(record: &Record, table: &'a Enricher) -> Self {
-        let find = |bytes: &[u8; 16]| address(record.kind, bytes).map(|address| table.lookup(address)).unwrap_or_default();
+        let find = |bytes: &[u8; 16]| ip(record.kind, bytes).map(|address| table.lookup(address)).unwrap_or_default();
         let (source, destination) = (find(&record.src), find(&record.dst));
         let code = |place: &Place<'_>| place.country.map(|country| country.to_string()).unwrap_or_default();
         let number = |place: &Place<'_>| place.country.map_or(0, sonde_enrich::Country::numeric);
@@ -132,15 +132,6 @@ impl<'a> Whose<'a> {
     }
 }
 
-fn address(kind: Kind, bytes: &[u8; 16]) -> Option<IpAddr> {
-    let [.., a, b, c, d] = *bytes;
-    match kind {
-        Kind::Ipv4 => Some(Ipv4Addr::new(a, b, c, d).into()),
-        Kind::Ipv6 => Some(Ipv6Addr::from(*bytes).into()),
-        Kind::Layer2 => None,
-    }
-}
-
 /// A field of RFC 4180: in quotes where it holds a comma, a quote or a line break.
 pub(super) fn quoted(text: &str) -> String {
     if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
@@ -149,6 +140,7 @@ pub(super) fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sonde_flow::record::Kind;
 
     fn table(text: &str) -> anyhow::Result<Option<Enricher>> {
         let file = tempfile::NamedTempFile::new().expect("a file");
