@@ -135,12 +135,16 @@ fn explain(arguments: &[&str], errno: i32, said: &str) -> EalError {
     if has(&["unsupported cpu type", "CPU instruction", "not supported by this CPU"]) {
         return EalError::Processor { said };
     }
-    if has(&["Permission denied", "Operation not permitted", "no access to"]) || errno == libc_errno::EACCES || errno == libc_errno::EPERM {
+    if has(&["Permission denied", "Operation not permitted", "no access to"]) {
         return EalError::Permission { said };
     }
     if has(&["hugepage", "hugetlb", "Not enough memory", "Cannot init memory", "Couldn't get fd on hugepage", "No mounted hugetlbfs"]) {
         let asked_mib = value_of(arguments, "-m").and_then(|text| text.parse().ok());
         return EalError::Hugepages { asked_mib, free_mib: hugepages_free_mib(), said };
+    }
+    // Words go before the number: rte_eal_init answers EACCES, too, where no hugepages were reserved at all.
+    if errno == libc_errno::EACCES || errno == libc_errno::EPERM {
+        return EalError::Permission { said };
     }
     if has(&["probe failed", "Cannot probe devices", "failed to parse device", "failed to initialize", "failed to add device"]) {
         return EalError::Device { said };
@@ -240,6 +244,10 @@ mod tests {
         check_explained("EAL: Not enough memory available! Requested: 4096MB, available: 0MB", 12, |e| {
             matches!(e, EalError::Hugepages { asked_mib: Some(4096), .. })
         });
+        check_explained("EAL: No free 2048 kB hugepages reported on node 0; EAL: Cannot get hugepage information.", 13, |e| {
+            matches!(e, EalError::Hugepages { asked_mib: Some(4096), .. })
+        });
+        check_explained("EAL: Cannot use what is there", 13, |e| matches!(e, EalError::Permission { .. }));
         check_explained("EAL: FATAL: unsupported cpu type.", 95, |e| matches!(e, EalError::Processor { .. }));
         check_explained("EAL: Cannot open /dev/hugepages: Permission denied", 0, |e| matches!(e, EalError::Permission { .. }));
         check_explained("EAL: Bus (vdev) probe failed.", 95, |e| matches!(e, EalError::Device { .. }));
