@@ -441,7 +441,7 @@ impl<K: Key> Entry<K> {
     }
 
     /// The record of the flow as it is, in words: what `Record::encode` would write.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn words(&self, reason: EndReason, worker: u8) -> [u64; HEAD_WORDS] {
         let (hot, birth) = (&self.hot, &self.birth);
         let ends = self.key.ends(hot.state & state::FORWARD);

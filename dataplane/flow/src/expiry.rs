@@ -174,7 +174,7 @@ impl<K: Key> Table<K> {
 }
 
 /// Writes the record of a flow and counts it by its reason. The only place.
-#[inline]
+#[inline(always)]
 pub(crate) fn write<K: Key, O: Output>(
     entry: &Entry<K>,
     sides: &Sides,
@@ -195,8 +195,8 @@ pub(crate) fn write<K: Key, O: Output>(
     if entry.has_sides() {
         let mut words = [0; EXTENSION_WORDS_MAX];
         let filled = entry.extend(sides, &mut words);
-        out.put_words(head, words.get(..filled).unwrap_or_default());
+        out.put_words(&head, words.get(..filled).unwrap_or_default());
     } else {
-        out.put_words(head, &[]);
+        out.put_words(&head, &[]);
     }
 }

@@ -231,7 +231,7 @@ impl Record {
     }
 
     /// Hands the record on as words: its head, and its extensions.
-    pub fn with_words<T>(&self, take: impl FnOnce([u64; HEAD_WORDS], &[u64]) -> T) -> T {
+    pub fn with_words<T>(&self, take: impl FnOnce(&[u64; HEAD_WORDS], &[u64]) -> T) -> T {
         let mut words = [0; EXTENSION_WORDS_MAX];
         let mut filled = 0;
         if let (Some(layers), Some(place)) = (&self.layers, words.first_chunk_mut::<LAYERS_WORDS>()) {
@@ -241,7 +241,7 @@ impl Record {
         if let (Some(tcp), Some(rest)) = (&self.tcp, words.get_mut(filled..)) {
             filled += tcp.encode(rest);
         }
-        take(self.encode(), words.get(..filled).unwrap_or_default())
+        take(&self.encode(), words.get(..filled).unwrap_or_default())
     }
 
     /// Reads a record with its extensions; `None` when length, version or an enumeration is not of this version. Trusts nothing.
@@ -349,8 +349,8 @@ pub trait Output {
     fn put(&mut self, record: &Record);
     /// Takes one record as words, head and extensions: what a worker hands on, so that the ring need not put it together twice.
     #[inline]
-    fn put_words(&mut self, head: [u64; HEAD_WORDS], rest: &[u64]) {
-        if let Some(record) = Record::from_parts(&head, rest) {
+    fn put_words(&mut self, head: &[u64; HEAD_WORDS], rest: &[u64]) {
+        if let Some(record) = Record::from_parts(head, rest) {
             self.put(&record);
         }
     }
@@ -363,7 +363,7 @@ impl<O: Output + ?Sized> Output for &mut O {
         (**self).put(record);
     }
 
-    fn put_words(&mut self, head: [u64; HEAD_WORDS], rest: &[u64]) {
+    fn put_words(&mut self, head: &[u64; HEAD_WORDS], rest: &[u64]) {
         (**self).put_words(head, rest);
     }
 

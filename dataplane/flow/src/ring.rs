@@ -141,8 +141,8 @@ impl Output for Writer {
         record.with_words(|head, rest| self.put_words(head, rest));
     }
 
-    #[inline]
-    fn put_words(&mut self, head: [u64; HEAD_WORDS], rest: &[u64]) {
+    #[inline(always)]
+    fn put_words(&mut self, head: &[u64; HEAD_WORDS], rest: &[u64]) {
         self.producer.put(self.map.words(), head, rest);
     }
 

@@ -86,7 +86,7 @@ fn model(preemptions: usize, layout: Layout, written: u64, publish_every: u64, l
             loom::thread::spawn(move || {
                 let mut producer = Producer::new(layout);
                 for number in 0..written {
-                    producer.put(&ring[..], record(number), &[]);
+                    producer.put(&ring[..], &record(number), &[]);
                     if (number + 1) % publish_every == 0 {
                         producer.publish(&ring[..]);
                     }

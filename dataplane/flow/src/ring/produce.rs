@@ -29,8 +29,11 @@ impl Producer {
 
     /// Writes one record, a head and what follows it; the first word has neither length nor sequence yet. Together they are at most
     /// [`WORDS_MAX`] words: a longer one is cut, which its reader takes for one without its last extension.
-    #[inline]
-    pub(super) fn put<W: Word, const N: usize>(&mut self, words: &[W], head: [u64; N], rest: &[u64]) {
+    ///
+    /// By reference and inline: a copy of the words is read by wider loads than they were stored by, and such a load waits until every
+    /// store before it has reached the cache, those to an entry that is still far away too (bench `emit/evicted`).
+    #[inline(always)]
+    pub(super) fn put<W: Word, const N: usize>(&mut self, words: &[W], head: &[u64; N], rest: &[u64]) {
         let rest = rest.get(..WORDS_MAX - N).unwrap_or(rest);
         let length = (N + rest.len()) as u64;
         if self.end - self.position < length {
@@ -40,7 +43,7 @@ impl Producer {
         // One bounds check for each half. They cannot fail: a record never straddles the end of a segment, so not that of the ring.
         let Some((slots, behind)) = words.get(at..).and_then(|words| words.split_first_chunk::<N>()) else { return };
         for (slot, word) in slots.iter().zip(head).skip(1) {
-            slot.set(word);
+            slot.set(*word);
         }
         for (slot, word) in behind.iter().zip(rest) {
             slot.set(*word);
