@@ -1,4 +1,5 @@
 //! `track/hit/*`, `track/miss/*`: nanoseconds a packet of [`Tracker::track`], from frame to flow, with so many flows in the table.
+//! `track/hit/*` is UDP; `track/hit_tcp/*` also keeps what is told of the performance of TCP.
 //! A hit goes to one of them at random; a miss is the SYN of a new flow, and the table is full, so that another one has to go.
 //! `emit/*`: nanoseconds a record from the entry into the ring when a table is written from one end to the other; `emit/nothing` puts
 //! it together and throws it away, `emit/evicted` is `track/miss/1048576` with the records going into the ring.
@@ -23,6 +24,8 @@ const FRAMES_MIN: usize = 1 << 20;
 const PART: usize = 1 << 15;
 /// CPU time of one case.
 const TIME: Duration = Duration::from_millis(1500);
+const SYN: u8 = 2;
+const ACK: u8 = 16;
 /// The first packet's time.
 const START: u64 = 1_700_000_000_000_000_000;
 
@@ -52,18 +55,18 @@ fn random(state: &mut u64) -> u64 {
     z ^ z >> 31
 }
 
-/// A TCP frame of 60 octets from the client of a flow, or, turned, from its server.
-fn frame(flow: u64, turned: bool, flags: u8) -> [u8; 64] {
+/// A frame of 60 octets from the client of a flow, or, turned, from its server: TCP with these flags, or UDP.
+fn frame(flow: u64, turned: bool, flags: Option<u8>) -> [u8; 64] {
     let mut bytes = [0; 64];
     let [_, _, _, _, f0, f1, f2, f3] = flow.to_be_bytes();
     let (client, server) = ([10 ^ f0, f1, f2, f3, 0xc3, 0x50], [192, 0, 2, 1, 1, 187]);
     let (from, to) = if turned { (server, client) } else { (client, server) };
-    bytes[12..26].copy_from_slice(&[8, 0, 0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 6, 0, 0]);
+    bytes[12..26].copy_from_slice(&[8, 0, 0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, if flags.is_some() { 6 } else { 17 }, 0, 0]);
     bytes[26..30].copy_from_slice(&from[..4]);
     bytes[30..34].copy_from_slice(&to[..4]);
     bytes[34..36].copy_from_slice(&from[4..]);
     bytes[36..38].copy_from_slice(&to[4..]);
-    bytes[46..50].copy_from_slice(&[0x50, flags, 0xff, 0xff]);
+    bytes[46..50].copy_from_slice(&[0x50, flags.unwrap_or(0), 0xff, 0xff]);
     bytes
 }
 
@@ -75,14 +78,15 @@ struct Case {
 }
 
 impl Case {
-    fn new(flows: u64, hits: bool) -> Self {
+    fn new(flows: u64, flags: Option<u8>) -> Self {
+        let hits = flags != Some(SYN);
         let wanted = Wanted { huge: true, populate: true };
         let count = if hits { FRAMES_MIN.next_multiple_of(usize::try_from(flows).unwrap_or(1)) } else { FRAMES_MIN };
         let mut frames = Slab::<[u8; 64]>::zeroed(count.next_multiple_of(BURST), wanted).expect("memory for the frames");
         let mut state = flows;
         let kinds = if hits { flows } else { u64::MAX };
         for (n, bytes) in (0..).zip(&mut *frames) {
-            *bytes = frame(n % kinds, hits && random(&mut state) & 1 == 1, if hits { 0x10 } else { 2 });
+            *bytes = frame(n % kinds, hits && random(&mut state) & 1 == 1, flags);
         }
         for n in (1..frames.len()).rev() {
             let other = usize::try_from(random(&mut state) % (n as u64 + 1)).unwrap_or(0);
@@ -141,9 +145,17 @@ fn repeat(mut take: impl FnMut(&mut Vec<f64>)) -> Vec<f64> {
 }
 
 fn hit(flows: u64) {
-    let mut case = Case::new(flows, true);
+    hits(&format!("track/hit/{flows}"), flows, None);
+}
+
+fn hit_tcp(flows: u64) {
+    hits(&format!("track/hit_tcp/{flows}"), flows, Some(ACK));
+}
+
+fn hits(name: &str, flows: u64, flags: Option<u8>) {
+    let mut case = Case::new(flows, flags);
     case.pass(&mut Nothing, &mut Vec::new());
-    show(&format!("track/hit/{flows}"), repeat(|times| case.pass(&mut Nothing, times)));
+    show(name, repeat(|times| case.pass(&mut Nothing, times)));
 }
 
 fn miss(flows: u64) {
@@ -152,7 +164,7 @@ fn miss(flows: u64) {
 
 /// Every packet begins a flow in a full table, and the record of another one goes to `out`.
 fn evict(name: &str, flows: u64, out: &mut impl Output) {
-    let mut case = Case::new(flows, false);
+    let mut case = Case::new(flows, Some(SYN));
     for _ in 0..flows.div_ceil(FRAMES_MIN as u64) + 1 {
         case.renew();
         case.pass(out, &mut Vec::new());
@@ -166,7 +178,7 @@ fn evict(name: &str, flows: u64, out: &mut impl Output) {
 
 /// Fills a table and writes all of it.
 fn emit(name: &str, out: &mut impl Output) {
-    let mut case = Case::new(FRAMES_MIN as u64, true);
+    let mut case = Case::new(FRAMES_MIN as u64, None);
     let times = repeat(|times| {
         case.pass(&mut Nothing, &mut Vec::new());
         let mut flush = Flush::default();
@@ -190,7 +202,7 @@ fn main() {
     let numbers: Vec<u64> = numbers.iter().filter_map(|number| number.parse().ok()).collect();
     let wanted = |name: &str| names.is_empty() || names.iter().any(|part| name.contains(part.as_str()));
     let flows = if numbers.is_empty() { &FLOWS[..] } else { &numbers };
-    for (name, measure) in [("track/hit", hit as fn(u64)), ("track/miss", miss)] {
+    for (name, measure) in [("track/hit/", hit as fn(u64)), ("track/hit_tcp/", hit_tcp), ("track/miss/", miss)] {
         flows.iter().filter(|_| wanted(name)).for_each(|flows| measure(*flows));
     }
     if wanted("emit/nothing") {
