@@ -107,15 +107,14 @@ impl Case {
 
     /// All frames once; notes the time of each [`PART`].
     fn pass(&mut self, out: &mut impl Output, times: &mut Vec<f64>) {
+        let mut frames: Vec<Frame<'_>> = Vec::with_capacity(BURST);
         for part in self.frames.chunks(PART) {
             let start = cpu_time();
             for burst in part.chunks(BURST) {
                 self.now += 10_000;
                 let now = self.now;
-                let frames: [Frame<'_>; BURST] = std::array::from_fn(|n| {
-                    let bytes = burst.get(n).unwrap_or(&[0; 64]);
-                    Frame { bytes, wire_len: 60, link: Link::Ethernet, time: now, port: 1 }
-                });
+                frames.clear();
+                frames.extend(burst.iter().map(|bytes| Frame { bytes, wire_len: 60, link: Link::Ethernet, time: now, port: 1 }));
                 self.tracker.track(&frames, now, out);
                 out.publish();
             }
