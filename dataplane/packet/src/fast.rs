@@ -2,7 +2,7 @@
 //! no tunnel's.
 
 use crate::headers::proto;
-use crate::tunnel::is_tunnel_port;
+use crate::tunnel::any_tunnel_port;
 use crate::{Frame, Link};
 
 /// What [`fast4`] finds: the fields every packet of a flow needs.
@@ -49,15 +49,14 @@ pub fn fast4(frame: &Frame<'_>) -> Option<Fast4> {
     let start = u32::from_be_bytes([e0, e1, v, tos]);
     let fragment = u16::from_be_bytes([f0, f1]);
     let octets = u16::from_be_bytes([t0, t1]);
-    // TCP and UDP by one test, so that a mixture of them is no riddle for the branch predictor.
-    let known = protocol < 64 && (1u64 << proto::TCP | 1 << proto::UDP) >> (protocol & 63) & 1 != 0;
-    let common = (start >> 8 == 0x0008_0045) & (fragment & 0x3fff == 0) & known & (frame.link as u8 == Link::Ethernet as u8);
     let (sport, dport) = (u16::from_be_bytes([p0, p1]), u16::from_be_bytes([q0, q1]));
-    let tunnel = (protocol == proto::UDP) & (is_tunnel_port(sport) | is_tunnel_port(dport));
-    if !common | tunnel | (octets < 20) {
+    // TCP and UDP by one test, so that a mixture of them is no riddle for the branch predictor.
+    let (is_tcp, is_udp) = (protocol == proto::TCP, protocol == proto::UDP);
+    let common = (start >> 8 == 0x0008_0045) & (fragment & 0x3fff == 0) & (is_tcp | is_udp) & (frame.link as u8 == Link::Ethernet as u8);
+    if !common | (octets < 20) || is_udp & any_tunnel_port(sport, dport) {
         return None;
     }
-    let tcp = if protocol == proto::TCP { 0x0fff } else { 0 };
+    let tcp = if is_tcp { 0x0fff } else { 0 };
     Some(Fast4 {
         src: u32::from_be_bytes([s0, s1, s2, s3]),
         dst: u32::from_be_bytes([d0, d1, d2, d3]),

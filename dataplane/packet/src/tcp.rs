@@ -18,12 +18,20 @@ pub struct SynOptions {
 }
 
 /// Reads window and options of the TCP header that `segment` begins with. What is cut off or damaged ends the reading.
+#[inline]
 pub fn syn_options(segment: &[u8]) -> SynOptions {
-    let mut found = SynOptions::default();
-    let Some(&[.., offset, _, w0, w1]) = segment.first_chunk::<16>() else { return found };
-    found.window = u16::from_be_bytes([w0, w1]);
+    let Some(&[.., offset, _, w0, w1]) = segment.first_chunk::<16>() else { return SynOptions::default() };
     let end = usize::from(offset >> 4).saturating_mul(4).min(segment.len());
-    let mut at = Cursor::new(segment.get(20..end).unwrap_or_default());
+    let mut found = SynOptions { window: u16::from_be_bytes([w0, w1]), ..SynOptions::default() };
+    if let Some(options) = segment.get(20..end).filter(|options| !options.is_empty()) {
+        // A flood's SYN has none.
+        read(options, &mut found);
+    }
+    found
+}
+
+fn read(options: &[u8], found: &mut SynOptions) {
+    let mut at = Cursor::new(options);
     // At most 40 octets of options, and every turn takes at least one.
     while let Some([kind]) = at.take().copied() {
         if kind < 64 {
@@ -46,7 +54,6 @@ pub fn syn_options(segment: &[u8]) -> SynOptions {
             break;
         }
     }
-    found
 }
 
 #[cfg(test)]
