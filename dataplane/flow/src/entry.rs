@@ -56,20 +56,33 @@ pub(crate) const GENERAL: u8 = 1;
 /// [`Packet::origin`]: the general decoder, the innermost IP header.
 pub(crate) const INNER: u8 = 2;
 
-/// Bits of [`Hot::state`].
+/// Bits of [`Hot::state`]; above them are the TCP flags.
 mod state {
     /// Direction bit of the key that is forward.
-    pub(super) const FORWARD: u8 = 1;
+    pub(super) const FORWARD: u32 = 1;
     /// FIN seen in forward direction; the next bit is reverse.
-    pub(super) const FIN: u8 = 1 << 1;
-    pub(super) const FIN_BOTH: u8 = FIN | FIN << 1;
-    pub(super) const RST: u8 = 1 << 3;
+    pub(super) const FIN: u32 = 1 << 1;
+    pub(super) const FIN_BOTH: u32 = FIN | FIN << 1;
+    pub(super) const RST: u32 = 1 << 3;
     /// Its record was written and no packet came since.
-    pub(super) const DORMANT: u8 = 1 << 4;
+    pub(super) const DORMANT: u32 = 1 << 4;
     /// Initiator: two bits, as in `record::Initiator`.
     pub(super) const INITIATOR: u32 = 5;
     /// FIN from both sides, or RST: lingers for its last segments.
-    pub(super) const CLOSED: u8 = 1 << 7;
+    pub(super) const CLOSED: u32 = 1 << 7;
+
+    /// Everything but the TCP flags.
+    #[inline(always)]
+    pub(super) fn low(state: u32) -> u8 {
+        let [low, ..] = state.to_le_bytes();
+        low
+    }
+
+    /// Where the flags of a direction go.
+    #[inline(always)]
+    pub(super) fn flags(flags: u16, way: usize) -> u32 {
+        u32::from(flags & super::TCP_FLAGS) << (8 + 12 * (way & 1))
+    }
 }
 
 /// What every packet changes, 48 bytes.
@@ -82,10 +95,10 @@ struct Hot {
     last: u64,
     packets: [u32; 2],
     overhead: [i32; 2],
-    flags: [u16; 2],
-    ttl: [u8; 2],
-    tos: u8,
-    state: u8,
+    /// [`state`], and from bit 8 on the TCP flags of both directions, twelve bits each.
+    state: u32,
+    /// Place of the flow's [`TcpState`]; 0: none.
+    tcp: u32,
 }
 
 /// What the first packets of a flow say, 64 bytes, in a line of its own.
@@ -111,9 +124,11 @@ struct Birth {
     flow_label: [u8; 3],
     ip_flags: u8,
     syn_wscale: u8,
-    _spare: [u8; 3],
-    /// Place of the flow's [`TcpState`]; 0: none.
-    tcp: u32,
+    /// TTL of the first packet of each direction.
+    ttl: [u8; 2],
+    /// Type of service of the first packet.
+    tos: u8,
+    _spare: [u8; 4],
 }
 
 /// Octets in [`Hot::octets_ttl`].
@@ -128,9 +143,9 @@ pub(crate) struct Sides {
 
 /// How the first packet of a flow is looked at.
 pub(crate) struct Birthplace<'a, 'f> {
-    pub(crate) frame: Frame<'f>,
-    /// Those of a SYN or SYN/ACK.
-    pub(crate) options: Option<SynOptions>,
+    pub(crate) frame: &'a Frame<'f>,
+    /// Those of a SYN or SYN/ACK. By reference, as all of this: a copy would be read by wider loads than it was stored by.
+    pub(crate) options: Option<&'a SynOptions>,
     pub(crate) tunnels: &'a Tunnels,
     pub(crate) sides: &'a mut Sides,
     /// Where flows are counted that find no place for what stands beside them.
@@ -204,7 +219,7 @@ impl<K: Key> Entry<K> {
         let [p0, p1] = hot.packets;
         let packets = if way == 0 { p0 } else { p1 };
         // Two counters of 32 bits are kept from wrapping by writing a record long before.
-        let special = u32::from(packet.flags & SPECIAL) | u32::from(hot.state & (state::DORMANT | state::CLOSED)) | packets >> 27;
+        let special = u32::from(packet.flags & SPECIAL) | hot.state & (state::DORMANT | state::CLOSED) | packets >> 27;
         if (special != 0) | (packet.time > hot.last.wrapping_add(idle)) {
             return false;
         }
@@ -214,22 +229,36 @@ impl<K: Key> Entry<K> {
 
     #[inline(always)]
     fn count(&mut self, packet: &Packet<K>, way: usize) {
-        let hot = &mut self.hot;
         let way = way & 1;
         // `way` is 0 or 1: the compiler sees it, and no access is checked.
         #[expect(clippy::indexing_slicing, reason = "arrays of two, index masked to one bit")]
         {
-            // Zero as long as there is no packet.
-            hot.ttl[way] |= if hot.packets[way] == 0 { packet.ttl } else { 0 };
-            let (word, ttl) = (hot.octets_ttl[way], u64::from(packet.ttl));
-            let least = if hot.packets[way] == 0 { ttl } else { (word >> 48 & 0xff).min(ttl) };
-            let greatest = (word >> 56).max(ttl);
-            hot.octets_ttl[way] = (word & OCTETS).wrapping_add(u64::from(packet.octets)) & OCTETS | least << 48 | greatest << 56;
+            // Most flows have one TTL a direction; the first packet of a direction finds 0.
+            if self.hot.octets_ttl[way] >> 48 != u64::from(packet.ttl) * 0x101 {
+                self.note_ttl(packet.ttl, way);
+            }
+            let hot = &mut self.hot;
+            let word = hot.octets_ttl[way];
+            hot.octets_ttl[way] = word.wrapping_add(u64::from(packet.octets)) & OCTETS | word & !OCTETS;
             hot.packets[way] = hot.packets[way].wrapping_add(1);
             hot.overhead[way] = hot.overhead[way].wrapping_add(packet.overhead);
-            hot.flags[way] |= packet.flags & TCP_FLAGS;
+            hot.state |= state::flags(packet.flags, way);
+            hot.last = hot.last.max(packet.time);
         }
-        hot.last = hot.last.max(packet.time);
+    }
+
+    /// A TTL that is not that of all packets of its direction so far; or the first one.
+    #[cold]
+    fn note_ttl(&mut self, ttl: u8, way: usize) {
+        let way = way & 1;
+        #[expect(clippy::indexing_slicing, reason = "arrays of two, index masked to one bit")]
+        let (word, first) = (&mut self.hot.octets_ttl[way], self.hot.packets[way] == 0);
+        let [.., least, greatest] = word.to_le_bytes();
+        let (least, greatest) = if first { (ttl, ttl) } else { (least.min(ttl), greatest.max(ttl)) };
+        *word = *word & OCTETS | u64::from(least) << 48 | u64::from(greatest) << 56;
+        if let (true, Some(place)) = (first, self.birth.ttl.get_mut(way)) {
+            *place = ttl;
+        }
     }
 
     /// What must happen before a packet that [`Entry::add`] refused.
@@ -297,19 +326,19 @@ impl<K: Key> Entry<K> {
     /// Makes the entry a new flow of one packet. Everything is known before the first store: a flood does little else than this,
     /// and narrow stores that are read again at once are waited for.
     pub(crate) fn begin(&mut self, packet: &Packet<K>, flow_id: u64, mut place: Birthplace<'_, '_>) {
-        let mut state = packet.direction & state::FORWARD;
+        let mut state = u32::from(packet.direction) & state::FORWARD | state::flags(packet.flags, 0);
         let mut syn = Syn::of(packet, None);
         if packet.flags & SPECIAL != 0 {
             if packet.flags & Tcp::SYN != 0 {
                 state |= initiator(packet.flags, 0);
                 if packet.flags & Tcp::ACK == 0 {
-                    syn = Syn::of(packet, place.options.as_ref());
+                    syn = Syn::of(packet, place.options);
                 }
             }
             state |= if packet.flags & Tcp::FIN != 0 { state::FIN } else { 0 };
             state |= if packet.flags & Tcp::RST != 0 { state::RST | state::CLOSED } else { 0 };
         }
-        let about = if packet.origin == COMMON { About::common(&place.frame) } else { About::general(packet.origin, &mut place) };
+        let about = if packet.origin == COMMON { About::common(place.frame) } else { About::general(packet.origin, &mut place) };
         self.key = packet.key;
         let ttl = u64::from(packet.ttl);
         self.hot = Hot {
@@ -317,10 +346,8 @@ impl<K: Key> Entry<K> {
             last: packet.time,
             packets: [1, 0],
             overhead: [packet.overhead, 0],
-            flags: [packet.flags & TCP_FLAGS, 0],
-            ttl: [packet.ttl, 0],
-            tos: packet.tos,
             state,
+            tcp: 0,
         };
         self.birth = Birth {
             first: packet.time,
@@ -338,8 +365,9 @@ impl<K: Key> Entry<K> {
             flow_label: about.flow_label,
             ip_flags: about.ip_flags,
             syn_wscale: syn.wscale,
-            _spare: [0; 3],
-            tcp: 0,
+            ttl: [packet.ttl, 0],
+            tos: packet.tos,
+            _spare: [0; 4],
         };
         self.begin_measuring(packet, &mut place);
     }
@@ -351,32 +379,32 @@ impl<K: Key> Entry<K> {
             sides.layers.give_back(self.birth.layers);
             self.birth.layers = 0;
         }
-        if self.birth.tcp != 0 {
-            sides.tcp.give_back(self.birth.tcp);
-            self.birth.tcp = 0;
+        if self.hot.tcp != 0 {
+            sides.tcp.give_back(self.hot.tcp);
+            self.hot.tcp = 0;
         }
     }
 
     /// Place of what is known of the TCP connection; 0 is none.
     #[inline(always)]
     pub(crate) fn tcp_place(&self) -> u32 {
-        self.birth.tcp
+        self.hot.tcp
     }
 
     pub(crate) fn set_tcp_place(&mut self, place: u32) {
-        self.birth.tcp = place;
+        self.hot.tcp = place;
     }
 
     /// Which way a packet goes: 0 forward, 1 reverse.
     #[inline(always)]
     pub(crate) fn way(&self, packet: &Packet<K>) -> u8 {
-        (packet.direction ^ self.hot.state) & state::FORWARD
+        (packet.direction ^ state::low(self.hot.state)) & state::low(state::FORWARD)
     }
 
     /// Whether the flow has anything beside its entry.
     #[inline]
     pub(crate) fn has_sides(&self) -> bool {
-        self.birth.layers | self.birth.tcp != 0
+        self.birth.layers | self.hot.tcp != 0
     }
 
     /// Appends the extensions of the flow's record to `words`, and says how many words they are.
@@ -388,7 +416,7 @@ impl<K: Key> Entry<K> {
             *place = *layers;
             filled = layers.len();
         }
-        if let Some(state) = sides.tcp.get(self.birth.tcp)
+        if let Some(state) = sides.tcp.get(self.hot.tcp)
             && let Some(rest) = words.get_mut(filled..)
         {
             filled += state.report().encode(rest);
@@ -444,16 +472,16 @@ impl<K: Key> Entry<K> {
     #[inline(always)]
     pub(crate) fn words(&self, reason: EndReason, worker: u8) -> [u64; HEAD_WORDS] {
         let (hot, birth) = (&self.hot, &self.birth);
-        let ends = self.key.ends(hot.state & state::FORWARD);
+        let ends = self.key.ends(state::low(hot.state) & state::low(state::FORWARD));
         let ([s0, s1], [d0, d1]) = (ends.src, ends.dst);
         let ([word0, word1], [packets0, packets1], [over0, over1]) = (hot.octets_ttl, hot.packets, hot.overhead);
-        let ([f0, f1], [t0, t1], [v0, v1], [i0, i1]) = (hot.flags, hot.ttl, birth.vlan_tci, birth.icmp);
+        let ([t0, t1], [v0, v1], [i0, i1]) = (birth.ttl, birth.vlan_tci, birth.icmp);
         let (octets0, octets1) = (word0 & OCTETS, word1 & OCTETS);
         let [l0, l1, l2] = birth.flow_label;
         let wire = |octets: u64, overhead: i32| octets.wrapping_add_signed(i64::from(overhead));
         let [n0, n1, n2, n3, n4, n5, m0, m1, m2, m3, m4, m5] = birth.macs;
         let [e0, e1] = birth.ethertype.to_le_bytes();
-        let initiator = hot.state >> state::INITIATOR & 3;
+        let initiator = state::low(hot.state) >> state::INITIATOR & 3;
         [
             head(ends.kind, ends.view),
             birth.flow_id,
@@ -469,8 +497,8 @@ impl<K: Key> Entry<K> {
             u64::from(packets1),
             wire(octets0, over0),
             wire(octets1, over1),
-            quad(ends.sport, ends.dport, f0, f1),
-            pack([ends.protocol, reason as u8, initiator, worker, t0, t1, hot.tos, birth.syn_wscale]),
+            quad(ends.sport, ends.dport, 0, 0) | u64::from(hot.state >> 8 & 0xfff) << 32 | u64::from(hot.state >> 20) << 48,
+            pack([ends.protocol, reason as u8, initiator, worker, t0, t1, birth.tos, birth.syn_wscale]),
             quad(v0, v1, birth.ingress, birth.syn_len),
             pack([m0, m1, m2, m3, m4, m5, e0, e1]),
             pack([n0, n1, n2, n3, n4, n5, i0, i1]),
@@ -484,26 +512,25 @@ impl<K: Key> Entry<K> {
 
     /// After a report: counters start again, the flow goes on.
     pub(crate) fn rest(&mut self, sides: &mut Sides) {
-        if let Some(state) = sides.tcp.get_mut(self.birth.tcp) {
+        if let Some(state) = sides.tcp.get_mut(self.hot.tcp) {
             state.rest();
         }
         let hot = &mut self.hot;
         hot.octets_ttl = [0; 2];
         hot.packets = [0; 2];
         hot.overhead = [0; 2];
-        hot.flags = [0; 2];
-        hot.ttl = [0; 2];
-        hot.state |= state::DORMANT;
+        hot.state = hot.state & 0xff | state::DORMANT;
+        self.birth.ttl = [0; 2];
         self.birth.fragments = 0;
     }
 }
 
 /// The bits of [`Hot::state`] that say who opened a connection, from a packet with SYN: its sender, but of a SYN with ACK the
 /// receiver.
-fn initiator(flags: u16, way: usize) -> u8 {
+fn initiator(flags: u16, way: usize) -> u32 {
     let answers = flags & Tcp::ACK != 0;
     let initiator = if answers == (way == 1) { Initiator::Source } else { Initiator::Destination };
-    (initiator as u8) << state::INITIATOR
+    (initiator as u32) << state::INITIATOR
 }
 
 /// What the first SYN says, as the entry keeps it.
@@ -551,7 +578,7 @@ impl About {
     #[inline(never)]
     fn general(origin: u8, place: &mut Birthplace<'_, '_>) -> Self {
         // It was decoded before, in this burst; only good frames come here.
-        let (headers, mut found): (Headers, Layers) = layers(&place.frame, place.tunnels, origin == INNER).unwrap_or_default();
+        let (headers, mut found): (Headers, Layers) = layers(place.frame, place.tunnels, origin == INNER).unwrap_or_default();
         let ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]) = (headers.dmac, headers.smac);
         let [outer, inner, ..] = found.vlan;
         let vlan_tci = match found.vlan_tags {

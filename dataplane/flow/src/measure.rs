@@ -63,10 +63,10 @@ impl<K: Key> Entry<K> {
         if packet.flags & SEGMENT == 0 || tcp.is_empty() {
             return;
         }
-        let Some(segment) = segment(packet, &birthplace.frame, 0) else { return };
+        let Some(segment) = segment(packet, birthplace.frame, 0) else { return };
         let Some(place) = tcp.take() else { return birthplace.counters.add(Counter::PerformanceFull, 1) };
         if let Some(state) = tcp.get_mut(place) {
-            state.begin(&segment, birthplace.options.as_ref());
+            state.begin(&segment, birthplace.options);
             self.set_tcp_place(place);
         }
     }

@@ -5,7 +5,7 @@
 //! through all stages is 1.2 to 2.5 times slower.
 
 use bytemuck::Zeroable;
-use sonde_memory::prefetch::prefetch;
+use sonde_memory::prefetch::prefetch_slice;
 use sonde_packet::{Frame, Link, Tcp, Tunnels};
 
 use crate::counters::{Counter, Counters};
@@ -17,6 +17,14 @@ use crate::table::{Home, PLACES, Place, Slot, Table, tick, tick_after};
 
 /// Most packets of a burst.
 pub const BURST: usize = 128;
+/// When so many second lines of a burst have no free place, none is looked for in the next [`CROWDED`] bursts: in a flood every one is
+/// a line of memory for nothing. A flow that ends a little early for it is one of a full table.
+const CROWD: u32 = 16;
+const CROWDED: u8 = 32;
+/// How far ahead header lines are asked for.
+const AHEAD: usize = 24;
+/// Tag lines that are searched at a time: entries are asked for while further lines come.
+const STEP: usize = 16;
 /// No slot.
 const NONE: Slot = Slot::MAX;
 
@@ -26,13 +34,17 @@ pub(crate) struct Lane<K> {
     packets: [Packet<K>; BURST],
     wanted: [(u32, u16); BURST],
     slots: [Slot; BURST],
+    /// What a search of tags has found.
+    masks: [u32; BURST],
     misses: [u8; BURST],
     /// Where the flows of the misses will stand: a free place, or one that will be emptied for them. `NONE`: not decided.
     planned: [Slot; BURST],
-    /// Second lines of the misses, and their tags; a line that does not exist where nothing is to be looked for.
+    /// What is looked for next for the misses: line and tag; a line that does not exist where it is nothing.
     seconds: [(u32, u16); BURST],
     len: usize,
     missed: usize,
+    /// Bursts for which no free place is looked for in second lines: there was none lately.
+    crowded: u8,
 }
 
 impl<K: Key> Lane<K> {
@@ -41,11 +53,13 @@ impl<K: Key> Lane<K> {
             packets: [Packet::zeroed(); BURST],
             wanted: [(0, 0); BURST],
             slots: [NONE; BURST],
+            masks: [0; BURST],
             misses: [0; BURST],
             planned: [NONE; BURST],
             seconds: [(NONE, 0); BURST],
             len: 0,
             missed: 0,
+            crowded: 0,
         })
     }
 
@@ -56,37 +70,49 @@ impl<K: Key> Lane<K> {
     /// Takes a packet into the burst and asks for its tag line. Stage 1.
     #[inline(always)]
     pub(crate) fn push(&mut self, table: &Table<K>, packet: Packet<K>) {
-        let mut packet = Some(packet);
-        self.fill(table, || packet.take());
-    }
-
-    /// Takes packets until there are no more. The loop of stage 1: what it needs is in registers, not behind `self`.
-    #[inline(always)]
-    pub(crate) fn fill(&mut self, table: &Table<K>, mut next: impl FnMut() -> Option<Packet<K>>) {
-        let free = self.packets.iter_mut().zip(&mut self.wanted).skip(self.len);
-        let tags: &[_] = &table.tags;
-        for (place, wanted) in free {
-            let Some(packet) = next() else { break };
-            *place = packet;
-            place.hash = packet.key.hash(&table.seed);
-            let home = table.home(place.hash);
-            if let Some(line) = tags.get(home.line as usize) {
-                prefetch(line);
-            }
-            *wanted = (home.line, home.tag);
+        if let (Some(place), Some(wanted)) = (self.packets.get_mut(self.len), self.wanted.get_mut(self.len)) {
+            approach_tags(table, packet, place, wanted);
             self.len += 1;
         }
+    }
+
+    /// Takes the packets of frames, up to the first frame of which `packet` makes none. The loop of stage 1: what it needs is in
+    /// registers, not behind `self`. How many it has taken.
+    #[inline(always)]
+    pub(crate) fn fill<'f>(
+        &mut self,
+        table: &Table<K>,
+        frames: &[Frame<'f>],
+        packet: impl Fn(usize, &Frame<'f>) -> Option<Packet<K>>,
+    ) -> usize {
+        let free = self.packets.iter_mut().zip(&mut self.wanted).skip(self.len);
+        let mut taken = 0;
+        for ((at, frame), (place, wanted)) in frames.iter().enumerate().zip(free) {
+            if let Some(frame) = frames.get(at + AHEAD) {
+                prefetch_slice(frame.bytes);
+            }
+            let Some(packet) = packet(at, frame) else { break };
+            approach_tags(table, packet, place, wanted);
+            taken = at + 1;
+        }
+        self.len += taken;
+        taken
     }
 
     /// Whether another packet can be taken.
     pub(crate) fn has_room(&self) -> bool {
         self.len < BURST
     }
+}
 
-    /// Packets taken so far.
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
+/// Hashes a packet, puts it into its place and asks for its tag line.
+#[inline(always)]
+fn approach_tags<K: Key>(table: &Table<K>, mut packet: Packet<K>, place: &mut Packet<K>, wanted: &mut (u32, u16)) {
+    packet.hash = packet.key.hash(&table.seed);
+    let home = table.home(packet.hash);
+    table.prefetch_tags(home.line);
+    *wanted = (home.line, home.tag);
+    *place = packet;
 }
 
 /// What the stages need beside table and lane.
@@ -131,75 +157,106 @@ pub(crate) fn track<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>,
     }
 }
 
-/// Stage 2: compares the tags, asks for the entries. A packet without a match gets a plan: the free place of its first line, if
-/// there is one.
+/// Stage 2: compares the tags, asks for the entries. What has no match goes to the list of misses.
 fn find<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
     let len = lane.len.min(BURST);
-    let (Some(wanted), Some(packets)) = (lane.wanted.get(..len), lane.packets.get(..len)) else { return };
-    let (slots, misses, planned, seconds) = (&mut lane.slots, &mut lane.misses, &mut lane.planned, &mut lane.seconds);
-    let (mut missed, mut further) = (0, false);
-    table.searcher.for_each(&table.tags, wanted, |at, tagged, empty| {
-        let (Some(&(line, tag)), Some(slot)) = (wanted.get(at), slots.get_mut(at)) else { return };
-        if tagged != 0 {
-            *slot = Table::<K>::slot(line, tagged.trailing_zeros());
-            if packets.get(at).is_some_and(|packet| packet.flags & SEGMENT != 0) {
-                // Where its performance is kept stands in the second line.
-                table.prefetch_whole(*slot);
-            } else {
+    let (Some(wanted), Some(slots)) = (lane.wanted.get(..len), lane.slots.get_mut(..len)) else { return };
+    let (mut missed, mut masks) = (0, [0; STEP]);
+    let mut numbers = 0u8..;
+    for (wanted, slots) in wanted.chunks(STEP).zip(slots.chunks_mut(STEP)) {
+        table.searcher.search(&table.tags, wanted, &mut masks);
+        for ((&mask, &(line, _)), (slot, at)) in masks.iter().zip(wanted).zip(slots.iter_mut().zip(&mut numbers)) {
+            if mask != 0 {
+                *slot = Table::<K>::slot(line, mask.trailing_zeros());
                 table.prefetch_entry(*slot);
+            } else {
+                *slot = NONE;
+                if let Some(miss) = lane.misses.get_mut(missed) {
+                    *miss = at;
+                    missed += 1;
+                }
             }
-            return;
         }
-        *slot = NONE;
-        let (Some(packet), Some(miss)) = (packets.get(at), misses.get_mut(missed)) else { return };
-        let (Some(plan), Some(second)) = (planned.get_mut(missed), seconds.get_mut(missed)) else { return };
-        *miss = u8::try_from(at).unwrap_or(0);
-        missed += 1;
-        (*plan, *second) = (NONE, (NONE, 0));
-        if empty != 0 {
-            *plan = Table::<K>::slot(line, empty.trailing_zeros());
-        }
-        if (empty == 0) | (table.displaced(line) != 0) {
-            *second = (table.second(packet.hash, line), tag);
-            further = true;
-            table.prefetch_tags(second.0);
-            table.prefetch_deadlines(line);
-        }
-    });
+    }
     lane.missed = missed;
-    if further {
+    if missed > 0 && plan(table, lane) {
         find_second(table, lane, now);
     }
 }
 
-/// Stage 2 for packets whose first line has displaced flows or no free place.
+/// Stage 2 for packets without a match: the place their flow will have is the first free one of their line. Whether a second line
+/// has to be looked at, because the first has displaced flows or no free place.
+#[inline(never)]
+fn plan<K: Key>(table: &Table<K>, lane: &mut Lane<K>) -> bool {
+    let (Some(seconds), Some(masks)) = (lane.seconds.get_mut(..lane.missed), lane.masks.get_mut(..lane.missed)) else { return false };
+    for (miss, second) in lane.misses.iter().zip(&mut *seconds) {
+        *second = (lane.wanted.get(usize::from(*miss)).map_or(NONE, |(line, _)| *line), 0);
+    }
+    table.searcher.search(&table.tags, seconds, masks);
+    let mut further = false;
+    lane.crowded = lane.crowded.saturating_sub(1);
+    for ((miss, &mask), (second, planned)) in lane.misses.iter().zip(&*masks).zip(seconds.iter_mut().zip(&mut lane.planned)) {
+        let at = usize::from(*miss);
+        let (Some(packet), Some(&(line, tag))) = (lane.packets.get(at), lane.wanted.get(at)) else { continue };
+        *planned = if mask != 0 { Table::<K>::slot(line, mask.trailing_zeros()) } else { NONE };
+        *second = (NONE, 0);
+        let displaced = table.displaced(line) != 0;
+        if (mask == 0) | displaced {
+            further = true;
+            table.prefetch_deadlines(line);
+            if (lane.crowded == 0) | displaced {
+                *second = (table.second(packet.hash, line), tag);
+                table.prefetch_tags(second.0);
+            }
+        }
+    }
+    further
+}
+
+/// Stage 2 for packets whose first line has displaced flows or no free place: their flow stands in its second line, or will stand
+/// there, or in place of the flow of its first line whose end is nearest.
+#[inline(never)]
 fn find_second<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
-    let (slots, misses, planned, wanted) = (&mut lane.slots, &mut lane.misses, &mut lane.planned, &lane.wanted);
-    let Some(seconds) = lane.seconds.get(..lane.missed.min(BURST)) else { return };
+    let len = lane.missed.min(BURST);
+    let (Some(seconds), Some(masks)) = (lane.seconds.get_mut(..len), lane.masks.get_mut(..len)) else { return };
+    table.searcher.search(&table.tags, seconds, masks);
     let mut missed = 0;
-    table.searcher.for_each(&table.tags, seconds, |number, tagged, empty| {
-        let (Some(&(second, _)), Some(&at), Some(&plan)) = (seconds.get(number), misses.get(number), planned.get(number)) else { return };
-        if tagged != 0 {
-            let slot = Table::<K>::slot(second, tagged.trailing_zeros());
+    for (number, &mask) in masks.iter().enumerate() {
+        let (Some(&(second, _)), Some(&at), Some(&plan)) = (seconds.get(number), lane.misses.get(number), lane.planned.get(number)) else {
+            continue;
+        };
+        if mask != 0 {
+            let slot = Table::<K>::slot(second, mask.trailing_zeros());
             table.prefetch_entry(slot);
-            if let Some(place) = slots.get_mut(usize::from(at)) {
+            if let Some(place) = lane.slots.get_mut(usize::from(at)) {
                 *place = slot;
             }
-            return;
-        }
-        let slot = if plan != NONE {
-            plan
-        } else if empty != 0 {
-            Table::<K>::slot(second, empty.trailing_zeros())
-        } else {
-            wanted.get(usize::from(at)).map_or(NONE, |(home, _)| table.nearest_end(*home, now))
-        };
-        if let (Some(miss), Some(plan)) = (misses.get_mut(missed), planned.get_mut(missed)) {
-            (*miss, *plan) = (at, slot);
+        } else if let (Some(miss), Some(planned), Some(wanted)) =
+            (lane.misses.get_mut(missed), lane.planned.get_mut(missed), seconds.get_mut(missed))
+        {
+            (*miss, *planned) = (at, plan);
+            *wanted = (if plan == NONE { second } else { NONE }, 0);
             missed += 1;
         }
-    });
+    }
     lane.missed = missed;
+    let (Some(seconds), Some(masks)) = (lane.seconds.get(..missed), lane.masks.get_mut(..missed)) else { return };
+    table.searcher.search(&table.tags, seconds, masks);
+    let (mut tried, mut free) = (0, 0);
+    for ((miss, &mask), (&(second, _), planned)) in lane.misses.iter().zip(&*masks).zip(seconds.iter().zip(&mut lane.planned)) {
+        if *planned == NONE {
+            tried += u32::from(second != NONE);
+            free |= mask;
+            *planned = if mask != 0 {
+                Table::<K>::slot(second, mask.trailing_zeros())
+            } else {
+                lane.wanted.get(usize::from(*miss)).map_or(NONE, |(home, _)| table.nearest_end(*home, now))
+            };
+        }
+    }
+    if tried >= CROWD && free == 0 {
+        lane.crowded = CROWDED;
+    }
 }
 
 /// Between stages 2 and 3: asks for what is known of the TCP connections. Their entries have come meanwhile.
@@ -334,6 +391,7 @@ fn begin<K: Key, O: Output>(entry: &mut Entry<K>, packet: &Packet<K>, sides: &mu
     let (id, frame) = (work.id(), work.frame(packet.frame));
     work.counters.add(Counter::FlowsCreated, 1);
     let options = packet.syn_options(&frame);
+    let (frame, options) = (&frame, options.as_ref());
     entry.begin(packet, id, Birthplace { frame, options, tunnels: work.tunnels, sides, counters: work.counters });
 }
 

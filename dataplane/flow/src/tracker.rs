@@ -1,6 +1,5 @@
 //! One worker's flows: the tables, the policy they obey, what is counted.
 
-use sonde_memory::prefetch::prefetch;
 use sonde_memory::slab::{Backing, OutOfMemory, Wanted};
 use sonde_memory::tags::Simd;
 use sonde_packet::{Frame, Network, Tunnels, decapsulate, fast4, proto};
@@ -73,9 +72,6 @@ pub struct Tracker {
     /// Flows that may have begun before [`Tracker::make_room`] must look at the tables again.
     room_until: u64,
 }
-
-/// How far ahead header lines are asked for.
-const AHEAD: usize = 24;
 
 impl Tracker {
     /// Makes the tables.
@@ -164,32 +160,18 @@ impl Tracker {
     fn stage(&mut self, burst: &[Frame<'_>]) {
         self.lane4.clear();
         self.lane_wide.clear();
-        let (mut octets, mut common) = (0u64, 0u64);
-        let mut frames = (0u16..).zip(burst);
+        let (mut rest, mut common) = (burst, 0);
+        // The common frames in one loop; another one ends it, and is taken in its turn.
         loop {
-            let before = self.lane4.len();
-            let mut other = None;
-            // The common frames in one loop; another one ends it, and is taken in its turn.
-            self.lane4.fill(&self.ipv4, || {
-                let (at, frame) = frames.next()?;
-                if let Some(byte) = burst.get(usize::from(at) + AHEAD).and_then(|f| f.bytes.first()) {
-                    prefetch(byte);
-                }
-                octets = octets.wrapping_add(u64::from(frame.wire_len));
-                let packet = common_packet(frame, at);
-                if packet.is_none() {
-                    other = Some((frame, at));
-                }
-                packet
-            });
-            common = common.wrapping_add((self.lane4.len() - before) as u64);
-            match other {
-                Some((frame, at)) => self.stage_general(frame, at),
-                None => break,
-            }
+            let first = burst.len() - rest.len();
+            let taken = self.lane4.fill(&self.ipv4, rest, |at, frame| common_packet(frame, first + at));
+            common += taken as u64;
+            let Some((frame, behind)) = rest.get(taken..).and_then(|rest| rest.split_first()) else { break };
+            self.stage_general(frame, u16::try_from(first + taken).unwrap_or(u16::MAX));
+            rest = behind;
         }
         self.counters.add(Counter::Received, burst.len() as u64);
-        self.counters.add(Counter::ReceivedOctets, octets);
+        self.counters.add(Counter::ReceivedOctets, burst.iter().map(|frame| u64::from(frame.wire_len)).sum());
         self.counters.add(Counter::MeteredIpv4, common);
     }
 
@@ -360,7 +342,8 @@ impl Default for Flush {
 }
 
 #[inline(always)]
-fn common_packet(frame: &Frame<'_>, at: u16) -> Option<Packet<Key4>> {
+#[expect(clippy::cast_possible_truncation, reason = "a place in a burst")]
+fn common_packet(frame: &Frame<'_>, at: usize) -> Option<Packet<Key4>> {
     let fast = fast4(frame)?;
     let (key, direction) = Key4::of(&fast);
     Some(Packet {
@@ -374,7 +357,7 @@ fn common_packet(frame: &Frame<'_>, at: u16) -> Option<Packet<Key4>> {
         tos: fast.tos,
         direction,
         origin: COMMON,
-        frame: at,
+        frame: at as u16,
         // Ethernet and an IPv4 header without options are before it.
         l4: 34,
         ip_header: 20,

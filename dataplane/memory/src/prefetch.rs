@@ -6,10 +6,20 @@ pub fn prefetch<T>(at: &T) {
     prefetch_line(at, 0);
 }
 
+/// As [`prefetch`], of the first line of a slice, which may be empty.
+#[inline(always)]
+pub fn prefetch_slice<T>(slice: &[T]) {
+    ask(slice.as_ptr().cast());
+}
+
 /// Asks for the line that stands `line` lines (of 64 bytes) behind the start of `at`; 0 is its first.
 #[inline(always)]
 pub fn prefetch_line<T>(at: &T, line: usize) {
-    let pointer = std::ptr::from_ref(at).cast::<i8>().wrapping_add(line * 64);
+    ask(std::ptr::from_ref(at).cast::<i8>().wrapping_add(line * 64));
+}
+
+#[inline(always)]
+fn ask(pointer: *const i8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch never faults, whatever the address.
     unsafe {
