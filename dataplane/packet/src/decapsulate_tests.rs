@@ -93,8 +93,12 @@ fn gre_with_every_optional_field() {
 
 #[test]
 fn nvgre_and_erspan_are_kinds_of_gre() {
-    check(&ipv4(47, &format!("2000 6558 00012301 {INNER_ETHERNET} 0800 {INNER4}")), &format!("nvgre 291 {UDP4}"));
+    check(&ipv4(47, &format!("2000 6558 00123401 {INNER_ETHERNET} 0800 {INNER4}")), &format!("nvgre 4660 {UDP4}"));
     check(&ipv4(47, &format!("0000 6558 {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre 0 {UDP4}"));
+    // RFC 7637 section 3.2: the first 4096 virtual subnets are reserved; a sequence number is none of NVGRE's.
+    check(&ipv4(47, &format!("2000 6558 00100000 {INNER_ETHERNET} 0800 {INNER4}")), &format!("nvgre 4096 {UDP4}"));
+    check(&ipv4(47, &format!("2000 6558 000fffff {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre 1048575 {UDP4}"));
+    check(&ipv4(47, &format!("3000 6558 00123401 00000001 {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre 1192961 {UDP4}"));
     check(&ipv4(47, &format!("0000 88be {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre+erspan 0 {UDP4}"));
     check(&ipv4(47, &format!("1000 88be 00000001 1001 0064 00000000 {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre+erspan 100 {UDP4}"));
     let three = "1000 22eb 00000001 2001 0065 00000000 0000";
@@ -157,12 +161,13 @@ fn mpls_in_ip_and_etherip() {
     check(&ipv4(137, &format!("00064140 {INNER4}")), &format!("mpls-in-ip 0 {UDP4}"));
     check(&udp(6635, &format!("00064040 00065140 {INNER6}")), &format!("mpls-in-ip 0 {UDP6}"));
     check(&ipv4(97, &format!("3000 {INNER_ETHERNET} 0800 {INNER4}")), &format!("etherip 0 {UDP4}"));
+    check(&ipv4(143, &format!("{INNER_ETHERNET} 86dd {INNER6}")), &format!("etherip 0 {UDP6}"));
 }
 
 #[test]
 fn gre_in_udp() {
     check(&udp(4754, &format!("0000 0800 {INNER4}")), &format!("gre 0 {UDP4}"));
-    check(&udp(4754, &format!("2000 6558 00012301 {INNER_ETHERNET} 0800 {INNER4}")), &format!("nvgre 291 {UDP4}"));
+    check(&udp(4754, &format!("2000 6558 00123401 {INNER_ETHERNET} 0800 {INNER4}")), &format!("nvgre 4660 {UDP4}"));
 }
 
 #[test]
@@ -249,6 +254,15 @@ fn the_outer_header_stands_beside_the_inner_flow() {
     assert_eq!((found.outer_ports, found.outer_protocol, found.outer_ttl), ([0xc000, 4789], 17, 64));
     assert_eq!((found.inner_macs, found.inner_vlan), ([4, 0, 0, 0, 0, 2, 4, 0, 0, 0, 0, 1], 5));
     assert_eq!((metered.vlan, metered.tags, metered.smac), ([5, 0], 1, [2, 0, 0, 0, 0, 1]), "the inner tag, the outer address");
+}
+
+#[test]
+fn a_tag_belongs_to_the_header_it_stands_behind() {
+    let inside = udp(4789, &format!("08000000 00007b00 {INNER_ETHERNET} 0800 {INNER4}"));
+    let carried = bytes(&inside).iter().skip(14).map(|octet| format!("{octet:02x}")).collect::<String>();
+    let hex = udp(4789, &format!("08000000 00007a00 {INNER_ETHERNET} 8100 0005 0800 {carried}"));
+    let (metered, found) = layers(&frame(&bytes(&hex)), &Tunnels::default(), true).expect("a packet");
+    assert_eq!((found.depth, found.inner_vlan, metered.tags), (2, 0, 0), "the outer tunnel's tag is none of the inner one's");
 }
 
 #[test]

@@ -106,6 +106,8 @@ pub mod proto {
     pub const UDP_LITE: u8 = 136;
     /// MPLS in IP (RFC 4023).
     pub const MPLS: u8 = 137;
+    /// Ethernet in IP, behind a segment routing header for instance (RFC 8986 section 10.1).
+    pub const ETHERNET: u8 = 143;
 }
 
 /// Whether the protocol begins with a source and a destination port.

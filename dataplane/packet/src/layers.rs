@@ -91,7 +91,7 @@ pub struct Layers {
     pub outer_tos: u8,
     /// Ethernet header inside the innermost tunnel that carries one: destination, then source.
     pub inner_macs: [u8; 12],
-    /// Its VLAN tag; 0 where there is none.
+    /// Its VLAN tag, the last of several; 0 where there is none.
     pub inner_vlan: u16,
     /// MPLS label inside a tunnel (OTV over GRE); 0 where there is none.
     pub inner_mpls: u32,
@@ -175,6 +175,8 @@ impl Notes for Layers {
         if self.depth > 0 {
             let ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]) = (destination, source);
             self.inner_macs = [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5];
+            // A tag that stood in the tunnel around this one is not this header's.
+            self.inner_vlan = 0;
         }
     }
 

@@ -14,7 +14,7 @@ pub enum Tunnel {
     IpInIp,
     /// GRE (RFC 2784, RFC 2890), in UDP too (RFC 8086), its version 1 with PPP (RFC 2637). OTV over GRE is GRE with an MPLS label and Ethernet below it.
     Gre,
-    /// NVGRE (RFC 7637): GRE with a key and Ethernet.
+    /// NVGRE (RFC 7637): GRE with a key of 0x100000 or above and Ethernet; smaller keys are GRE's.
     Nvgre,
     /// ERSPAN type I, II or III: a mirrored frame in GRE (draft-foschiano-erspan-03).
     Erspan,
@@ -32,7 +32,7 @@ pub enum Tunnel {
     L2tp,
     /// MPLS in IP (RFC 4023) or UDP (RFC 7510).
     MplsInIp,
-    /// EtherIP (RFC 3378).
+    /// EtherIP (RFC 3378), and Ethernet in IP without that header (next header 143, RFC 8986 section 10.1).
     EtherIp,
     /// CAPWAP data (RFC 5415 section 4): frames of wireless stations between access point and controller.
     Capwap,
@@ -272,6 +272,7 @@ pub(crate) fn recognise(headers: &Headers, at: &mut Cursor<'_>, notes: &mut impl
         proto::IPV6 => Opening::new(Tunnel::IpInIp, 0, Next::Ethertype(IPV6)),
         proto::GRE => gre(at, notes)?,
         proto::ETHERIP => etherip(at)?,
+        proto::ETHERNET => Opening::new(Tunnel::EtherIp, 0, Next::Ethernet),
         proto::L2TP => l2tp_v3(at)?,
         proto::MPLS => Opening::new(Tunnel::MplsInIp, 0, Next::Ethertype(MPLS)),
         proto::UDP if is_tunnel_port(headers.sport) | is_tunnel_port(headers.dport) => {
@@ -504,8 +505,9 @@ fn gre(at: &mut Cursor<'_>, notes: &mut impl Notes) -> Option<Opening> {
         source_routes(at)?;
     }
     match ethertype {
-        // RFC 7637 section 3.2: the key's high 24 bits are the virtual subnet.
-        TRANSPARENT_ETHERNET if flags & (CHECKSUM | ROUTING | KEY | SEQUENCE) == KEY => {
+        // RFC 7637 section 3.2: the key's high 24 bits are the virtual subnet, whose first 4096 numbers are reserved: such a key is
+        // one of RFC 2890.
+        TRANSPARENT_ETHERNET if flags & (CHECKSUM | ROUTING | KEY | SEQUENCE) == KEY && key >> 8 > 0x0fff => {
             Some(Opening::new(Tunnel::Nvgre, key >> 8, Next::Ethernet))
         }
         0x88be => erspan(at, flags & SEQUENCE != 0),
