@@ -233,6 +233,10 @@ fn layers_tell_what_was_passed() {
     assert_eq!(of(&format!("{ETHERNET} 8864 1100 0007 001e 0021 {INNER4}")).pppoe_session, 7);
     let asks = of(&format!("{ETHERNET} 0806 0001 0800 06 04 0001 020000000001 0a000001 000000000000 0a000002"));
     assert_eq!(asks.arp, Arp { operation: 1, sender: [10, 0, 0, 1], target: [10, 0, 0, 2] });
+    let other = of(&format!("{ETHERNET} 0806 0006 0800 06 04 0002 020000000001 0a000001 020000000002 0a000002"));
+    assert_eq!(other.arp, Arp { operation: 2, ..asks.arp });
+    let long = of(&format!("{ETHERNET} 0806 0001 0800 08 04 0001 0200000000010000 0a000001 0000000000000000 0a000002"));
+    assert_eq!(long.arp, Arp::default(), "addresses stand elsewhere");
     assert_eq!(of(&ipv4(50, "00000abc 00000001")).spi, 0xabc);
     assert_eq!(of(&ipv4(51, &format!("0404 0000 00000abd 00000001 000000000000000000000000 {}", "c000 0035 0008 0000"))).spi, 0xabd);
     assert_eq!(of(&ipv4(47, &format!("2000 0800 00000007 {INNER4}"))).gre_key, 7);
