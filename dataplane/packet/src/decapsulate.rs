@@ -67,7 +67,7 @@ fn walk(frame: &Frame<'_>, tunnels: &Tunnels, notes: &mut impl Notes) -> Result<
         if opening.kind.separates() {
             network = (opening.kind as u32) << 24 | opening.id & 0x00ff_ffff;
         }
-        notes.tunnel(opening.kind, opening.id, &above);
+        notes.tunnel(opening.kind, opening.identifier(), &above);
         match below(frame, at, opening.next, &above, notes) {
             Ok(Some(headers)) => {
                 packets.inner = Some(Inner { headers, network, keep_outer });

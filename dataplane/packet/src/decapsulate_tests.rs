@@ -270,6 +270,23 @@ fn a_tag_belongs_to_the_header_it_stands_behind() {
 }
 
 #[test]
+fn an_identifier_belongs_to_the_innermost_tunnel_that_has_one() {
+    let of = |carried: &str| {
+        let hex = udp(4789, &format!("08000000 00007a00 {INNER_ETHERNET} {carried}"));
+        let found = layers(&frame(&bytes(&hex)), &Tunnels::default(), true).expect("a packet").1;
+        (found.depth, found.identified().map(Tunnel::name), found.tunnel_id)
+    };
+    let carried = |hex: &str| bytes(hex).iter().skip(12).map(|octet| format!("{octet:02x}")).collect::<String>();
+    assert_eq!(of(&format!("0800 {INNER4}")), (1, Some("vxlan"), 122));
+    assert_eq!(of(&carried(&ipv4(47, &format!("0000 0800 {INNER4}")))), (2, Some("vxlan"), 122));
+    assert_eq!(of(&carried(&ipv4(47, &format!("2000 0800 00000007 {INNER4}")))), (2, Some("gre"), 7));
+    assert_eq!(of(&carried(&udp(4789, &format!("08000000 00000000 {INNER_ETHERNET} 0800 {INNER4}")))), (2, Some("vxlan"), 0));
+    assert_eq!(of(&carried(&ipv4(47, &format!("0000 88be {INNER_ETHERNET} 0800 {INNER4}")))), (2, Some("vxlan"), 122));
+    let plain = layers(&frame(&bytes(&ipv4(4, INNER4))), &Tunnels::default(), true).expect("a packet").1;
+    assert_eq!(plain.identified(), None);
+}
+
+#[test]
 fn every_tunnel_port_is_found_and_no_other() {
     let found = (0..=u16::MAX).filter(|port| crate::tunnel::is_tunnel_port(*port)).collect::<Vec<_>>();
     assert_eq!(found, [1701, 2152, 3386, 3544, 4754, 4789, 4790, 5247, 6081, 6635, 8472]);

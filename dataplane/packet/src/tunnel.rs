@@ -201,6 +201,15 @@ impl Opening {
     fn new(kind: Tunnel, id: u32, next: Next) -> Self {
         Self { kind, id, next }
     }
+
+    /// The identifier, where the header has one. A key of GRE may be left out, and ERSPAN of type I has no header.
+    pub(crate) fn identifier(&self) -> Option<u32> {
+        match self.kind {
+            Tunnel::IpInIp | Tunnel::Teredo | Tunnel::MplsInIp | Tunnel::EtherIp | Tunnel::Capwap => None,
+            Tunnel::Gre | Tunnel::Erspan => Some(self.id).filter(|id| *id != 0),
+            Tunnel::Nvgre | Tunnel::Vxlan | Tunnel::VxlanGpe | Tunnel::Geneve | Tunnel::GtpU | Tunnel::L2tp => Some(self.id),
+        }
+    }
 }
 
 const IPV4: u16 = 0x0800;
