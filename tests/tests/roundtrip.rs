@@ -4,7 +4,7 @@
 //! differ and Sonde is right, [`DIFFERENCES`] says why.
 
 use sonde_packet::{Frame, Headers, Layers, Link, Network, Tunnels, View, decapsulate, layers, proto, syn_options};
-use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Packet, Resolution, START, Sample, capture, samples};
+use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Resolution, START, Sample, capture, samples};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -23,6 +23,15 @@ const PREFERENCES: &[&str] = &[
     "ipv6.defragment:FALSE",
     "capwap.swap_fc:FALSE",
     "tcp.relative_sequence_numbers:FALSE",
+];
+
+/// The link types by their LINKTYPE numbers; the interfaces of the capture.
+const LINKS: &[(u32, Link)] = &[
+    (capture::ETHERNET, Link::Ethernet),
+    (capture::RAW, Link::RawIp),
+    (capture::NULL, Link::Null),
+    (capture::LINUX_SLL, Link::LinuxSll),
+    (capture::LINUX_SLL2, Link::LinuxSll2),
 ];
 
 /// Checksums that tshark verifies.
@@ -68,13 +77,15 @@ struct Seen {
     /// The innermost.
     metered: Headers,
     layers: Layers,
+    link: Link,
     frame: Vec<u8>,
 }
 
 impl Seen {
     fn new(sample: &Sample) -> Self {
         let wire_len = u32::try_from(sample.frame.len()).expect("a short frame");
-        let frame = Frame { bytes: &sample.frame, wire_len, link: Link::Ethernet, port: 1, time: START };
+        let link = LINKS.iter().find(|(number, _)| *number == sample.link).expect("a link type").1;
+        let frame = Frame { bytes: &sample.frame, wire_len, link, port: 1, time: START };
         let tunnels = Tunnels::new(View::Both, 8);
         let packets = decapsulate(&frame, &tunnels).unwrap_or_else(|reason| panic!("{}: {reason:?}", sample.name));
         assert!(!packets.too_deep && !packets.unreadable, "{}: {packets:?}", sample.name);
@@ -82,7 +93,12 @@ impl Seen {
         assert_eq!(packets.inner.map_or(packets.outer, |inner| inner.headers), metered, "{}", sample.name);
         let ids = layers.vlan.map(|tci| tci & 0xfff);
         assert_eq!((packets.outer.tags, &packets.outer.vlan[..]), (layers.vlan_tags, &ids[..2]), "{}: the key's tags", sample.name);
-        Self { outer: packets.outer, metered, layers, frame: sample.frame.clone() }
+        Self { outer: packets.outer, metered, layers, link, frame: sample.frame.clone() }
+    }
+
+    /// An address of a frame of Ethernet.
+    fn ethernet(&self, address: [u8; 6]) -> Option<Vec<String>> {
+        (self.link == Link::Ethernet).then(|| vec![mac(address)])
     }
 
     fn tunnelled(&self) -> bool {
@@ -168,10 +184,11 @@ fn inner6(seen: &Seen, value: impl ToString) -> Option<Vec<String>> {
 
 /// Layer, tshark's field (or several, one behind the other), which of its values, and what Sonde says.
 const FIELDS: &[(&str, &str, Which, Ours)] = &[
-    ("Ethernet", "eth.dst", Which::Last, |s| one(mac(s.inner_macs().map_or(s.outer.dmac, |(dst, _)| dst)))),
-    ("Ethernet", "eth.src", Which::Last, |s| one(mac(s.inner_macs().map_or(s.outer.smac, |(_, src)| src)))),
-    ("outer Ethernet", "eth.dst", Which::First, |s| s.tunnelled().then(|| vec![mac(s.metered.dmac)])),
-    ("outer Ethernet", "eth.src", Which::First, |s| s.tunnelled().then(|| vec![mac(s.metered.smac)])),
+    ("Ethernet", "eth.dst", Which::Last, |s| s.ethernet(s.inner_macs().map_or(s.outer.dmac, |(dst, _)| dst))),
+    ("Ethernet", "eth.src", Which::Last, |s| s.ethernet(s.inner_macs().map_or(s.outer.smac, |(_, src)| src))),
+    ("cooked", "sll.src.eth", Which::All, |s| there(matches!(s.link, Link::LinuxSll | Link::LinuxSll2).then(|| mac(s.outer.smac)))),
+    ("outer Ethernet", "eth.dst", Which::First, |s| s.ethernet(s.metered.dmac).filter(|_| s.tunnelled())),
+    ("outer Ethernet", "eth.src", Which::First, |s| s.ethernet(s.metered.smac).filter(|_| s.tunnelled())),
     ("VLAN", "ieee8021ad.id+vlan.id", Which::All, |s| Some(s.tags().iter().map(|tci| (tci & 0xfff).to_string()).collect())),
     ("VLAN", "ieee8021ad.priority+vlan.priority", Which::All, |s| Some(s.tags().iter().map(|tci| (tci >> 13).to_string()).collect())),
     ("VLAN", "ieee8021ad.dei+vlan.dei", Which::All, |s| Some(s.tags().iter().map(|tci| (tci >> 12 & 1).to_string()).collect())),
@@ -357,9 +374,11 @@ fn tunnels(theirs: &Row) -> String {
 
 fn capture_of(samples: &[Sample], path: &Path) {
     let (format, resolution) = (Format::PcapNg, Resolution::Nano);
-    let mut writer = CaptureWriter::new(File::create(path).unwrap(), format, resolution, ByteOrder::Little, capture::ETHERNET).unwrap();
+    let mut writer = CaptureWriter::new(File::create(path).unwrap(), format, resolution, ByteOrder::Little, LINKS[0].0).unwrap();
+    LINKS[1..].iter().for_each(|(number, _)| writer.add_interface(*number).unwrap());
     for (sample, time) in samples.iter().zip(START..) {
-        writer.packet(&Packet { time, bytes: sample.frame.clone() }).unwrap();
+        let interface = (0..).zip(LINKS).find(|(_, (number, _))| *number == sample.link).expect("a link type").0;
+        writer.frame(interface, time, &sample.frame).unwrap();
     }
     writer.finish().unwrap();
 }

@@ -125,6 +125,18 @@ pub enum Carrier {
         /// Address of the radio.
         radio: Option<[u8; 6]>,
     },
+    /// LINKTYPE_LINUX_SLL, or LINKTYPE_LINUX_SLL2 with this number of an interface: what Linux shows of any link.
+    Cooked {
+        /// Address of the sender.
+        address: [u8; 6],
+        /// The interface.
+        interface: Option<u32>,
+    },
+    /// LINKTYPE_NULL: the address family of BSD (30 for IPv6, as Darwin has it), in either byte order.
+    Loopback {
+        /// Most significant octet first.
+        big: bool,
+    },
     /// IEEE 802.11 data (section 9.3.2) from a station, three addresses; SNAP follows.
     Wireless {
         /// Access point, source, destination.
@@ -228,6 +240,11 @@ impl Carrier {
             }
             Self::EtherIp => (vec![0x30, 0], Name::Protocol(97)),
             Self::Capwap { radio } => (capwap(*radio), Name::Nothing),
+            Self::Cooked { address, interface } => (cooked(*address, *interface, above.ethertype(body.len())), Name::Nothing),
+            Self::Loopback { big } => {
+                let family: u32 = if above.ethertype(0) == 0x86dd { 30 } else { 2 };
+                ((if *big { family.to_be_bytes() } else { family.to_le_bytes() }).to_vec(), Name::Nothing)
+            }
             Self::Wireless { addresses, quality } => {
                 let mut header = vec![if quality.is_some() { 0x88 } else { 0x08 }, 1, 0, 0];
                 header.extend(addresses.as_flattened());
@@ -377,6 +394,18 @@ fn teredo(nonce: Option<u64>, origin: Option<(u16, Ipv4Addr)>) -> Vec<u8> {
         header.extend((!u32::from(address)).to_be_bytes());
     }
     header
+}
+
+/// Packet type 0 (to us), hardware type 1 (Ethernet), an address of six octets in a field of eight.
+fn cooked(address: [u8; 6], interface: Option<u32>, protocol: u16) -> Vec<u8> {
+    let padded = [address.as_slice(), &[0, 0]].concat();
+    match interface {
+        None => [[0, 0, 0, 1, 0, 6].as_slice(), &padded, &protocol.to_be_bytes()].concat(),
+        Some(interface) => {
+            let first = [protocol.to_be_bytes(), [0, 0]].concat();
+            [first.as_slice(), &interface.to_be_bytes(), &[0, 1, 0, 6], &padded].concat()
+        }
+    }
 }
 
 /// Preamble; header length in words; wireless binding 1 is IEEE 802.11.

@@ -1,5 +1,6 @@
 //! One frame of every layer and tunnel the builder knows, with what a reader of it has to say.
 
+use super::capture::{ETHERNET, LINUX_SLL, LINUX_SLL2, NULL, RAW};
 use super::carrier::{Carrier, Erspan, Gre, Gtp, Ppp};
 use super::fragment::fragments;
 use super::layer::{Arp, Icmp, Ipv4, Ipv6, Layer, Sctp, Tcp, TcpOption, tcp_flags};
@@ -10,7 +11,9 @@ use super::stack::Stack;
 pub struct Sample {
     /// What it shows.
     pub name: &'static str,
-    /// The frame, from its Ethernet header on.
+    /// Its link type, a LINKTYPE number.
+    pub link: u32,
+    /// The frame, from its link header on.
     pub frame: Vec<u8>,
     /// Its tunnels as `sonde replay` names them, outermost first, joined by "/".
     pub tunnels: &'static str,
@@ -25,7 +28,7 @@ const A6: [u16; 8] = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1];
 const B6: [u16; 8] = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 2];
 
 fn sample(name: &'static str, tunnels: &'static str, says: &'static str, stack: Stack) -> Sample {
-    Sample { name, frame: stack.build(), tunnels, says }
+    Sample { name, link: ETHERNET, frame: stack.build(), tunnels, says }
 }
 
 fn v4() -> Stack {
@@ -72,6 +75,7 @@ fn mpls(label: u32, class: u8, ttl: u8) -> Carrier {
 /// Every sample, each name once.
 pub fn samples() -> Vec<Sample> {
     let mut all = link();
+    all.extend(other_links());
     all.extend(labels());
     all.extend(transports());
     all.extend(extensions());
@@ -131,6 +135,27 @@ fn link() -> Vec<Sample> {
         ),
         sample("nsh", "", "nsh.spi=74565 nsh.si=250", ethernet().push(Carrier::Nsh { path: 0x12345, index: 250 }).inner4()),
         sample("nsh with ethernet", "", "nsh.nextproto=3", ethernet().push(Carrier::Nsh { path: 1, index: 1 }).inner_ethernet().inner6()),
+    ]
+}
+
+/// Frames of links that are not Ethernet.
+fn other_links() -> Vec<Sample> {
+    let address = [2, 0, 0, 0, 0, 9];
+    let cooked = |interface| Stack::new().push(Carrier::Cooked { address, interface });
+    let loopback = |big| Stack::new().push(Carrier::Loopback { big });
+    let asks = Arp { operation: 1, sender_mac: address, sender: A4.into(), target_mac: [0; 6], target: B4.into() };
+    let of = |link, sample: Sample| Sample { link, ..sample };
+    vec![
+        of(RAW, sample("raw ipv4", "", "ip.version=4", Stack::new().inner4())),
+        of(RAW, sample("raw ipv6 with a tunnel", "4in6", "ipv6.version=6 ip.ttl=33", Stack::new().ipv6(A6, B6).inner4())),
+        of(NULL, sample("loopback", "", "null.family=2", loopback(false).inner4())),
+        of(NULL, sample("loopback with ipv6", "", "null.family=30", loopback(false).inner6())),
+        of(NULL, sample("loopback of another byte order", "", "null.family=2", loopback(true).inner4())),
+        of(LINUX_SLL, sample("cooked", "", "sll.src.eth=02:00:00:00:00:09 sll.etype=0x0800", cooked(None).inner4())),
+        of(LINUX_SLL, sample("cooked with a tag", "", "sll.etype=0x8100 vlan.id=5", cooked(None).vlan(5).inner6())),
+        of(LINUX_SLL, sample("cooked arp", "", "sll.etype=0x0806 arp.opcode=1", cooked(None).push(asks))),
+        of(LINUX_SLL2, sample("cooked 2", "", "sll.ifindex=3 sll.etype=0x86dd", cooked(Some(3)).inner6())),
+        of(LINUX_SLL2, sample("cooked 2 with mpls", "", "sll.etype=0x8847 mpls.label=16", cooked(Some(3)).push(mpls(16, 0, 9)).inner4())),
     ]
 }
 
@@ -557,7 +582,7 @@ fn parts() -> Vec<Sample> {
     let gtp = || v4().udp(2152, 2152).push(Carrier::Gtp(Gtp { teid: 5, ..Gtp::default() }));
     let named = |names: [&'static str; 2], tunnels: [&'static str; 2], says: [&'static str; 2], frames: Vec<Vec<u8>>| {
         let frames = frames.into_iter().zip(names).zip(tunnels).zip(says);
-        frames.map(|(((frame, name), tunnels), says)| Sample { name, frame, tunnels, says }).collect::<Vec<_>>()
+        frames.map(|(((frame, name), tunnels), says)| Sample { name, link: ETHERNET, frame, tunnels, says }).collect::<Vec<_>>()
     };
     [
         named(
