@@ -287,6 +287,15 @@ fn an_identifier_belongs_to_the_innermost_tunnel_that_has_one() {
 }
 
 #[test]
+fn a_packet_that_ends_carries_nothing_behind_its_end() {
+    let whole = ipv4(47, &format!("0000 0800 {INNER4}"));
+    check(&whole, &format!("gre 0 {UDP4}"));
+    // The outer length is that of its header and GRE's: what follows is padding.
+    check(&whole.replace("45000034", "45000018"), " 0 192.0.2.1 > 192.0.2.2 p47 0>0");
+    check(&ipv4(4, INNER4).replace("45000030", "45000014"), " 0 192.0.2.1 > 192.0.2.2 p4 0>0");
+}
+
+#[test]
 fn every_tunnel_port_is_found_and_no_other() {
     let found = (0..=u16::MAX).filter(|port| crate::tunnel::is_tunnel_port(*port)).collect::<Vec<_>>();
     assert_eq!(found, [1701, 2152, 3386, 3544, 4754, 4789, 4790, 5247, 6081, 6635, 8472]);

@@ -180,6 +180,7 @@ fn transport(at: Cursor<'_>, headers: &mut Headers, offset: usize) {
         return;
     }
     headers.l4_offset = u16::try_from(offset).unwrap_or(0);
+    let at = at.up_to(headers.carried(offset));
     match headers.protocol {
         proto::TCP => {
             if let Some(header) = at.peek::<16>() {

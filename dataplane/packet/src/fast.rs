@@ -53,8 +53,10 @@ pub fn fast4(frame: &Frame<'_>) -> Option<Fast4> {
     let known = protocol < 64 && (1u64 << proto::TCP | 1 << proto::UDP) >> (protocol & 63) & 1 != 0;
     let common = (start >> 8 == 0x0008_0045) & (fragment & 0x3fff == 0) & known & (frame.link as u8 == Link::Ethernet as u8);
     let (sport, dport) = (u16::from_be_bytes([p0, p1]), u16::from_be_bytes([q0, q1]));
+    // A packet that ends before its ports or flags is not common: padding stands in their place.
+    let least = if protocol == proto::TCP { 36 } else { 24 };
     let tunnel = (protocol == proto::UDP) & (is_tunnel_port(sport) | is_tunnel_port(dport));
-    if !common | tunnel | (octets < 20) {
+    if !common | tunnel | (octets < least) {
         return None;
     }
     let tcp = if protocol == proto::TCP { 0x0fff } else { 0 };
