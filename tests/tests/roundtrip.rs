@@ -78,6 +78,8 @@ struct Seen {
     metered: Headers,
     layers: Layers,
     link: Link,
+    /// The packet ends before its ports.
+    ended: bool,
     frame: Vec<u8>,
 }
 
@@ -93,7 +95,8 @@ impl Seen {
         assert_eq!(packets.inner.map_or(packets.outer, |inner| inner.headers), metered, "{}", sample.name);
         let ids = layers.vlan.map(|tci| tci & 0xfff);
         assert_eq!((packets.outer.tags, &packets.outer.vlan[..]), (layers.vlan_tags, &ids[..2]), "{}: the key's tags", sample.name);
-        Self { outer: packets.outer, metered, layers, link, frame: sample.frame.clone() }
+        let ended = metered.transport_truncated(&frame);
+        Self { outer: packets.outer, metered, layers, link, ended, frame: sample.frame.clone() }
     }
 
     /// An address of a frame of Ethernet.
@@ -128,7 +131,7 @@ impl Seen {
     }
 
     fn is(&self, protocols: &[u8]) -> bool {
-        protocols.contains(&self.metered.protocol) && self.metered.l4_offset != 0
+        protocols.contains(&self.metered.protocol) && self.metered.l4_offset != 0 && !self.ended
     }
 
     /// A tunnel of PPTP, whose identifier is half of its key.

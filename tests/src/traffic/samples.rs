@@ -261,11 +261,17 @@ fn transports() -> Vec<Sample> {
             "igmp.type=0x16",
             Stack::ethernet().push(Ipv4 { ttl: 1, options: vec![0x94, 4, 0, 0], ..Ipv4::new(A4, [224, 1, 2, 3]) }).push(Layer::Igmp(join)),
         ),
+        sample("a packet that ends before its padding", "", "ip.len=20 ip.proto=6", ended()),
         sample("esp", "", "esp.spi=0x00000abc esp.sequence=9", v4().push(Layer::Esp { spi: 0xabc, sequence: 9 }).payload([0x5a; 32])),
         sample("esp over ipv6", "", "esp.spi=0xfedcba98", v6().push(Layer::Esp { spi: 0xfedc_ba98, sequence: 9 }).payload([0x5a; 32])),
         sample("ah", "", "ah.spi=0x00000abd", v4().push(ah()).push(Tcp::new(40_000, 443, tcp_flags::SYN))),
         sample("ah over ipv6", "", "ah.spi=0x00000abd", v6().push(ah()).udp(50_011, 50_012).payload("authentic")),
     ]
+}
+
+/// An IP header alone, and behind it what looks like TCP.
+fn ended() -> Stack {
+    Stack::ethernet().push(Ipv4 { protocol: Some(6), total_length: Some(20), ..Ipv4::new(A4, B4) }).payload([0x50; 30])
 }
 
 fn ah() -> Layer {
