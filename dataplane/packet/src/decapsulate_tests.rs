@@ -281,7 +281,7 @@ fn an_identifier_belongs_to_the_innermost_tunnel_that_has_one() {
     assert_eq!(of(&carried(&ipv4(47, &format!("0000 0800 {INNER4}")))), (2, Some("vxlan"), 122));
     assert_eq!(of(&carried(&ipv4(47, &format!("2000 0800 00000007 {INNER4}")))), (2, Some("gre"), 7));
     assert_eq!(of(&carried(&udp(4789, &format!("08000000 00000000 {INNER_ETHERNET} 0800 {INNER4}")))), (2, Some("vxlan"), 0));
-    assert_eq!(of(&carried(&ipv4(47, &format!("0000 88be {INNER_ETHERNET} 0800 {INNER4}")))), (2, Some("vxlan"), 122));
+    assert_eq!(of(&carried(&ipv4(47, &format!("0000 88be {INNER_ETHERNET} 0800 {INNER4}")))), (2, Some("erspan"), 0));
     let plain = layers(&frame(&bytes(&ipv4(4, INNER4))), &Tunnels::default(), true).expect("a packet").1;
     assert_eq!(plain.identified(), None);
 }

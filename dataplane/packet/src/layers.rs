@@ -11,12 +11,6 @@ pub const MPLS_LABELS_KEPT: usize = 6;
 /// Most tunnels that are kept, outermost first.
 pub const TUNNELS_KEPT: usize = 4;
 
-/// The bits of an entry of [`Layers::tunnels`] that are the kind.
-const KIND: u8 = 0x1f;
-/// The bit that says that the tunnel has an identifier.
-const IDENTIFIED: u8 = 0x20;
-const _: () = assert!(Tunnel::ALL.len() <= KIND as usize + 1);
-
 /// Takes what the decoder passes over. Every method has a body that does nothing.
 pub(crate) trait Notes {
     /// A VLAN tag's priority, DEI and id (IEEE 802.1Q section 9.6).
@@ -79,8 +73,7 @@ pub struct Layers {
     pub mpls_labels: u8,
     /// PPPoE session; 0 where there is none.
     pub pppoe_session: u16,
-    /// Tunnels, outermost first: [`Tunnel`] in the low five bits, then whether it has an identifier, whether the inner IP header is
-    /// IPv6, whether the outer one is.
+    /// Tunnels, outermost first: [`Tunnel`] in the low six bits, then whether the inner and the outer IP header is IPv6.
     pub tunnels: [u8; TUNNELS_KEPT],
     /// Tunnels found.
     pub depth: u8,
@@ -122,7 +115,7 @@ impl Layers {
     pub fn tunnel_names(&self) -> impl Iterator<Item = &'static str> {
         let count = usize::from(self.depth).min(TUNNELS_KEPT);
         self.tunnels.into_iter().take(count).filter_map(|entry| {
-            Some(match (Tunnel::from_u8(entry & KIND)?, entry >> 6) {
+            Some(match (Tunnel::from_u8(entry & 0x3f)?, entry >> 6) {
                 (Tunnel::IpInIp, 0) => "4in4",
                 (Tunnel::IpInIp, 1) => "6in4",
                 (Tunnel::IpInIp, 2) => "4in6",
@@ -135,8 +128,14 @@ impl Layers {
 
     /// The kind of the tunnel that [`Layers::tunnel_id`] belongs to: the innermost of those that are kept and have an identifier.
     pub fn identified(&self) -> Option<Tunnel> {
-        let last = self.tunnels.iter().take(self.depth.into()).rfind(|entry| **entry & IDENTIFIED != 0)?;
-        Tunnel::from_u8(last & KIND)
+        let kept = self.tunnels.iter().take(self.depth.into()).filter_map(|entry| Tunnel::from_u8(entry & 0x3f));
+        kept.rev().find(|kind| kind.has_identifier() && (*kind != Tunnel::Gre || self.gre_key != 0))
+    }
+
+    /// The kind of the innermost tunnel.
+    pub fn tunnel(&self) -> Option<Tunnel> {
+        let last = usize::from(self.depth).min(TUNNELS_KEPT).checked_sub(1)?;
+        self.tunnels.get(last).and_then(|entry| Tunnel::from_u8(entry & 0x3f))
     }
 
     /// Takes over what only the metered headers say.
@@ -206,7 +205,7 @@ impl Notes for Layers {
             *before |= over_ipv6 << 6;
         }
         if let Some(place) = self.tunnels.get_mut(usize::from(self.depth)) {
-            *place = kind as u8 | if id.is_some() { IDENTIFIED } else { 0 } | over_ipv6 << 7;
+            *place = kind as u8 | over_ipv6 << 7;
         }
         if self.depth == 0 {
             self.outer = outer.network;

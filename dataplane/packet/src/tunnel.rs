@@ -86,6 +86,14 @@ impl Tunnel {
         matches!(self, Self::Nvgre | Self::Vxlan | Self::VxlanGpe | Self::Geneve)
     }
 
+    /// Whether headers of this kind have an identifier. GRE's, the key, may be left out.
+    pub const fn has_identifier(self) -> bool {
+        match self {
+            Self::Gre | Self::Nvgre | Self::Erspan | Self::Vxlan | Self::VxlanGpe | Self::Geneve | Self::GtpU | Self::L2tp => true,
+            Self::IpInIp | Self::Teredo | Self::MplsInIp | Self::EtherIp | Self::Capwap => false,
+        }
+    }
+
     const fn bit(self) -> u16 {
         1 << self as u8
     }
@@ -202,13 +210,9 @@ impl Opening {
         Self { kind, id, next }
     }
 
-    /// The identifier, where the header has one. A key of GRE may be left out, and ERSPAN of type I has no header.
+    /// The identifier, where the header has one; 0 for the session of ERSPAN of type I.
     pub(crate) fn identifier(&self) -> Option<u32> {
-        match self.kind {
-            Tunnel::IpInIp | Tunnel::Teredo | Tunnel::MplsInIp | Tunnel::EtherIp | Tunnel::Capwap => None,
-            Tunnel::Gre | Tunnel::Erspan => Some(self.id).filter(|id| *id != 0),
-            Tunnel::Nvgre | Tunnel::Vxlan | Tunnel::VxlanGpe | Tunnel::Geneve | Tunnel::GtpU | Tunnel::L2tp => Some(self.id),
-        }
+        (self.kind.has_identifier() && (self.kind != Tunnel::Gre || self.id != 0)).then_some(self.id)
     }
 }
 

@@ -306,7 +306,7 @@ mod tests {
             mpls: [0x0006_4140, 0x0006_5140, 0, 0, 0, 0],
             mpls_labels: 2,
             // A VXLAN with an identifier, and a GRE without.
-            tunnels: [0x24, 1, 0, 0],
+            tunnels: [4, 1, 0, 0],
             depth: 2,
             tunnel_id: 123,
             ..Layers::default()
@@ -391,7 +391,7 @@ mod tests {
             layers: Some(Layers {
                 mpls: [u32::MAX; 6],
                 mpls_labels: 9,
-                tunnels: [0x23; 4],
+                tunnels: [3; 4],
                 depth: 9,
                 tunnel_id: u32::MAX,
                 ..Layers::default()
