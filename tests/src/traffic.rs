@@ -10,6 +10,7 @@
 //! Everything is deterministic: the same seed makes the same bytes on every machine.
 
 pub mod capture;
+mod carrier;
 mod checksum;
 mod conversation;
 mod fragment;
@@ -17,10 +18,12 @@ mod layer;
 mod office;
 mod population;
 mod random;
+mod samples;
 mod stack;
 mod totals;
 
 pub use capture::{ByteOrder, CaptureWriter, Format, Resolution};
+pub use carrier::{Carrier, Erspan, Gre, Gtp, Ppp};
 pub use checksum::{crc32c, internet_checksum};
 pub use conversation::{Close, Endpoint, Path, TcpConversation, icmp_echo, udp_exchange};
 pub use fragment::fragments;
@@ -28,6 +31,7 @@ pub use layer::{Arp, Icmp, Ipv4, Ipv6, Layer, Sctp, Tcp, TcpOption, tcp_flags};
 pub use office::office;
 pub use population::{Mix, Population, Size};
 pub use random::Random;
+pub use samples::{Sample, samples};
 pub use stack::Stack;
 pub use totals::Totals;
 

@@ -34,6 +34,11 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
+    /// The same with at most `n` bytes left.
+    pub(crate) fn up_to(self, n: usize) -> Self {
+        Self { rest: self.rest.get(..n).unwrap_or(self.rest) }
+    }
+
     /// The next two bytes as a number in network order.
     pub(crate) fn u16(&mut self) -> Option<u16> {
         self.take().map(|b| u16::from_be_bytes(*b))

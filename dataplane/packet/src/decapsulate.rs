@@ -58,7 +58,12 @@ fn walk(frame: &Frame<'_>, tunnels: &Tunnels, notes: &mut impl Notes) -> Result<
     let (mut above, mut network, mut keep_outer) = (outer, 0, false);
     for depth in 0..=tunnels.depth_max() {
         let Some(mut at) = behind_ip(frame, &above) else { break };
+        let behind = at.rest().len();
         let Some(opening) = recognise(&above, &mut at, notes).filter(|opening| tunnels.enters(opening.kind)) else { break };
+        if behind.saturating_sub(at.rest().len()) >= above.carried(above.l4_offset.into()) {
+            // The packet ends before what the tunnel would carry: padding follows.
+            break;
+        }
         if depth == tunnels.depth_max() {
             packets.too_deep = true;
             break;
@@ -67,7 +72,7 @@ fn walk(frame: &Frame<'_>, tunnels: &Tunnels, notes: &mut impl Notes) -> Result<
         if opening.kind.separates() {
             network = (opening.kind as u32) << 24 | opening.id & 0x00ff_ffff;
         }
-        notes.tunnel(opening.kind, opening.id, &above);
+        notes.tunnel(opening.kind, opening.identifier(), &above);
         match below(frame, at, opening.next, &above, notes) {
             Ok(Some(headers)) => {
                 packets.inner = Some(Inner { headers, network, keep_outer });

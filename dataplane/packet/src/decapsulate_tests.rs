@@ -93,8 +93,12 @@ fn gre_with_every_optional_field() {
 
 #[test]
 fn nvgre_and_erspan_are_kinds_of_gre() {
-    check(&ipv4(47, &format!("2000 6558 00012301 {INNER_ETHERNET} 0800 {INNER4}")), &format!("nvgre 291 {UDP4}"));
+    check(&ipv4(47, &format!("2000 6558 00123401 {INNER_ETHERNET} 0800 {INNER4}")), &format!("nvgre 4660 {UDP4}"));
     check(&ipv4(47, &format!("0000 6558 {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre 0 {UDP4}"));
+    // RFC 7637 section 3.2: the first 4096 virtual subnets are reserved; a sequence number is none of NVGRE's.
+    check(&ipv4(47, &format!("2000 6558 00100000 {INNER_ETHERNET} 0800 {INNER4}")), &format!("nvgre 4096 {UDP4}"));
+    check(&ipv4(47, &format!("2000 6558 000fffff {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre 1048575 {UDP4}"));
+    check(&ipv4(47, &format!("3000 6558 00123401 00000001 {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre 1192961 {UDP4}"));
     check(&ipv4(47, &format!("0000 88be {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre+erspan 0 {UDP4}"));
     check(&ipv4(47, &format!("1000 88be 00000001 1001 0064 00000000 {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre+erspan 100 {UDP4}"));
     let three = "1000 22eb 00000001 2001 0065 00000000 0000";
@@ -157,12 +161,13 @@ fn mpls_in_ip_and_etherip() {
     check(&ipv4(137, &format!("00064140 {INNER4}")), &format!("mpls-in-ip 0 {UDP4}"));
     check(&udp(6635, &format!("00064040 00065140 {INNER6}")), &format!("mpls-in-ip 0 {UDP6}"));
     check(&ipv4(97, &format!("3000 {INNER_ETHERNET} 0800 {INNER4}")), &format!("etherip 0 {UDP4}"));
+    check(&ipv4(143, &format!("{INNER_ETHERNET} 86dd {INNER6}")), &format!("etherip 0 {UDP6}"));
 }
 
 #[test]
 fn gre_in_udp() {
     check(&udp(4754, &format!("0000 0800 {INNER4}")), &format!("gre 0 {UDP4}"));
-    check(&udp(4754, &format!("2000 6558 00012301 {INNER_ETHERNET} 0800 {INNER4}")), &format!("nvgre 291 {UDP4}"));
+    check(&udp(4754, &format!("2000 6558 00123401 {INNER_ETHERNET} 0800 {INNER4}")), &format!("nvgre 4660 {UDP4}"));
 }
 
 #[test]
@@ -228,6 +233,10 @@ fn layers_tell_what_was_passed() {
     assert_eq!(of(&format!("{ETHERNET} 8864 1100 0007 001e 0021 {INNER4}")).pppoe_session, 7);
     let asks = of(&format!("{ETHERNET} 0806 0001 0800 06 04 0001 020000000001 0a000001 000000000000 0a000002"));
     assert_eq!(asks.arp, Arp { operation: 1, sender: [10, 0, 0, 1], target: [10, 0, 0, 2] });
+    let other = of(&format!("{ETHERNET} 0806 0006 0800 06 04 0002 020000000001 0a000001 020000000002 0a000002"));
+    assert_eq!(other.arp, Arp { operation: 2, ..asks.arp });
+    let long = of(&format!("{ETHERNET} 0806 0001 0800 08 04 0001 0200000000010000 0a000001 0000000000000000 0a000002"));
+    assert_eq!(long.arp, Arp::default(), "addresses stand elsewhere");
     assert_eq!(of(&ipv4(50, "00000abc 00000001")).spi, 0xabc);
     assert_eq!(of(&ipv4(51, &format!("0404 0000 00000abd 00000001 000000000000000000000000 {}", "c000 0035 0008 0000"))).spi, 0xabd);
     assert_eq!(of(&ipv4(47, &format!("2000 0800 00000007 {INNER4}"))).gre_key, 7);
@@ -249,6 +258,41 @@ fn the_outer_header_stands_beside_the_inner_flow() {
     assert_eq!((found.outer_ports, found.outer_protocol, found.outer_ttl), ([0xc000, 4789], 17, 64));
     assert_eq!((found.inner_macs, found.inner_vlan), ([4, 0, 0, 0, 0, 2, 4, 0, 0, 0, 0, 1], 5));
     assert_eq!((metered.vlan, metered.tags, metered.smac), ([5, 0], 1, [2, 0, 0, 0, 0, 1]), "the inner tag, the outer address");
+}
+
+#[test]
+fn a_tag_belongs_to_the_header_it_stands_behind() {
+    let inside = udp(4789, &format!("08000000 00007b00 {INNER_ETHERNET} 0800 {INNER4}"));
+    let carried = bytes(&inside).iter().skip(14).map(|octet| format!("{octet:02x}")).collect::<String>();
+    let hex = udp(4789, &format!("08000000 00007a00 {INNER_ETHERNET} 8100 0005 0800 {carried}"));
+    let (metered, found) = layers(&frame(&bytes(&hex)), &Tunnels::default(), true).expect("a packet");
+    assert_eq!((found.depth, found.inner_vlan, metered.tags), (2, 0, 0), "the outer tunnel's tag is none of the inner one's");
+}
+
+#[test]
+fn an_identifier_belongs_to_the_innermost_tunnel_that_has_one() {
+    let of = |carried: &str| {
+        let hex = udp(4789, &format!("08000000 00007a00 {INNER_ETHERNET} {carried}"));
+        let found = layers(&frame(&bytes(&hex)), &Tunnels::default(), true).expect("a packet").1;
+        (found.depth, found.identified().map(Tunnel::name), found.tunnel_id)
+    };
+    let carried = |hex: &str| bytes(hex).iter().skip(12).map(|octet| format!("{octet:02x}")).collect::<String>();
+    assert_eq!(of(&format!("0800 {INNER4}")), (1, Some("vxlan"), 122));
+    assert_eq!(of(&carried(&ipv4(47, &format!("0000 0800 {INNER4}")))), (2, Some("vxlan"), 122));
+    assert_eq!(of(&carried(&ipv4(47, &format!("2000 0800 00000007 {INNER4}")))), (2, Some("gre"), 7));
+    assert_eq!(of(&carried(&udp(4789, &format!("08000000 00000000 {INNER_ETHERNET} 0800 {INNER4}")))), (2, Some("vxlan"), 0));
+    assert_eq!(of(&carried(&ipv4(47, &format!("0000 88be {INNER_ETHERNET} 0800 {INNER4}")))), (2, Some("erspan"), 0));
+    let plain = layers(&frame(&bytes(&ipv4(4, INNER4))), &Tunnels::default(), true).expect("a packet").1;
+    assert_eq!(plain.identified(), None);
+}
+
+#[test]
+fn a_packet_that_ends_carries_nothing_behind_its_end() {
+    let whole = ipv4(47, &format!("0000 0800 {INNER4}"));
+    check(&whole, &format!("gre 0 {UDP4}"));
+    // The outer length is that of its header and GRE's: what follows is padding.
+    check(&whole.replace("45000034", "45000018"), " 0 192.0.2.1 > 192.0.2.2 p47 0>0");
+    check(&ipv4(4, INNER4).replace("45000030", "45000014"), " 0 192.0.2.1 > 192.0.2.2 p4 0>0");
 }
 
 #[test]

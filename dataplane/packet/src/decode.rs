@@ -48,10 +48,11 @@ pub(crate) fn network(frame: &Frame<'_>, at: Cursor<'_>, headers: &mut Headers, 
     Ok(true)
 }
 
-/// RFC 826, for IPv4 over Ethernet: hardware type 1, protocol 0x0800, lengths 6 and 4.
+/// RFC 826, for IPv4 over Ethernet: protocol 0x0800, lengths 6 and 4. The hardware type may be another of the same shape: that of
+/// IEEE 802 networks is 6.
 fn arp(at: Cursor<'_>, notes: &mut impl Notes) {
     let Some(header) = at.peek::<28>() else { return };
-    let [0, 1, 8, 0, 6, 4, o0, o1, _, _, _, _, _, _, s0, s1, s2, s3, _, _, _, _, _, _, t0, t1, t2, t3] = *header else { return };
+    let [_, _, 8, 0, 6, 4, o0, o1, _, _, _, _, _, _, s0, s1, s2, s3, _, _, _, _, _, _, t0, t1, t2, t3] = *header else { return };
     notes.arp(Arp { operation: u16::from_be_bytes([o0, o1]), sender: [s0, s1, s2, s3], target: [t0, t1, t2, t3] });
 }
 
@@ -179,6 +180,7 @@ fn transport(at: Cursor<'_>, headers: &mut Headers, offset: usize) {
         return;
     }
     headers.l4_offset = u16::try_from(offset).unwrap_or(0);
+    let at = at.up_to(headers.carried(offset));
     match headers.protocol {
         proto::TCP => {
             if let Some(header) = at.peek::<16>() {

@@ -55,6 +55,32 @@ fn ipv4_with_tcp_and_udp() {
 }
 
 #[test]
+fn what_stands_behind_the_packet_is_padding() {
+    let padding = "1f90 0050 00000001 00000002 5012 ffff 0000 0000";
+    let short =
+        |protocol: &str, octets: u8| format!("{MACS} 0800 450000{octets:02x} 00014000 40{protocol}0000 0a000001 0a000002 {padding}");
+    let cases = [
+        (short("06", 20), "p6 0>0 20 octets vlan [] icmp [0, 0]"),
+        (short("06", 35), "p6 8080>80 35 octets vlan [] icmp [0, 0]"),
+        (short("06", 36), "p6 8080>80 36 octets flags 12 vlan [] icmp [0, 0]"),
+        (short("11", 23), "p17 0>0 23 octets vlan [] icmp [0, 0]"),
+        (short("11", 24), "p17 8080>80 24 octets vlan [] icmp [0, 0]"),
+        (short("01", 21), "p1 0>0 21 octets vlan [] icmp [0, 0]"),
+        (short("01", 22), "p1 0>0 22 octets vlan [] icmp [31, 144]"),
+    ];
+    for (hex, expected) in cases {
+        check(Link::Ethernet, &hex, &format!("10.0.0.1 > 10.0.0.2 {expected} frag 0"));
+        let bytes = bytes(&hex);
+        let frame = frame(&bytes, Link::Ethernet);
+        let (headers, fast) = (decode(&frame).expect("a packet"), fast4(&frame));
+        assert_eq!(fast.is_some(), has_ports(headers.protocol) && !headers.transport_truncated(&frame), "{hex}");
+    }
+    // A payload length of 0 says nothing: segmentation offload leaves it.
+    let six = format!("{MACS} 86dd 60000000 0000 11 40 {V6} 0035 d431 0008 0000");
+    check(Link::Ethernet, &six, "2001:db8::1 > 2001:db8::2 p17 53>54321 40 octets vlan [] icmp [0, 0] frag 0");
+}
+
+#[test]
 fn vlan_tags_of_every_ethertype_stack() {
     check(
         Link::Ethernet,
@@ -77,6 +103,19 @@ fn vlan_tags_of_every_ethertype_stack() {
 }
 
 #[test]
+fn ip_behind_labels_may_look_like_an_address_and_a_type() {
+    // From 8.0.69.1: its first octets stand where an ethertype would, and a version where one would.
+    let (udp, ends) = ("0035 d431 0008 0000", "08004501 0a000002");
+    let expected = "8.0.69.1 > 10.0.0.2 p17 53>54321 28 octets vlan [] icmp [0, 0] frag 0";
+    // Right length and no checksum, as offload leaves it; right checksum and padding.
+    check(Link::Ethernet, &format!("{MACS} 8847 00064140 4500001c 00000000 40110000 {ends} {udp}"), expected);
+    check(Link::Ethernet, &format!("{MACS} 8847 00064140 4500001c 00000000 401123cf {ends} {udp} 00000000"), expected);
+    let (from, to) = ("20010db80800450000000000 00000001", "20010db8000000000000000000000002");
+    let six = format!("{MACS} 8847 00064140 60000000 0008 11 40 {from} {to} {udp}");
+    check(Link::Ethernet, &six, "2001:db8:800:4500::1 > 2001:db8::2 p17 53>54321 48 octets vlan [] icmp [0, 0] frag 0");
+}
+
+#[test]
 fn tags_and_labels_of_every_kind_are_passed_over() {
     let expected = "10.0.0.1 > 10.0.0.2 p17 53>54321 28 octets vlan [] icmp [0, 0] frag 0";
     for before in [
@@ -92,6 +131,9 @@ fn tags_and_labels_of_every_kind_are_passed_over() {
         "894f 0fc2 0103 00000101 020000000004 020000000003 0800",
         "8847 00064140 00000000 020000000004 020000000003 0800",
         "8847 00064140 120000000004 020000000003 0800",
+        // RFC 4928 section 3: an address that begins like IP.
+        "8847 00064140 443839000004 020000000003 0800",
+        "8847 00064140 6c626d000004 020000000003 0800",
     ] {
         // The network service header says how long it is in its second octet.
         let before = before.replace("0fc2 0101", "0002 0101").replace("0fc2 0103", "0002 0103");

@@ -53,7 +53,9 @@ pub fn fast4(frame: &Frame<'_>) -> Option<Fast4> {
     // TCP and UDP by one test, so that a mixture of them is no riddle for the branch predictor.
     let (is_tcp, is_udp) = (protocol == proto::TCP, protocol == proto::UDP);
     let common = (start >> 8 == 0x0008_0045) & (fragment & 0x3fff == 0) & (is_tcp | is_udp) & (frame.link as u8 == Link::Ethernet as u8);
-    if !common | (octets < 20) || is_udp & any_tunnel_port(sport, dport) {
+    // A packet that ends before its ports or flags is not common: padding stands in their place.
+    let least = if is_tcp { 36 } else { 24 };
+    if !common | (octets < least) || is_udp & any_tunnel_port(sport, dport) {
         return None;
     }
     let tcp = if is_tcp { 0x0fff } else { 0 };

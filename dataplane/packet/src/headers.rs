@@ -106,6 +106,8 @@ pub mod proto {
     pub const UDP_LITE: u8 = 136;
     /// MPLS in IP (RFC 4023).
     pub const MPLS: u8 = 137;
+    /// Ethernet in IP, behind a segment routing header for instance (RFC 8986 section 10.1).
+    pub const ETHERNET: u8 = 143;
 }
 
 /// Whether the protocol begins with a source and a destination port.
@@ -213,12 +215,23 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Whether the protocol has ports (or TCP flags) that could not be read, because the frame or its capture ends before them.
+    /// Octets of the packet from `offset` of the frame on, by the length in its IP header: what stands behind them is padding. A length
+    /// of 0, which segmentation offload leaves in IPv6, says nothing.
+    pub(crate) fn carried(&self, offset: usize) -> usize {
+        if matches!(self.network, Network::V6(..)) && self.octets <= 40 {
+            return usize::MAX;
+        }
+        let before = offset.saturating_sub(usize::from(self.l3_offset));
+        usize::try_from(self.octets).unwrap_or(usize::MAX).saturating_sub(before)
+    }
+
+    /// Whether the protocol has ports (or TCP flags) that could not be read, because the packet or its capture ends before them.
     pub fn transport_truncated(&self, frame: &crate::Frame<'_>) -> bool {
         if self.fragment.offset != 0 || !has_ports(self.protocol) {
             return false;
         }
         let needed: usize = if self.protocol == proto::TCP { 16 } else { 4 };
-        self.l4_offset == 0 || frame.bytes.len() < usize::from(self.l4_offset).saturating_add(needed)
+        let offset = usize::from(self.l4_offset);
+        offset == 0 || frame.bytes.len() < offset.saturating_add(needed) || self.carried(offset) < needed
     }
 }

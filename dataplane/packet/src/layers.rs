@@ -27,8 +27,8 @@ pub(crate) trait Notes {
     fn gre_key(&mut self, _key: u32) {}
     /// A segment routing header (RFC 8754).
     fn segment_routing(&mut self, _header: SegmentRouting) {}
-    /// A tunnel, with the headers it stands in.
-    fn tunnel(&mut self, _kind: Tunnel, _id: u32, _outer: &Headers) {}
+    /// A tunnel, with its identifier if it has one, and the headers it stands in.
+    fn tunnel(&mut self, _kind: Tunnel, _id: Option<u32>, _outer: &Headers) {}
 }
 
 /// Nobody listens.
@@ -91,7 +91,7 @@ pub struct Layers {
     pub outer_tos: u8,
     /// Ethernet header inside the innermost tunnel that carries one: destination, then source.
     pub inner_macs: [u8; 12],
-    /// Its VLAN tag; 0 where there is none.
+    /// Its VLAN tag, the last of several; 0 where there is none.
     pub inner_vlan: u16,
     /// MPLS label inside a tunnel (OTV over GRE); 0 where there is none.
     pub inner_mpls: u32,
@@ -124,6 +124,12 @@ impl Layers {
                 (kind, _) => kind.name(),
             })
         })
+    }
+
+    /// The kind of the tunnel that [`Layers::tunnel_id`] belongs to: the innermost of those that are kept and have an identifier.
+    pub fn identified(&self) -> Option<Tunnel> {
+        let kept = self.tunnels.iter().take(self.depth.into()).filter_map(|entry| Tunnel::from_u8(entry & 0x3f));
+        kept.rev().find(|kind| kind.has_identifier() && (*kind != Tunnel::Gre || self.gre_key != 0))
     }
 
     /// The kind of the innermost tunnel.
@@ -175,6 +181,8 @@ impl Notes for Layers {
         if self.depth > 0 {
             let ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]) = (destination, source);
             self.inner_macs = [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5];
+            // A tag that stood in the tunnel around this one is not this header's.
+            self.inner_vlan = 0;
         }
     }
 
@@ -190,7 +198,7 @@ impl Notes for Layers {
         self.srh = header;
     }
 
-    fn tunnel(&mut self, kind: Tunnel, id: u32, outer: &Headers) {
+    fn tunnel(&mut self, kind: Tunnel, id: Option<u32>, outer: &Headers) {
         let over_ipv6 = u8::from(matches!(outer.network, Network::V6(..)));
         // The tunnel before this one carries what this one stands in.
         if let Some(before) = usize::from(self.depth).checked_sub(1).and_then(|at| self.tunnels.get_mut(at)) {
@@ -206,7 +214,7 @@ impl Notes for Layers {
             self.outer_ttl = outer.ttl;
             self.outer_tos = outer.tos;
         }
-        if id != 0 {
+        if let Some(id) = id {
             self.tunnel_id = id;
         }
         self.depth = self.depth.saturating_add(1);

@@ -139,6 +139,8 @@ fn labels(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) ->
         return Err(Malformed::TooManyTags);
     }
     match at.peek().map(|[first]| first >> 4) {
+        // A pseudowire without control word begins with an address, whose first four bits may be these, too (RFC 4928 section 3).
+        Some(4 | 6) if carries_ethernet(*at, 0) && !is_ip(*at) => macs(at, headers, notes)?,
         Some(4) => headers.ethertype = ethertype::IPV4,
         Some(6) => headers.ethertype = ethertype::IPV6,
         // A pseudowire (RFC 4448) with the control word or without.
@@ -151,6 +153,23 @@ fn labels(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) ->
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// Whether the IP header whose version stands next is one in more than its first four bits: its length is that of what is left, or
+/// IPv4's checksum (RFC 1071) is right.
+fn is_ip(at: Cursor<'_>) -> bool {
+    let Some([first, _, t0, t1, p0, p1]) = at.peek::<6>().copied() else { return true };
+    let left = at.rest().len();
+    if first >> 4 == 6 {
+        return usize::from(u16::from_be_bytes([p0, p1])).saturating_add(40) == left;
+    }
+    let octets = usize::from(first & 0x0f).saturating_mul(4);
+    let Some(header) = at.rest().get(..octets).filter(|header| header.len() >= 20) else { return false };
+    let words = header.as_chunks::<2>().0.iter().map(|word| u32::from(u16::from_be_bytes(*word)));
+    // A right header adds up to 0xffff with one carry: there are at most 30 words.
+    let sum = words.fold(0u32, u32::wrapping_add);
+    let folded = (sum & 0xffff).wrapping_add(sum >> 16);
+    folded == 0xffff || usize::from(u16::from_be_bytes([t0, t1])) == left
 }
 
 /// Whether an Ethernet header that Sonde can go on from seems to stand `offset` octets ahead.

@@ -14,7 +14,7 @@ pub enum Tunnel {
     IpInIp,
     /// GRE (RFC 2784, RFC 2890), in UDP too (RFC 8086), its version 1 with PPP (RFC 2637). OTV over GRE is GRE with an MPLS label and Ethernet below it.
     Gre,
-    /// NVGRE (RFC 7637): GRE with a key and Ethernet.
+    /// NVGRE (RFC 7637): GRE with a key of 0x100000 or above and Ethernet; smaller keys are GRE's.
     Nvgre,
     /// ERSPAN type I, II or III: a mirrored frame in GRE (draft-foschiano-erspan-03).
     Erspan,
@@ -32,7 +32,7 @@ pub enum Tunnel {
     L2tp,
     /// MPLS in IP (RFC 4023) or UDP (RFC 7510).
     MplsInIp,
-    /// EtherIP (RFC 3378).
+    /// EtherIP (RFC 3378), and Ethernet in IP without that header (next header 143, RFC 8986 section 10.1).
     EtherIp,
     /// CAPWAP data (RFC 5415 section 4): frames of wireless stations between access point and controller.
     Capwap,
@@ -84,6 +84,14 @@ impl Tunnel {
     /// too: then it is part of the flow key. A GTP tunnel endpoint has another identifier in each direction.
     pub const fn separates(self) -> bool {
         matches!(self, Self::Nvgre | Self::Vxlan | Self::VxlanGpe | Self::Geneve)
+    }
+
+    /// Whether headers of this kind have an identifier. GRE's, the key, may be left out.
+    pub const fn has_identifier(self) -> bool {
+        match self {
+            Self::Gre | Self::Nvgre | Self::Erspan | Self::Vxlan | Self::VxlanGpe | Self::Geneve | Self::GtpU | Self::L2tp => true,
+            Self::IpInIp | Self::Teredo | Self::MplsInIp | Self::EtherIp | Self::Capwap => false,
+        }
     }
 
     const fn bit(self) -> u16 {
@@ -201,6 +209,11 @@ impl Opening {
     fn new(kind: Tunnel, id: u32, next: Next) -> Self {
         Self { kind, id, next }
     }
+
+    /// The identifier, where the header has one; 0 for the session of ERSPAN of type I.
+    pub(crate) fn identifier(&self) -> Option<u32> {
+        (self.kind.has_identifier() && (self.kind != Tunnel::Gre || self.id != 0)).then_some(self.id)
+    }
 }
 
 const IPV4: u16 = 0x0800;
@@ -280,6 +293,7 @@ pub(crate) fn recognise(headers: &Headers, at: &mut Cursor<'_>, notes: &mut impl
         proto::IPV6 => Opening::new(Tunnel::IpInIp, 0, Next::Ethertype(IPV6)),
         proto::GRE => gre(at, notes)?,
         proto::ETHERIP => etherip(at)?,
+        proto::ETHERNET => Opening::new(Tunnel::EtherIp, 0, Next::Ethernet),
         proto::L2TP => l2tp_v3(at)?,
         proto::MPLS => Opening::new(Tunnel::MplsInIp, 0, Next::Ethertype(MPLS)),
         proto::UDP if is_tunnel_port(headers.sport) | is_tunnel_port(headers.dport) => {
@@ -512,8 +526,9 @@ fn gre(at: &mut Cursor<'_>, notes: &mut impl Notes) -> Option<Opening> {
         source_routes(at)?;
     }
     match ethertype {
-        // RFC 7637 section 3.2: the key's high 24 bits are the virtual subnet.
-        TRANSPARENT_ETHERNET if flags & (CHECKSUM | ROUTING | KEY | SEQUENCE) == KEY => {
+        // RFC 7637 section 3.2: the key's high 24 bits are the virtual subnet, whose first 4096 numbers are reserved: such a key is
+        // one of RFC 2890.
+        TRANSPARENT_ETHERNET if flags & (CHECKSUM | ROUTING | KEY | SEQUENCE) == KEY && key >> 8 > 0x0fff => {
             Some(Opening::new(Tunnel::Nvgre, key >> 8, Next::Ethernet))
         }
         0x88be => erspan(at, flags & SEQUENCE != 0),

@@ -4,6 +4,7 @@
 //! own, gives them the inputs of `seeds.rs` and of `../found`, and what those can be cut to, with every `cargo test`. An input that
 //! once killed a target is added to `../found/TARGET/`.
 
+mod agreement;
 mod enrich;
 mod flows;
 mod packet;

@@ -8,7 +8,7 @@ use sonde_memory::tags::Simd;
 use sonde_packet::{Frame, Link};
 use sonde_tests::traffic::capture::{ETHERNET, LINUX_SLL, LINUX_SLL2, NULL, RAW};
 use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Mix, Packet, Population, Resolution, SECOND, START, Size, Stack};
-use sonde_tests::traffic::{fragments, office};
+use sonde_tests::traffic::{fragments, office, samples};
 
 use super::shared;
 use sonde_tests::{mmdb, mrt};
@@ -74,6 +74,7 @@ fn frames() -> Vec<Vec<u8>> {
     frames.extend(fragments(&Stack::ethernet().ipv4([10, 0, 0, 1], [10, 0, 0, 2]).udp(53, 4000).payload(vec![1; 40]), 24, 9));
     frames.push(Stack::ethernet().ipv4([10, 0, 0, 1], [10, 0, 0, 2]).icmp(3, 1, [0; 4]).payload(vec![0x45; 28]).build());
     frames.push(Stack::ethernet().ipv6([1; 16], [2; 16]).icmpv6(135, 0, [0; 4]).build());
+    frames.extend(samples().into_iter().map(|sample| sample.frame));
     // Ethertypes and protocols whose headers the general decoder follows: the rest of the frame is for the fuzzer to find.
     for ethertype in [0x8847u16, 0x8848, 0x8863, 0x8864, 0x894f, 0x88e7, 0x893f, 0x8926, 0x8903, 0x88a8, 0x9100, 0x0806, 0x88cc, 0x0010] {
         let mut frame = vec![2; 12];

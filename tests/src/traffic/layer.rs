@@ -3,6 +3,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::carrier::Carrier;
+
 /// Bits of the TCP header's flags (RFC 9293 section 3.1; AE by RFC 9768).
 pub mod tcp_flags {
     /// No more data from the sender.
@@ -72,6 +74,17 @@ pub enum Layer {
         /// The addresses; the last one is the final destination.
         addresses: Vec<Ipv6Addr>,
     },
+    /// Segment routing header (RFC 8754 section 2).
+    SegmentRouting {
+        /// How many segments are still to be visited.
+        segments_left: u8,
+        /// Flags.
+        flags: u8,
+        /// Tag.
+        tag: u16,
+        /// The list: the last segment of the path first.
+        segments: Vec<Ipv6Addr>,
+    },
     /// IPv6 fragment header (RFC 8200 section 4.5).
     Fragment {
         /// Offset in octets, a multiple of 8.
@@ -92,6 +105,13 @@ pub enum Layer {
         /// Integrity check value, a multiple of 4 octets.
         icv: Vec<u8>,
     },
+    /// Encapsulating security payload (RFC 4303 section 2); what it hides is payload.
+    Esp {
+        /// Security parameters index.
+        spi: u32,
+        /// Sequence number.
+        sequence: u32,
+    },
     /// TCP.
     Tcp(Tcp),
     /// UDP.
@@ -101,14 +121,38 @@ pub enum Layer {
         /// Destination port.
         dst: u16,
     },
+    /// UDP-Lite (RFC 3828).
+    UdpLite {
+        /// Source port.
+        src: u16,
+        /// Destination port.
+        dst: u16,
+        /// Octets that the checksum covers, at least 8; 0 for all.
+        coverage: u16,
+    },
+    /// DCCP, a request (RFC 4340).
+    Dccp {
+        /// Source port.
+        src: u16,
+        /// Destination port.
+        dst: u16,
+        /// Sequence number.
+        sequence: u32,
+        /// Service code.
+        service: u32,
+    },
     /// SCTP.
     Sctp(Sctp),
     /// ICMP (RFC 792).
     Icmp(Icmp),
     /// ICMPv6 (RFC 4443): its checksum covers the pseudo header.
     Icmpv6(Icmp),
+    /// IGMP (RFC 2236): type, maximum response time in place of the code, group.
+    Igmp(Icmp),
     /// ARP (RFC 826).
     Arp(Arp),
+    /// A header that carries another packet.
+    Carrier(Carrier),
     /// LLDP with the three mandatory TLVs and a system name.
     Lldp {
         /// System name.
@@ -311,5 +355,11 @@ impl From<Sctp> for Layer {
 impl From<Arp> for Layer {
     fn from(value: Arp) -> Self {
         Self::Arp(value)
+    }
+}
+
+impl From<Carrier> for Layer {
+    fn from(value: Carrier) -> Self {
+        Self::Carrier(value)
     }
 }

@@ -14,9 +14,12 @@ pub struct Stack {
     layers: Vec<Layer>,
 }
 
+/// Transparent Ethernet bridging (RFC 1701): what tunnels call an Ethernet header.
+const ETHERNET: u16 = 0x6558;
+
 /// How a layer is named by the one below it.
 #[derive(Clone, Copy)]
-enum Name {
+pub(super) enum Name {
     /// Bytes without a name.
     Nothing,
     /// By a protocol number.
@@ -30,7 +33,7 @@ enum Name {
 }
 
 impl Name {
-    fn protocol(self) -> u8 {
+    pub(super) fn protocol(self) -> u8 {
         match self {
             Self::Protocol(protocol) | Self::Both(_, protocol) => protocol,
             // IANA's "no next header": nothing that follows is looked at.
@@ -38,12 +41,24 @@ impl Name {
         }
     }
 
-    fn ethertype(self, length: usize) -> u16 {
+    pub(super) fn ethertype(self, length: usize) -> u16 {
         match self {
             Self::Ethertype(ethertype) | Self::Both(ethertype, _) => ethertype,
             Self::Length => len16(length),
             // IEEE Std 802 local experimental ethertype 1.
             Self::Nothing | Self::Protocol(_) => 0x88b5,
+        }
+    }
+
+    /// The next protocol of VXLAN-GPE and NSH (RFC 8300 section 11.2.5); 255 is for experiments there.
+    pub(super) fn next_protocol(self) -> u8 {
+        match self.ethertype(0) {
+            0x0800 => 1,
+            0x86dd => 2,
+            ETHERNET => 3,
+            0x894f => 4,
+            0x8847 => 5,
+            _ => 255,
         }
     }
 }
@@ -159,6 +174,8 @@ impl Stack {
                 Layer::Ipv4(ip) => return Pseudo::V4(ip.src, ip.dst),
                 Layer::Ipv6(ip) => return Pseudo::V6(ip.src, last_hop.unwrap_or(ip.dst)),
                 Layer::Routing { segments_left, addresses, .. } if *segments_left > 0 => last_hop = addresses.last().copied(),
+                // RFC 8754 section 2: the list begins with its end.
+                Layer::SegmentRouting { segments_left, segments, .. } if *segments_left > 0 => last_hop = segments.first().copied(),
                 _ => {}
             }
         }
@@ -172,7 +189,7 @@ fn put(layer: &Layer, body: Vec<u8>, above: Name, pseudo: Pseudo) -> (Vec<u8>, N
         Layer::Raw(bytes) => (join(bytes, body), Name::Nothing),
         Layer::Ethernet { src, dst, ethertype } => {
             let kind = ethertype.unwrap_or_else(|| above.ethertype(body.len()));
-            (join(&[dst.as_slice(), src, &kind.to_be_bytes()].concat(), body), Name::Nothing)
+            (join(&[dst.as_slice(), src, &kind.to_be_bytes()].concat(), body), Name::Both(ETHERNET, 143))
         }
         Layer::Vlan { tpid, tci, ethertype } => {
             let kind = ethertype.unwrap_or_else(|| above.ethertype(body.len()));
@@ -187,6 +204,13 @@ fn put(layer: &Layer, body: Vec<u8>, above: Name, pseudo: Pseudo) -> (Vec<u8>, N
             let words = len8(addresses.len() * 2);
             let mut header = vec![above.protocol(), words, *kind, *segments_left, 0, 0, 0, 0];
             header.extend(addresses.iter().flat_map(Ipv6Addr::octets));
+            (join(&header, body), Name::Protocol(43))
+        }
+        Layer::SegmentRouting { segments_left, flags, tag, segments } => {
+            let words = len8(segments.len() * 2);
+            let mut header = vec![above.protocol(), words, 4, *segments_left, len8(segments.len() - 1), *flags];
+            header.extend(tag.to_be_bytes());
+            header.extend(segments.iter().flat_map(Ipv6Addr::octets));
             (join(&header, body), Name::Protocol(43))
         }
         Layer::Fragment { offset, more, id, next } => {
@@ -205,10 +229,16 @@ fn put(layer: &Layer, body: Vec<u8>, above: Name, pseudo: Pseudo) -> (Vec<u8>, N
             (join(&header, body), Name::Protocol(51))
         }
         Layer::Tcp(tcp) => (put_tcp(tcp, body, pseudo), Name::Protocol(6)),
+        Layer::Esp { spi, sequence } => (join(&[spi.to_be_bytes(), sequence.to_be_bytes()].concat(), body), Name::Protocol(50)),
         Layer::Udp { src, dst } => (put_udp(*src, *dst, body, pseudo), Name::Protocol(17)),
+        Layer::UdpLite { src, dst, coverage } => (put_udp_lite(*src, *dst, *coverage, body, pseudo), Name::Protocol(136)),
+        Layer::Dccp { src, dst, sequence, service } => (put_dccp(*src, *dst, *sequence, *service, body, pseudo), Name::Protocol(33)),
         Layer::Sctp(sctp) => (put_sctp(sctp, body), Name::Protocol(132)),
         Layer::Icmp(icmp) => (put_icmp(icmp, body, Pseudo::None), Name::Protocol(1)),
         Layer::Icmpv6(icmp) => (put_icmp(icmp, body, pseudo), Name::Protocol(58)),
+        // The same four octets before the checksum as ICMP has, and a group in place of the rest (RFC 2236 section 2).
+        Layer::Igmp(igmp) => (put_icmp(igmp, body, Pseudo::None), Name::Protocol(2)),
+        Layer::Carrier(carrier) => carrier.put(body, above),
         Layer::Arp(arp) => (join(&arp_bytes(arp), body), Name::Ethertype(0x0806)),
         Layer::Lldp { system, port } => (join(&lldp_bytes(system, port), body), Name::Ethertype(0x88cc)),
     }
@@ -310,6 +340,30 @@ fn put_udp(src: u16, dst: u16, body: Vec<u8>, pseudo: Pseudo) -> Vec<u8> {
     datagram
 }
 
+/// RFC 3828 section 3.1: the pseudo header has the length of the whole packet, the sum covers `coverage` octets (0: all).
+fn put_udp_lite(src: u16, dst: u16, coverage: u16, body: Vec<u8>, pseudo: Pseudo) -> Vec<u8> {
+    let mut header = [src.to_be_bytes(), dst.to_be_bytes(), coverage.to_be_bytes()].concat();
+    header.extend([0, 0]);
+    let mut packet = join(&header, body);
+    let covered = if coverage == 0 { packet.len() } else { usize::from(coverage) };
+    let sum = sum_with_pseudo(&packet[..covered], packet.len(), 136, pseudo);
+    packet[6..8].copy_from_slice(&sum.to_be_bytes());
+    packet
+}
+
+/// A request with extended sequence numbers (RFC 4340 section 5.1 and 5.2).
+fn put_dccp(src: u16, dst: u16, sequence: u32, service: u32, body: Vec<u8>, pseudo: Pseudo) -> Vec<u8> {
+    let mut header = [src.to_be_bytes(), dst.to_be_bytes()].concat();
+    // Data offset in words; the checksum covers everything; type 0 and the X bit; 48 bits of sequence.
+    header.extend([5, 0, 0, 0, 0x01, 0, 0, 0]);
+    header.extend(sequence.to_be_bytes());
+    header.extend(service.to_be_bytes());
+    let mut packet = join(&header, body);
+    let sum = transport_checksum(&packet, 33, pseudo);
+    packet[6..8].copy_from_slice(&sum.to_be_bytes());
+    packet
+}
+
 fn put_sctp(sctp: &Sctp, body: Vec<u8>) -> Vec<u8> {
     let mut header = Vec::with_capacity(12);
     header.extend(sctp.src.to_be_bytes());
@@ -331,7 +385,11 @@ fn put_icmp(icmp: &Icmp, body: Vec<u8>, pseudo: Pseudo) -> Vec<u8> {
 }
 
 fn transport_checksum(segment: &[u8], protocol: u8, pseudo: Pseudo) -> u16 {
-    let length = u32::try_from(segment.len()).expect("a segment has fewer than 2^32 octets").to_be_bytes();
+    sum_with_pseudo(segment, segment.len(), protocol, pseudo)
+}
+
+fn sum_with_pseudo(segment: &[u8], length: usize, protocol: u8, pseudo: Pseudo) -> u16 {
+    let length = u32::try_from(length).expect("a segment has fewer than 2^32 octets").to_be_bytes();
     let tail = [0, 0, 0, protocol];
     match pseudo {
         Pseudo::None => internet_checksum(&[segment]),
@@ -366,7 +424,7 @@ fn lldp_bytes(system: &str, port: &str) -> Vec<u8> {
     bytes
 }
 
-fn join(head: &[u8], mut body: Vec<u8>) -> Vec<u8> {
+pub(super) fn join(head: &[u8], mut body: Vec<u8>) -> Vec<u8> {
     body.splice(0..0, head.iter().copied());
     body
 }
@@ -377,11 +435,11 @@ fn padded(bytes: &[u8], unit: usize) -> Vec<u8> {
     out
 }
 
-fn len16(length: usize) -> u16 {
+pub(super) fn len16(length: usize) -> u16 {
     u16::try_from(length).expect("longer than a 16-bit length field can say")
 }
 
-fn len8(length: usize) -> u8 {
+pub(super) fn len8(length: usize) -> u8 {
     u8::try_from(length).expect("longer than an 8-bit length field can say")
 }
 

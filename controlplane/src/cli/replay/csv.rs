@@ -193,7 +193,7 @@ fn tunnels<W: Write>(pen: &mut Pen<W>, record: &Record, layers: Option<&Layers>)
     joined(pen, b'/', layers.into_iter().flat_map(Layers::tunnel_names), |pen, name| pen.text(name.as_bytes()));
     pen.byte(b',');
     if let Some(layers) = layers.filter(|layers| record.view == View::Inner && layers.tunnel_id != 0) {
-        let kind = layers.tunnel().map_or("", Tunnel::name);
+        let kind = layers.identified().map_or("", Tunnel::name);
         pen.text(kind.as_bytes());
         pen.byte(b'=');
         pen.digits(layers.tunnel_id.into());
@@ -305,6 +305,7 @@ mod tests {
         let layers = Layers {
             mpls: [0x0006_4140, 0x0006_5140, 0, 0, 0, 0],
             mpls_labels: 2,
+            // A VXLAN with an identifier, and a GRE without.
             tunnels: [4, 1, 0, 0],
             depth: 2,
             tunnel_id: 123,
@@ -313,7 +314,7 @@ mod tests {
         let record = Record { view: View::Inner, layers: Some(layers), ..tcp() };
         let seen = lines(Table::Flows, "a.pcap", false, &[record, Record { view: View::First, ..record }]);
         assert!(seen[1].starts_with("a.pcap,inner,") && seen[2].starts_with("a.pcap,outer,"), "{seen:?}");
-        assert!(seen[1].contains(",100,,100|101,,,vxlan/gre,gre=123,0,"), "{}", seen[1]);
+        assert!(seen[1].contains(",100,,100|101,,,vxlan/gre,vxlan=123,0,"), "{}", seen[1]);
         assert!(seen[2].contains(",100,,100|101,,,vxlan/gre,,0,"), "{}", seen[2]);
     }
 
