@@ -203,7 +203,7 @@ fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progres
         Format::Csv if args.table == Table::TcpRtt => Box::new(rtt::Rtt::new(out)?),
         Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
         Format::Json => Box::new(json::Json::new(out, args.table, whose)),
-        Format::Ipfix => Box::new(ipfix::Ipfix::new(out)),
+        Format::Ipfix => Box::new(ipfix::Ipfix::new(out, whose)),
     };
     let progress = (progress && io::stderr().is_terminal()).then(Progress::start);
     let mut code = 0;

@@ -94,7 +94,7 @@ pub fn ring(data: &[u8]) {
 }
 
 fn drain(reader: &mut Reader) {
-    let mut file = FileWriter::new(Vec::new(), 1, Vec::new());
+    let mut file = FileWriter::new(Vec::new(), 1, Vec::new(), None);
     drain_into(reader, |record| file.write(record).expect("memory is never full"));
     let (bytes, totals) = file.finish().expect("memory is never full");
     let (mut decoder, mut collected, mut rest) = (Decoder::default(), Collected::default(), bytes.as_slice());
