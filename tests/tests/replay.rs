@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use sonde_tests::collector::{Collected, Decoder, elements};
+use sonde_tests::collector::{Decoder, elements};
 use sonde_tests::harness::{Said, binary, run};
 use sonde_tests::traffic::capture::{ETHERNET, LINUX_SLL, LINUX_SLL2, NULL, RAW};
 use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Packet, Resolution, SECOND, START, Stack, Totals, office};
@@ -126,12 +126,7 @@ fn every_format_of_output_has_the_sums_of_the_capture() {
     let said = place.replay(&["office.pcap", "--format", "ipfix", "--out", "office.ipfix"]);
     assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""), "{said:?}");
     let file = std::fs::read(place.0.path().join("office.ipfix")).unwrap();
-    let (mut decoder, mut collected, mut rest) = (Decoder::default(), Collected::default(), file.as_slice());
-    while let [_, _, high, low, ..] = rest {
-        let (message, behind) = rest.split_at(usize::from(u16::from_be_bytes([*high, *low])));
-        decoder.message(message, &mut collected);
-        rest = behind;
-    }
+    let collected = Decoder::file(&file);
     assert_eq!((collected.faults.as_slice(), collected.missing), ([].as_slice(), 0));
     assert_eq!(collected.records.iter().map(|record| record.both(elements::PACKETS)).sum::<u64>(), totals.frames);
 }
