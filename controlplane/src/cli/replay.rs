@@ -199,7 +199,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progress: bool) -> io::Result<u8> {
     let mut sink: Box<dyn Sink> = match args.format {
-        Format::Table => Box::new(table::Columns::new(out, args.table)),
+        Format::Table => Box::new(table::Columns::new(out, args.table, whose)),
         Format::Csv if args.table == Table::TcpRtt => Box::new(rtt::Rtt::new(out)?),
         Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
         Format::Json => Box::new(json::Json::new(out, args.table, whose)),
