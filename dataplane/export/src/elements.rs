@@ -16,7 +16,7 @@ pub const FLOWMON_PEN: u32 = 39_499;
 pub const VARIABLE: u16 = 0xffff;
 
 /// One information element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Element {
     /// Enterprise number; 0 is IANA.
     pub pen: u32,

@@ -13,7 +13,7 @@ use crate::elements::{CESNET_PEN, Element, FLOWMON_PEN, NTOP_PEN, REVERSE_PEN, V
 use crate::group::PARTS;
 
 /// One field of a template.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Field {
     /// What it carries.
     pub element: Element,

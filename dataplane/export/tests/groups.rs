@@ -282,5 +282,5 @@ fn every_template_is_announced_and_they_are_few() {
     assert_eq!(encoder.templates().count(), 8 + 8 + 8 + 2, "labels, tunnels and TCP or ARP with each other, and two for options");
     let messages = announce::templates(encoder.templates(), 1400);
     let octets: usize = messages.iter().map(|message| message.octets.len()).sum();
-    assert!(octets < 13_000, "{octets} octets at each refresh");
+    assert!(octets < 10_000, "{octets} octets at each refresh");
 }
