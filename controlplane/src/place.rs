@@ -78,6 +78,7 @@ impl Lookups {
 
     /// Looks up in what the settings in force say, for ever.
     pub(crate) async fn follow(self, link: Link, watcher: Watcher) {
+        let watcher = Unwaited(Some(watcher));
         let mut peer = link.follow();
         let mut told = (v1::Enrichment::default(), String::new());
         loop {
@@ -99,6 +100,25 @@ impl Lookups {
                 return;
             }
         }
+    }
+}
+
+/// A watcher whose end nobody waits for: it may be at a load of seconds, and a control plane stops at once.
+struct Unwaited(Option<Watcher>);
+
+impl Unwaited {
+    fn set(&self, sources: Sources) {
+        if let Some(watcher) = &self.0 {
+            watcher.set(sources);
+        }
+    }
+}
+
+impl Drop for Unwaited {
+    fn drop(&mut self) {
+        let watcher = self.0.take();
+        // Without a thread more it is waited for.
+        let _ = std::thread::Builder::new().name("enrich-end".into()).spawn(move || drop(watcher));
     }
 }
 
