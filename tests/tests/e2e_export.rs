@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use sonde_tests::collector::{Collected, Collector, Decoder, Element, Record, messages, reverse};
-use sonde_tests::harness::{Lab, PATIENCE, binary, run};
+use sonde_tests::harness::{Lab, PATIENCE, binary, run, until};
 use sonde_tests::traffic::{
     Arp, ByteOrder, CaptureWriter, Close, Endpoint, Format, Ipv4, Ipv6, Layer, MILLISECOND, Packet, Path as Way, Resolution, START, Stack,
     TcpConversation, capture, office,
@@ -387,4 +387,30 @@ fn a_dataplane_sends_what_a_replay_writes() {
     let templates: BTreeSet<_> = sent.records.iter().map(|record| record.template).collect();
     // Plain, with labels, with a tunnel, with TCP; ARP.
     assert!([256, 257, 288, 289, 320, 321, 384, 385, 514].iter().filter(|id| templates.contains(id)).count() >= 7, "{templates:?}");
+}
+
+#[test]
+fn the_control_plane_shows_the_places_that_its_dataplane_exports() {
+    let lab = Lab::new("places");
+    let path = lab.path("everything.pcap");
+    everything(&path);
+    let collector = Collector::udp().unwrap();
+    let port = format!("boot.ports[0].device=net_pcap0,rx_pcap={}", path.display());
+    let address = format!("live.exporters[0].address={}", collector.address());
+    let own = ["live.enrichment.prefixes[0].prefix=10.2.0.0/24", "live.enrichment.prefixes[0].name=lab"];
+    let sets = ["boot.cores.workers=[]", "live.exporters[0].name=exporters/test", &port, &address, own[0], own[1]];
+    let dataplane = lab.dataplane(&sets);
+    let control_plane = lab.control_plane();
+    let place = until("a talker of the lab", || {
+        let top = control_plane.json(&["flows", "top", "--by", "source", "--window", "300"]);
+        let entries = top["entries"].as_array()?;
+        entries.iter().find(|entry| entry["value"] == "10.2.0.1").map(|entry| entry["place"].clone()).filter(|place| !place.is_null())
+    });
+    assert_eq!((place["network"].as_str(), place["as_number"].as_u64()), (Some("lab"), Some(0)));
+    let ended = dataplane.stop();
+    assert!(ended.status.success(), "{}", ended.text);
+    let sent = collector.stop();
+    let connection = sent.records.iter().find(|record| record.template == 256 + 16 + 128).expect("a connection of IPv4, with places");
+    assert_eq!([525, 526].map(|id| connection.text((NTOP, id)).unwrap().trim_end_matches('\0').to_owned()), ["lab", "lab"]);
+    assert!(sent.records.iter().all(|record| record.template & 3 == 2 || record.template & 16 != 0), "every IP flow has places");
 }
