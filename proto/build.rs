@@ -22,6 +22,7 @@ const ANSWERS: &[&str] = &[
     "PortStatus",
     "ExporterStatus",
     "Flow",
+    "Place",
     "FlowLayers",
     "TcpPerformance",
     "TcpDirection",

@@ -1,7 +1,8 @@
 //! A record as the northbound API shows it.
 
-use crate::detail;
+use crate::{detail, place};
 use prost_types::Timestamp;
+use sonde_enrich::Enricher;
 use sonde_flow::record::{Kind, NO_VLAN, Record, View};
 use sonde_proto::v1::Flow;
 use std::fmt::Write as _;
@@ -63,6 +64,13 @@ pub(crate) fn protocol(number: u8) -> String {
     .to_owned()
 }
 
+/// The whole record, and with a table where and whose its ends are.
+pub(crate) fn placed(record: &Record, table: Option<&Enricher>) -> Flow {
+    let places = table.and_then(|table| place::ends(record, table));
+    let [source_place, destination_place] = places.map_or([None, None], |ends| ends.map(Some));
+    Flow { source_place, destination_place, ..flow(record) }
+}
+
 /// The whole record.
 pub(crate) fn flow(record: &Record) -> Flow {
     let [octets, octets_reverse] = record.octets;
@@ -108,6 +116,8 @@ pub(crate) fn flow(record: &Record) -> Flow {
         ip_flags: record.ip_flags.into(),
         layers: record.layers.as_ref().map(detail::layers),
         tcp: record.tcp.as_ref().map(detail::tcp),
+        source_place: None,
+        destination_place: None,
     }
 }
 

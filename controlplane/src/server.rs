@@ -2,12 +2,14 @@
 
 use crate::desired::Desired;
 use crate::link::Link;
+use crate::place::Lookups;
 use crate::places::Places;
 use crate::reconcile;
 use crate::records::Hub;
 use crate::seg::{SAMPLE, Segment};
 use crate::service::{config::Config, exporters::Exporters, flows::Flows, status::StatusView};
 use crate::store::{Store, StoreError};
+use sonde_enrich::Watcher;
 use sonde_proto::v1::DataplaneState;
 use sonde_proto::v1::config_service_server::{ConfigServiceServer, SERVICE_NAME as CONFIG};
 use sonde_proto::v1::exporters_service_server::{ExportersServiceServer, SERVICE_NAME as EXPORTERS};
@@ -83,6 +85,9 @@ pub enum StartError {
     /// No thread for the records.
     #[error("cannot start the thread that reads the records: {0}")]
     Thread(std::io::Error),
+    /// No thread for the databases.
+    #[error("cannot start the thread that loads databases: {0}; see `ulimit -u`")]
+    Lookups(std::io::Error),
     /// The descriptor set cannot be served.
     #[error("cannot serve reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -96,6 +101,8 @@ pub struct ControlPlane {
     segment: Arc<Segment>,
     places: Places,
     hub: Hub,
+    lookups: Lookups,
+    watcher: Watcher,
 }
 
 impl ControlPlane {
@@ -120,7 +127,10 @@ impl ControlPlane {
         let places = Places::new(paths, link.clone());
         let segment = Arc::new(Segment::new(places.clone(), &options.instance));
         let hub = Hub::start(places.clone()).map_err(StartError::Thread)?;
-        Ok(Self { listener, address, desired: Desired::new(store, link, &options.instance), segment, places, hub })
+        let lookups = Lookups::default();
+        let watcher = lookups.watch().map_err(StartError::Lookups)?;
+        let desired = Desired::new(store, link, &options.instance);
+        Ok(Self { listener, address, desired, segment, places, hub, lookups, watcher })
     }
 
     /// Where it listens: the port that was found when 0 was asked for.
@@ -139,9 +149,10 @@ impl ControlPlane {
         }
         let background = [
             Background(tokio::spawn(reconcile::run(self.desired.clone())).abort_handle()),
+            Background(tokio::spawn(self.lookups.clone().follow(self.desired.link().clone(), self.watcher)).abort_handle()),
             Background(tokio::spawn(report(Arc::clone(&self.segment), self.desired.clone(), reporter)).abort_handle()),
         ];
-        let flows = Flows::new(self.places.clone(), Arc::clone(self.hub.window()));
+        let flows = Flows::new(self.places.clone(), Arc::clone(self.hub.window()), self.lookups.clone());
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let router = Server::builder()
             // A client that vanished without a word is noticed, and its stream ended.

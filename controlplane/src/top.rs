@@ -41,7 +41,7 @@ impl Counts {
     }
 
     fn entry(self, value: String) -> TopEntry {
-        TopEntry { value, octets: self.octets, packets: self.packets, flows: self.flows }
+        TopEntry { value, octets: self.octets, packets: self.packets, flows: self.flows, place: None }
     }
 }
 

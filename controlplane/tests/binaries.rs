@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use support::{Cleared, FakeDataplane, instance, own_file, record, until};
+use support::{Cleared, FakeDataplane, instance, own_file, record, settings, until};
 use tempfile::TempDir;
 
 /// A control plane in a process of its own, on a port that was free.
@@ -261,6 +261,46 @@ async fn flows_are_lines_and_live_views_go_on_until_interrupted() {
     let mut child = sonde(&plane.api, &["status", "-w", "--interval-ms", "100"]).stdout(Stdio::piped()).spawn().expect("runs");
     BufReader::new(child.stdout.take().expect("piped")).lines().next().expect("a line").expect("readable");
     assert!(child.wait().expect("ended").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_says_where_and_whose_addresses_are() {
+    let (name, home, _cleared) = place();
+    let mut document = settings(&name, 1);
+    let prefixes = vec![sonde_proto::v1::OwnPrefix { prefix: "10.0.0.0/24".into(), name: "office, Brno".into() }];
+    let enrichment = sonde_proto::v1::Enrichment { prefixes, ..<_>::default() };
+    document.live.get_or_insert_default().enrichment = Some(enrichment);
+    let fake = FakeDataplane::with(&name, &home.path().join("run"), document, 1);
+    let plane = Process::start(&name, home.path(), "127.0.0.1:0");
+    adopted(&plane).await;
+    let begun = Instant::now();
+    let top = loop {
+        fake.write(0, [record(1)]);
+        std::thread::sleep(Duration::from_millis(50));
+        let top = plane.says(&["flows", "top", "--by", "source"]);
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing is looked up: {top}");
+        if top.contains("office, Brno") {
+            break top;
+        }
+    };
+    assert!(top.contains("WHERE"), "{top}");
+    let by_source: serde_json::Value = serde_json::from_str(&plane.says(&["flows", "top", "--by", "source", "--json"])).expect("JSON");
+    assert_eq!(by_source["entries"][0]["place"]["network"], "office, Brno", "{by_source}");
+    for arguments in [&["flows", "tail", "-n", "1"][..], &["flows", "tail", "-n", "1", "--json"]] {
+        let mut tail = sonde(&plane.api, arguments).stdout(Stdio::piped()).spawn().expect("runs");
+        while tail.try_wait().expect("known").is_none() {
+            fake.write(0, [record(1)]);
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(begun.elapsed() < Duration::from_secs(120), "no flow");
+        }
+        let said = text(&tail.wait_with_output().expect("read").stdout);
+        if arguments.contains(&"--json") {
+            let flow: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+            assert_eq!((&flow["source_place"]["network"], &flow["destination_place"]["network"]), (&"office, Brno".into(), &"".into()));
+        } else {
+            assert!(said.contains("WHERE") && said.contains("office, Brno > -"), "{said}");
+        }
+    }
 }
 
 #[test]

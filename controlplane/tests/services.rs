@@ -473,6 +473,61 @@ async fn top_sums_up_what_was_written() {
     plane.stop().await;
 }
 
+/// Settings in which addresses are looked up in this own prefix.
+fn own_prefix(document: &Settings, prefix: &str, name: &str) -> Settings {
+    let mut changed = document.clone();
+    let prefixes = vec![OwnPrefix { prefix: prefix.into(), name: name.into() }];
+    changed.live.get_or_insert_default().enrichment = Some(Enrichment { prefixes, ..Enrichment::default() });
+    changed
+}
+
+/// The next flow that is written, and its source's own prefix; `None` where nothing is looked up.
+async fn next_network(fake: &FakeDataplane, stream: &mut tonic::Streaming<TailResponse>) -> Option<String> {
+    fake.write(0, [record(1)]);
+    loop {
+        let answer = stream.message().await.expect("no error").expect("goes on");
+        if let Some(flow) = answer.flows.into_iter().next() {
+            assert_eq!(flow.source_place.is_some(), flow.destination_place.is_some());
+            return flow.source_place.map(|place| place.network);
+        }
+    }
+}
+
+#[tokio::test]
+async fn flows_say_where_and_whose_their_ends_are_and_follow_the_settings() {
+    let (name, home, _cleared) = place();
+    let document = own_prefix(&settings(&name, 1), "10.0.0.0/24", "office");
+    let fake = FakeDataplane::with(&name, &run_dir(&home), document.clone(), 1);
+    let plane = Plane::start(&name, home.path()).await;
+    plane.adopted().await;
+    let mut stream = plane.flows().tail(TailRequest::default()).await.expect("a stream").into_inner();
+    until("the prefix to be loaded", async || {
+        let answer = plane.flows().top(TopRequest::default()).await.expect("answers").into_inner();
+        fake.write(0, [record(1)]);
+        answer.entries.iter().any(|entry| entry.place.as_ref().is_some_and(|place| place.network == "office"))
+    })
+    .await;
+    let top = plane.flows().top(TopRequest { by: "destination".into(), ..TopRequest::default() }).await.expect("answers").into_inner();
+    assert_eq!(top.entries[0].place.as_ref().map(|place| (place.network.as_str(), place.as_number)), Some(("", 0)), "not known");
+    let ports = plane.flows().top(TopRequest { by: "port".into(), ..TopRequest::default() }).await.expect("answers").into_inner();
+    assert!(ports.entries.iter().all(|entry| entry.place.is_none()), "a port is nowhere");
+    // Records from before the table was there stand before those after.
+    let mut found = next_network(&fake, &mut stream).await;
+    while found.is_none() {
+        found = next_network(&fake, &mut stream).await;
+    }
+    assert_eq!(found.as_deref(), Some("office"));
+    // A change while the stream goes on.
+    plane.apply(request(own_prefix(&document, "10.0.0.0/8", "lab"))).await.expect("accepted");
+    until("the new name", async || next_network(&fake, &mut stream).await.as_deref() == Some("lab")).await;
+    let mut nothing = document.clone();
+    nothing.live.get_or_insert_default().enrichment = None;
+    plane.apply(request(nothing)).await.expect("accepted");
+    until("nothing to be looked up", async || next_network(&fake, &mut stream).await.is_none()).await;
+    drop(stream);
+    plane.stop().await;
+}
+
 #[tokio::test]
 async fn exporters_are_added_changed_and_removed_as_generations() {
     let (name, home, _cleared) = place();

@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use message::{Collected, Decoder, Element, Record, elements, reverse};
+pub use message::{Collected, Decoder, Element, Record, elements, messages, reverse};
 
 /// How long a socket waits before it looks whether the collector was told to stop.
 const PATIENCE: Duration = Duration::from_millis(20);

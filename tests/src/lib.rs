@@ -1,5 +1,5 @@
 //! What the tests of Sonde stand on: traffic built from scratch, an IPFIX collector, a harness for the real processes,
-//! writers of the databases and route dumps that addresses are looked up in, the way to the reference corpus.
+//! writers of the databases and route dumps that addresses are looked up in, the way to the reference corpus, what tshark reads.
 //!
 //! Nothing here uses the crates it is meant to test: the traffic builder knows no decoder of ours, the collector no encoder.
 //!
@@ -13,3 +13,4 @@ pub mod harness;
 pub mod mmdb;
 pub mod mrt;
 pub mod traffic;
+pub mod tshark;

@@ -1,6 +1,10 @@
 //! The reference pages name everything there is: a counter or a field that is not explained is not finished.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+
+use sonde_export::elements::VARIABLE;
+use sonde_export::ipfix::Encoder;
 
 fn page(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
@@ -56,13 +60,46 @@ fn every_setting_is_explained() {
     assert_eq!(unnamed(&explained, fields), Vec::<&str>::new());
 }
 
+/// Rows of the tables of elements: enterprise, number, name, octets.
+fn element_rows(text: &str) -> BTreeSet<(u32, u16, String, String)> {
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let row = |cells: Vec<String>| {
+        let [_, element, name, octets, ..] = cells.as_slice() else { return None };
+        let (enterprise, number) = element.split_once(':').unwrap_or(("0", element));
+        Some((enterprise.parse().ok()?, number.parse().ok()?, name.trim_matches('`').to_owned(), octets.clone()))
+    };
+    text.lines().filter_map(|line| row(cells(line))).collect()
+}
+
+#[test]
+fn every_exported_element_is_explained_and_no_other() {
+    let with_places = Some(std::sync::Arc::default());
+    let encoders = [Encoder::new(65_000, 1, None), Encoder::new(65_000, 1, with_places)];
+    let fields: BTreeSet<_> = encoders.iter().flat_map(Encoder::templates).flat_map(|template| template.fields()).collect();
+    let reversed: BTreeSet<_> = fields.iter().filter(|field| field.reverse).map(|field| field.element.id).collect();
+    let sent = fields.iter().filter(|field| !field.reverse).map(|field| {
+        let element = field.element;
+        let length = if element.length == VARIABLE { "variable".to_owned() } else { element.length.to_string() };
+        let both = element.pen == 0 && reversed.contains(&element.id);
+        (element.pen, element.id, element.name.to_owned(), if both { format!("{length} + {length}") } else { length })
+    });
+    assert_eq!(element_rows(&page("docs/ipfix.md")), sent.collect());
+}
+
 #[test]
 fn links_between_pages_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut links = 0;
-    for name in
-        ["README.md", "ARCHITECTURE.md", "docs/api.md", "docs/cli.md", "docs/settings.md", "docs/counters.md", "docs/conformance.md"]
-    {
+    for name in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "docs/api.md",
+        "docs/cli.md",
+        "docs/settings.md",
+        "docs/counters.md",
+        "docs/conformance.md",
+        "docs/ipfix.md",
+    ] {
         let text = page(name);
         let folder = root.join(name).parent().expect("a folder").to_owned();
         for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target)) {

@@ -11,9 +11,8 @@ use netflow_parser::variable_versions::ipfix::lookup::IPFixField;
 use netflow_parser::{NetflowPacket, NetflowParser};
 use sonde_tests::collector::{Collected, Collector, elements};
 use sonde_tests::harness::{Lab, PATIENCE, Process, run, until};
-use sonde_tests::traffic::{
-    ByteOrder, CaptureWriter, Format, Mix, Packet, Population, Resolution, SECOND, Size, Stack, Totals, capture, office,
-};
+use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Mix, Packet, Population, Resolution, SECOND, Size, Totals, capture, office};
+use sonde_tests::tshark;
 
 /// Writes packets where a port can read them.
 fn write(path: &Path, packets: impl IntoIterator<Item = Packet>) -> Totals {
@@ -164,30 +163,12 @@ fn what_a_stopped_dataplane_still_held_is_reported_as_forced_end() {
     assert!(collected.records.iter().all(|record| record.number(elements::END_REASON) == 4));
 }
 
-/// Wraps the messages into UDP datagrams to port 4739, so that tshark takes them for what they are.
-fn as_capture(path: &Path, messages: &[Vec<u8>]) {
-    let frame =
-        |message: &Vec<u8>| Stack::ethernet().ipv4([127, 0, 0, 1], [127, 0, 0, 1]).udp(40_000, 4739).payload(message.clone()).build();
-    write(path, messages.iter().map(|message| Packet { time: SECOND, bytes: frame(message) }));
-}
-
-/// Sum of a field over all records; of a field that comes several times in a frame tshark joins the values by commas.
-fn tshark_sum(path: &Path, field: &str) -> Option<u64> {
-    let mut command = Command::new("tshark");
-    command.args(["-n", "-r"]).arg(path).args(["-T", "fields", "-e", field]);
-    if command.output().is_err() {
-        eprintln!("SKIPPED: tshark does not run; `make deps` installs it");
-        return None;
-    }
-    let said = run(&mut command);
+/// All values of a field in all frames.
+fn tshark_values(path: &Path, field: &str) -> Option<Vec<u64>> {
+    let said = run(tshark::tshark(path)?.args(["-T", "fields", "-e", field]));
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    Some(said.stdout.split([',', '\n']).filter(|value| !value.is_empty()).map(|value| value.parse::<u64>().unwrap()).sum())
-}
-
-/// Values of a field in all frames.
-fn tshark_lines(path: &Path, field: &str) -> usize {
-    let said = run(Command::new("tshark").args(["-n", "-r"]).arg(path).args(["-T", "fields", "-e", field]));
-    said.stdout.split([',', '\n']).filter(|value| !value.is_empty()).count()
+    // Of a field that comes several times in a frame the values are joined by commas.
+    Some(said.stdout.split([',', '\n']).filter(|value| !value.is_empty()).map(|value| value.parse().unwrap()).collect())
 }
 
 /// An office's traffic through the dataplane to our collector over UDP: what was sent, and what came.
@@ -206,16 +187,15 @@ fn tshark_reads_the_same_sums() {
     let lab = Lab::new("tshark");
     let (totals, collected) = office_to_collector(&lab);
     let messages = lab.path("ipfix.pcap");
-    as_capture(&messages, &collected.raw);
-    let Some(sum) = tshark_sum(&messages, "cflow.packets") else { return };
+    tshark::as_capture(&messages, collected.raw.iter().map(|message| (40_000, message.as_slice())));
+    let sum = |field| tshark_values(&messages, field).map(|values| values.iter().sum::<u64>());
+    let Some(packets) = sum("cflow.packets") else { return };
     // tshark has one field for an element and for its reverse.
-    assert_eq!(sum, totals.frames, "cflow.packets");
+    assert_eq!(packets, totals.frames, "cflow.packets");
     let octets: u64 = collected.records.iter().map(|record| record.both(elements::OCTETS)).sum();
-    assert_eq!(tshark_sum(&messages, "cflow.octets"), Some(octets), "cflow.octets");
-    let records = tshark_lines(&messages, "cflow.flow_id");
-    assert_eq!(records, collected.records.len(), "cflow.flow_id");
-    let malformed =
-        run(Command::new("tshark").args(["-n", "-r"]).arg(&messages).args(["-Y", "_ws.malformed || cflow.template_frame == 0"]));
+    assert_eq!(sum("cflow.octets"), Some(octets), "cflow.octets");
+    assert_eq!(tshark_values(&messages, "cflow.flow_id").map(|ids| ids.len()), Some(collected.records.len()), "cflow.flow_id");
+    let malformed = run(tshark::tshark(&messages).unwrap().args(["-Y", "_ws.malformed || cflow.template_frame == 0"]));
     assert_eq!(malformed.stdout, "", "{}", malformed.stderr);
 }
 
@@ -270,31 +250,47 @@ fn nfcapd(lab: &Lab) -> Option<(Process, u16, PathBuf)> {
     Some((nfcapd, port, spool))
 }
 
-#[test]
-fn nfcapd_collects_the_same_sums() {
-    let lab = Lab::new("nfcapd");
-    let Some((nfcapd, port, spool)) = nfcapd(&lab) else { return };
-    let path = lab.path("office.pcap");
-    let totals = write(&path, population(Mix::Tcp, 700, 14_000));
-    let dataplane = dataplane(&lab, &path, &format!("127.0.0.1:{port}"), "udp", "boot.cores.workers=[]");
+/// Sends the capture's flows to nfcapd, and sums up what nfdump reads of its files: flows, packets and octets of both directions.
+fn through_nfcapd(lab: &Lab, path: &Path, totals: &Totals, records: u64) -> Option<[u64; 3]> {
+    let (nfcapd, port, spool) = nfcapd(lab)?;
+    let dataplane = dataplane(lab, path, &format!("127.0.0.1:{port}"), "udp", "boot.cores.workers=[]");
     let control_plane = lab.control_plane();
-    until("700 records to be sent", || {
+    until("the records to be sent", || {
         let stats = control_plane.json(&["exporters", "stats"]);
-        stats.to_string().contains("\"700\"").then_some(()).or_else(|| find_number(&stats, "records").filter(|n| *n >= 700).map(|_| ()))
+        find_number(&stats, "records").filter(|sent| *sent >= records)
     });
-    check_end(dataplane, &totals);
+    check_end(dataplane, totals);
     drop(control_plane);
     // It reads what stands in its socket before it ends.
     std::thread::sleep(std::time::Duration::from_millis(500));
     let ended = nfcapd.stop();
     let files: Vec<_> = std::fs::read_dir(&spool).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
     let mut dump = Command::new("nfdump");
-    dump.args(["-q", "-N", "-o", "fmt:%ipkt %ibyt %opkt %obyt", "-R"]).arg(&spool);
+    dump.args(["-q", "-N", "-6", "-o", "fmt:%ipkt %ibyt %opkt %obyt", "-R"]).arg(&spool);
     let said = run(&mut dump);
     assert_eq!(said.code, Some(0), "{} {files:?} {}", said.stderr, ended.text);
     let rows: Vec<Vec<u64>> = said.stdout.lines().map(|line| line.split_whitespace().map(|n| n.parse().unwrap()).collect()).collect();
     let sum = |at: usize| rows.iter().map(|row| row[at]).sum::<u64>();
-    assert_eq!((rows.len(), sum(0) + sum(2), sum(1) + sum(3)), (700, totals.frames, totals.ipv4_octets));
+    Some([rows.len() as u64, sum(0) + sum(2), sum(1) + sum(3)])
+}
+
+#[test]
+fn nfcapd_collects_the_same_sums_of_ipv4() {
+    let lab = Lab::new("nfcapd");
+    let path = lab.path("tcp.pcap");
+    let totals = write(&path, population(Mix::Tcp, 700, 14_000));
+    let Some(found) = through_nfcapd(&lab, &path, &totals, 700) else { return };
+    assert_eq!(found, [700, totals.frames, totals.ipv4_octets]);
+}
+
+#[test]
+fn nfcapd_collects_the_same_sums_of_both_versions() {
+    let lab = Lab::new("nfcapd6");
+    let path = lab.path("dual.pcap");
+    let totals = write(&path, population(Mix::UdpDual, 700, 14_000));
+    assert!(totals.ipv6_packets > 1000);
+    let Some(found) = through_nfcapd(&lab, &path, &totals, 700) else { return };
+    assert_eq!(found, [700, totals.frames, totals.ip_octets()]);
 }
 
 /// The first number of this name anywhere in the document; the API gives 64-bit numbers as text.

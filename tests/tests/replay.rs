@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use sonde_tests::collector::{Collected, Decoder, elements};
+use sonde_tests::collector::{Decoder, elements};
 use sonde_tests::harness::{Said, binary, run};
+use sonde_tests::mmdb::{Data, Writer};
+use sonde_tests::mrt::{Dump, Segment, route};
 use sonde_tests::traffic::capture::{ETHERNET, LINUX_SLL, LINUX_SLL2, NULL, RAW};
 use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Packet, Resolution, SECOND, START, Stack, Totals, office};
 
@@ -126,14 +128,49 @@ fn every_format_of_output_has_the_sums_of_the_capture() {
     let said = place.replay(&["office.pcap", "--format", "ipfix", "--out", "office.ipfix"]);
     assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""), "{said:?}");
     let file = std::fs::read(place.0.path().join("office.ipfix")).unwrap();
-    let (mut decoder, mut collected, mut rest) = (Decoder::default(), Collected::default(), file.as_slice());
-    while let [_, _, high, low, ..] = rest {
-        let (message, behind) = rest.split_at(usize::from(u16::from_be_bytes([*high, *low])));
-        decoder.message(message, &mut collected);
-        rest = behind;
-    }
+    let collected = Decoder::file(&file);
     assert_eq!((collected.faults.as_slice(), collected.missing), ([].as_slice(), 0));
     assert_eq!(collected.records.iter().map(|record| record.both(elements::PACKETS)).sum::<u64>(), totals.frames);
+}
+
+#[test]
+fn every_format_of_output_says_where_and_whose_addresses_are() {
+    let place = Place::new();
+    let packet = Stack::ethernet().ipv4([192, 0, 2, 1], [198, 51, 100, 7]).udp(1, 2).payload(vec![0; 60]).build();
+    place.write("one.pcap", &capture(&[Packet { time: START, bytes: packet }]).0);
+    let mut cities = Writer::new("Test-City", 24);
+    let names = Data::map([("names", Data::map([("en", Data::text("Brno"))]))]);
+    let city = Data::map([("country", Data::map([("iso_code", Data::text("CZ"))])), ("city", names)]);
+    cities.insert("192.0.2.0".parse().unwrap(), 24, city);
+    place.write("city.mmdb", &cities.octets());
+    let mut dump = Dump::new(&[64_499]);
+    dump.rib("192.0.2.0".parse().unwrap(), 25, false, &[(0, route(&[Segment::Sequence(&[64_499, 64_500])]))]);
+    place.write("rib", dump.octets());
+    place.write("own", b"198.51.100.0/24 office\n");
+    let replay = |format: &str| {
+        let sources = ["--city", "city.mmdb", "--rib", "rib", "--prefixes", "own"];
+        let said = place.replay(&[&["one.pcap", "--format", format, "--out", "out"], sources.as_slice()].concat());
+        assert_eq!(said.code, Some(0), "{said:?}");
+        std::fs::read(place.0.path().join("out")).unwrap()
+    };
+    let flow: serde_json::Value = serde_json::from_slice(&replay("json")).unwrap();
+    let source = serde_json::json!({
+        "as_number": 64_500, "as_name": "", "prefix_length": 25, "country": "CZ", "country_number": 203, "city": "Brno", "network": ""
+    });
+    assert_eq!(flow["source_place"], source, "{flow}");
+    let destination = &flow["destination_place"];
+    assert_eq!((destination["network"].as_str(), destination["as_number"].as_u64()), (Some("office"), Some(0)), "{flow}");
+    let csv = String::from_utf8(replay("csv")).unwrap();
+    let columns =
+        ["src_as", "dst_as", "src_prefix_length", "src_country", "src_city", "dst_network"].map(|name| column(&csv, name).concat());
+    assert_eq!(columns, ["64500", "", "25", "CZ", "Brno", "office"]);
+    let table = String::from_utf8(replay("table")).unwrap();
+    assert!(table.contains("WHERE") && table.contains("AS64500 CZ Brno > office"), "{table}");
+    let collected = Decoder::file(&replay("ipfix"));
+    let [record] = collected.records.as_slice() else { panic!("{collected:?}") };
+    let text = |id| record.text((35_632, id)).unwrap().trim_end_matches('\0').to_owned();
+    assert_eq!((record.template, record.value((0, 16)), record.value((0, 9))), (272, Some(64_500), Some(25)));
+    assert_eq!([101, 102, 103, 526].map(text), ["CZ", "Brno", "", "office"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::client::{Client, Nobody, RETRY, went_away};
 use super::number::{between, clock, count, duration, float, octets, si};
 use super::screen::{Align, Live, Out, Table, Tone, write};
 use crate::flow::protocol;
+use crate::place;
 use sonde_proto::v1::{Flow, FlowFilter, TailRequest, TailResponse, TopRequest, TopResponse};
 use std::time::Duration;
 
@@ -142,7 +143,7 @@ pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow:
 async fn tail(mut request: TailRequest, cursors: bool, global: &Global, out: &Out) -> anyhow::Result<()> {
     let limited = request.limit != 0;
     let mut client = Client::connect(&global.api).await?;
-    let mut printer = Printer { out, cursors, header: false, lost: 0, ends: [END_WIDTH; 2] };
+    let mut printer = Printer { out, cursors, header: false, lost: 0, placed: false, ends: [END_WIDTH; 2] };
     loop {
         let mut lost = 0;
         match client.flows().tail(request.clone()).await {
@@ -179,6 +180,8 @@ struct Printer<'a> {
     cursors: bool,
     header: bool,
     lost: u64,
+    /// Whether a flow has said where and whose its ends are.
+    placed: bool,
     /// Width of the columns of source and destination.
     ends: [usize; 2],
 }
@@ -199,9 +202,18 @@ impl Printer<'_> {
             return answer.flows.iter().try_for_each(|flow| self.out.object(flow));
         }
         let mut text = String::new();
+        if !self.placed && answer.flows.iter().any(|flow| flow.source_place.is_some()) {
+            // One more column: that is told by another heading.
+            (self.placed, self.header) = (true, false);
+        }
         if !self.header {
             self.header = true;
-            text.push_str(&self.out.tone(Tone::Head, &row(&HEADINGS.map(str::to_owned), self.ends)));
+            let mut headings = HEADINGS.map(str::to_owned);
+            if self.placed {
+                headings[COLUMNS - 1] = "WHERE".to_owned();
+            }
+            let heading = row(&headings, self.ends);
+            text.push_str(&self.out.tone(Tone::Head, &heading));
             text.push('\n');
         }
         for flow in &answer.flows {
@@ -215,15 +227,25 @@ impl Printer<'_> {
     }
 }
 
-const HEADINGS: [&str; 9] = ["END (UTC)", "LASTED", "PROTO", "SOURCE", "DESTINATION", "PACKETS", "OCTETS", "FLAGS", "END BY"];
+const COLUMNS: usize = 10;
+/// The last column is there when addresses are looked up.
+const HEADINGS: [&str; COLUMNS] = ["END (UTC)", "LASTED", "PROTO", "SOURCE", "DESTINATION", "PACKETS", "OCTETS", "FLAGS", "END BY", ""];
 
 /// A line of the tail. The lines to come are not known: a column is as wide as the widest address so far (IPv6 is long).
-fn row(cells: &[String; 9], [from, to]: [usize; 2]) -> String {
-    let [end, lasted, proto, source, destination, packets, octets, flags, reason] = cells;
-    format!("{end:<12}  {lasted:>11}  {proto:<6}  {source:<from$}  {destination:<to$}  {packets:>13}  {octets:>17}  {flags:<8}  {reason}")
+fn row(cells: &[String; COLUMNS], [from, to]: [usize; 2]) -> String {
+    let [end, lasted, proto, source, destination, packets, octets, flags, reason, places] = cells;
+    let ends = format!("{end:<12}  {lasted:>11}  {proto:<6}  {source:<from$}  {destination:<to$}");
+    let line = format!("{ends}  {packets:>13}  {octets:>17}  {flags:<8}  {reason:<7}  {places}");
+    line.trim_end().to_owned()
 }
 
-fn cells(f: &Flow) -> [String; 9] {
+/// Where and whose the ends are.
+fn places(f: &Flow) -> String {
+    let (Some(source), Some(destination)) = (&f.source_place, &f.destination_place) else { return String::new() };
+    place::both(&[source.clone(), destination.clone()])
+}
+
+fn cells(f: &Flow) -> [String; COLUMNS] {
     let ported = matches!(f.protocol, 6 | 17 | 33 | 132 | 136) && f.kind != 2;
     let end = |address: &str, mac: &str, port: u32| match (f.kind, ported) {
         (2, _) => mac.to_owned(),
@@ -245,6 +267,7 @@ fn cells(f: &Flow) -> [String; 9] {
         format!("{} > < {}", size(f.octets), size(f.octets_reverse)),
         if f.protocol == 6 && f.kind != 2 { flags(f.tcp_control_bits | f.tcp_control_bits_reverse) } else { icmp(f) },
         reason(f.end_reason).to_owned(),
+        places(f),
     ]
 }
 
@@ -333,7 +356,7 @@ fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String>
         "vlan" => "VLAN",
         _ => "ADDRESS",
     };
-    let mut table = Table::new(&[
+    let mut columns = vec![
         ("#", Align::Right),
         (name, Align::Left),
         ("OCTETS", Align::Right),
@@ -341,7 +364,12 @@ fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String>
         ("BIT/S", Align::Right),
         ("PACKETS", Align::Right),
         ("FLOWS", Align::Right),
-    ]);
+    ];
+    let placed = answer.entries.iter().any(|entry| entry.place.is_some());
+    if placed {
+        columns.push(("WHERE", Align::Left));
+    }
+    let mut table = Table::new(&columns);
     for (at, e) in answer.entries.iter().enumerate() {
         let part = match request.order.as_str() {
             "packets" => share(e.packets, total.packets),
@@ -349,7 +377,8 @@ fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String>
             _ => share(e.octets, total.octets),
         };
         let rate = si(float(e.octets) * 8.0 / window);
-        table.row([(at + 1).to_string(), e.value.clone(), octets(e.octets), part, rate, count(e.packets), count(e.flows)]);
+        let cells = [(at + 1).to_string(), e.value.clone(), octets(e.octets), part, rate, count(e.packets), count(e.flows)];
+        table.row(cells.into_iter().chain(placed.then(|| e.place.as_ref().map(place::words).unwrap_or_default())));
     }
     lines.push(String::new());
     lines.extend(table.lines(out));
@@ -388,7 +417,8 @@ mod tests {
             end_reason: 3,
             ..Flow::default()
         };
-        let [_, _, proto, source, destination, packets, octets, flags, reason] = cells(&flow);
+        let [_, _, proto, source, destination, packets, octets, flags, reason, places] = cells(&flow);
+        assert_eq!(places, "", "nothing is looked up");
         assert_eq!(
             [proto, source, destination, packets, octets, flags, reason],
             ["tcp", "10.0.0.1:40000", "192.0.2.9:443", "12 > < 10", "1.50k > < 12.3k", "FSPA", "end"]

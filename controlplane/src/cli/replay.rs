@@ -199,11 +199,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progress: bool) -> io::Result<u8> {
     let mut sink: Box<dyn Sink> = match args.format {
-        Format::Table => Box::new(table::Columns::new(out, args.table)),
+        Format::Table => Box::new(table::Columns::new(out, args.table, whose)),
         Format::Csv if args.table == Table::TcpRtt => Box::new(rtt::Rtt::new(out)?),
         Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
         Format::Json => Box::new(json::Json::new(out, args.table, whose)),
-        Format::Ipfix => Box::new(ipfix::Ipfix::new(out)),
+        Format::Ipfix => Box::new(ipfix::Ipfix::new(out, whose)),
     };
     let progress = (progress && io::stderr().is_terminal()).then(Progress::start);
     let mut code = 0;

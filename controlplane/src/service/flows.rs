@@ -1,11 +1,13 @@
 //! `sonde.v1.FlowsService`: flow records as they are written, and the largest talkers.
 
 use crate::filter::Filter;
+use crate::place::Lookups;
 use crate::places::Places;
 use crate::records::{IDLE, Rings, unix_seconds};
 use crate::top::{By, Order, Query, WINDOW_S, Window};
 use crate::{fault, flow};
 use parking_lot::Mutex;
+use sonde_enrich::Generation;
 use sonde_proto::v1::flows_service_server::FlowsService;
 use sonde_proto::v1::{Flow, TailRequest, TailResponse, TopRequest, TopResponse};
 use std::sync::Arc;
@@ -27,13 +29,14 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 pub(crate) struct Flows {
     places: Places,
     window: Arc<Mutex<Window>>,
+    lookups: Lookups,
     tails: Arc<Semaphore>,
 }
 
 impl Flows {
-    /// Over the rings, and the window that is kept of them.
-    pub(crate) fn new(places: Places, window: Arc<Mutex<Window>>) -> Self {
-        Self { places, window, tails: Arc::new(Semaphore::new(TAILS_MAX)) }
+    /// Over the rings, and the window that is kept of them; addresses are looked up in the latest table.
+    pub(crate) fn new(places: Places, window: Arc<Mutex<Window>>, lookups: Lookups) -> Self {
+        Self { places, window, lookups, tails: Arc::new(Semaphore::new(TAILS_MAX)) }
     }
 }
 
@@ -49,18 +52,24 @@ impl FlowsService for Flows {
         })?;
         let rings = Rings::open(self.places.clone(), &cursor)?;
         let (tell, stream) = mpsc::channel(WAITING);
-        let tail = Tail { rings, filter, limit: if limit == 0 { u64::MAX } else { limit }, lost: 0, tell, _permit: permit };
+        let limit = if limit == 0 { u64::MAX } else { limit };
+        let (lookups, held) = (self.lookups.clone(), self.lookups.latest());
+        let tail = Tail { rings, filter, lookups, held, limit, lost: 0, tell, _permit: permit };
         tokio::spawn(tail.run());
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
     async fn top(&self, request: Request<TopRequest>) -> Result<Response<TopResponse>, Status> {
         let query = query(&request.into_inner())?;
-        let window = Arc::clone(&self.window);
+        let (window, lookups) = (Arc::clone(&self.window), self.lookups.clone());
         // Up to 300 seconds of rows are summed: not on a thread that others wait for.
         let answer = tokio::task::spawn_blocking(move || {
             let snapshot = window.lock().snapshot(unix_seconds(), query.window_s);
-            snapshot.top(&query)
+            let mut answer = snapshot.top(&query);
+            for entry in answer.entries.iter_mut().filter(|_| matches!(query.by, By::Source | By::Destination | By::Address)) {
+                entry.place = lookups.of_text(&entry.value);
+            }
+            answer
         });
         answer.await.map(Response::new).map_err(|e| Status::internal(format!("summing up ended early: {e}")))
     }
@@ -70,6 +79,8 @@ impl FlowsService for Flows {
 struct Tail {
     rings: Rings,
     filter: Filter,
+    lookups: Lookups,
+    held: Arc<Generation>,
     limit: u64,
     lost: u64,
     tell: mpsc::Sender<Result<TailResponse, Status>>,
@@ -84,10 +95,11 @@ impl Tail {
             let mut flows: Vec<Flow> = Vec::new();
             // A record that is read is behind the cursor, so no more are read than may be sent.
             let room = usize::try_from(self.limit).unwrap_or(BATCH).min(BATCH);
-            let filter = &self.filter;
+            self.lookups.refresh(&mut self.held);
+            let (filter, table) = (&self.filter, self.held.table.as_ref());
             let found = self.rings.read(room, |record| {
                 if filter.passes(record) {
-                    flows.push(flow::flow(record));
+                    flows.push(flow::placed(record, table));
                 }
             });
             self.lost = self.lost.saturating_add(found.lost);

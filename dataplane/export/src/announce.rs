@@ -1,6 +1,6 @@
 //! What an exporter says of itself: templates, its statistics, the names of interfaces. On the operator's clock: it allocates.
 
-use crate::ipfix::{HEADER_OCTETS, SET_HEADER_OCTETS, padding, write_header};
+use crate::batch::{HEADER_OCTETS, SET_HEADER_OCTETS, padding, write_header};
 use crate::template::{self, Template};
 
 /// One message that holds no flow.
@@ -88,8 +88,8 @@ impl Builder {
     }
 }
 
-/// All templates, in messages of at most `message_octets_max` octets (512 or more).
-pub fn templates(templates: &[Template], message_octets_max: usize) -> Vec<Message> {
+/// These templates, in messages of at most `message_octets_max` octets (512 or more).
+pub fn templates<'a>(templates: impl IntoIterator<Item = &'a Template>, message_octets_max: usize) -> Vec<Message> {
     let mut builder = Builder::new(message_octets_max);
     for template in templates {
         builder.add(template.set_id(), &template.encode());

@@ -1,4 +1,4 @@
-//! Where and whose the two ends of a flow are: the fields that follow those of a plain record, in templates of their own.
+//! Where and whose the two ends of a flow are: a group of fields (see [`crate::group`]).
 //!
 //! They are sent only by an exporter that was given a table to look them up in ([`Enrichment`]). What is not known is 0, or a text of
 //! zero octets only. IANA has elements for AS numbers and prefix lengths; for countries, cities and the operator's names they are ntop's
@@ -13,8 +13,7 @@ use std::sync::Arc;
 use sonde_enrich::{Enricher, Generation, Handle, Place};
 use sonde_flow::record::Record;
 
-use crate::elements::{NTOP_PEN, element, enterprise};
-use crate::template::{self, Field, Template};
+use crate::template::{Field, field, ntop, octets};
 
 /// Octets of a country, ISO 3166-1 alpha-2.
 const COUNTRY_OCTETS: usize = 2;
@@ -25,31 +24,17 @@ const NAME_OCTETS: usize = 24;
 /// Octets these fields have for one end: AS number, prefix length and the texts.
 const END_OCTETS: usize = 4 + 1 + COUNTRY_OCTETS + CITY_OCTETS + NAME_OCTETS;
 /// Octets these fields have together.
-pub const OCTETS: usize = 2 * END_OCTETS;
-
-const fn iana(id: u16) -> Field {
-    Field { element: element(id), reverse: false }
-}
-
-const fn ntop(id: u16) -> Field {
-    Field { element: enterprise(NTOP_PEN, id), reverse: false }
-}
+const OCTETS: usize = 2 * END_OCTETS;
 
 /// Of the source, then of the destination; `prefix` are the elements of the two prefix lengths.
 const fn fields(prefix: [u16; 2]) -> [Field; 10] {
-    [iana(16), iana(prefix[0]), ntop(101), ntop(102), ntop(525), iana(17), iana(prefix[1]), ntop(103), ntop(104), ntop(526)]
+    [field(16), field(prefix[0]), ntop(101), ntop(102), ntop(525), field(17), field(prefix[1]), ntop(103), ntop(104), ntop(526)]
 }
 
-const IPV4_FIELDS: [Field; template::IPV4.fields.len() + 10] = template::append(template::IPV4.fields, fields([9, 13]));
-const IPV6_FIELDS: [Field; template::IPV6.fields.len() + 10] = template::append(template::IPV6.fields, fields([29, 30]));
+pub(crate) const IPV4_FIELDS: [Field; 10] = fields([9, 13]);
+pub(crate) const IPV6_FIELDS: [Field; 10] = fields([29, 30]);
 
-/// Bidirectional IPv4 flows, and where and whose their ends are.
-pub const IPV4: Template = Template { id: 272, scope: 0, fields: &IPV4_FIELDS };
-/// Bidirectional IPv6 flows, and where and whose their ends are.
-pub const IPV6: Template = Template { id: 273, scope: 0, fields: &IPV6_FIELDS };
-
-const _: () = assert!(IPV4.record_octets() == template::IPV4.record_octets() + OCTETS);
-const _: () = assert!(IPV6.record_octets() == template::IPV6.record_octets() + OCTETS);
+const _: () = assert!(octets(&IPV4_FIELDS) == OCTETS && octets(&IPV6_FIELDS) == OCTETS);
 
 /// The table of an exporter.
 #[derive(Debug)]

@@ -1,12 +1,14 @@
 //! IPFIX files (RFC 5655): the messages of one stream, one behind the other.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
+use sonde_enrich::Handle;
 use sonde_flow::record::{Output, Record};
 
 use crate::announce::{self, Message, Statistics};
-use crate::ipfix::{Batch, Encoder, Stamp};
-use crate::template::TEMPLATES;
+use crate::batch::{Batch, Stamp};
+use crate::ipfix::Encoder;
 
 /// Largest message of a file: there is no path whose MTU it could exceed.
 const MESSAGE_OCTETS_MAX: usize = 65_000;
@@ -40,9 +42,10 @@ pub struct FileWriter<W> {
 }
 
 impl<W: Write> FileWriter<W> {
-    /// A file of this observation domain; `interfaces` are the numbers (`ingressInterface`) and names of ports.
-    pub fn new(out: W, domain: u32, interfaces: Vec<(u32, String)>) -> Self {
-        let encoder = Encoder::new(MESSAGE_OCTETS_MAX, 1);
+    /// A file of this observation domain; `interfaces` are the numbers (`ingressInterface`) and names of ports. Addresses are looked
+    /// up in the table that `enrichment` holds now, if it is given.
+    pub fn new(out: W, domain: u32, interfaces: Vec<(u32, String)>, enrichment: Option<Arc<Handle>>) -> Self {
+        let encoder = Encoder::new(MESSAGE_OCTETS_MAX, 1, enrichment);
         let totals = Totals::default();
         Self { out, encoder, domain, sequence: 0, time: 0, interfaces, announced: false, totals, failed: None }
     }
@@ -57,7 +60,7 @@ impl<W: Write> FileWriter<W> {
         self.totals.records += 1;
         if !self.announced {
             self.announced = true;
-            self.announce(announce::templates(&TEMPLATES, MESSAGE_OCTETS_MAX))?;
+            self.announce(announce::templates(self.encoder.templates(), MESSAGE_OCTETS_MAX))?;
         }
         if let Some(full) = self.encoder.put(record) {
             let stamp = Stamp { time: self.time, domain: self.domain, sequence: self.sequence };
@@ -75,7 +78,7 @@ impl<W: Write> FileWriter<W> {
             return Err(error);
         }
         if !self.announced {
-            self.announce(announce::templates(&TEMPLATES, MESSAGE_OCTETS_MAX))?;
+            self.announce(announce::templates(self.encoder.templates(), MESSAGE_OCTETS_MAX))?;
         }
         for batch in self.encoder.batches() {
             let stamp = Stamp { time: self.time, domain: self.domain, sequence: self.sequence };

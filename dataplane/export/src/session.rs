@@ -12,7 +12,6 @@ use sonde_stats::Block;
 
 use crate::announce::{self, Statistics};
 use crate::ipfix::Encoder;
-use crate::template;
 pub use crate::transport::Timing;
 use crate::transport::{Now, Room, Tally, Tcp, Transport, Udp};
 
@@ -140,10 +139,7 @@ impl<'a> Session<'a> {
             Protocol::Udp => Transport::Udp(Udp::new(address, domain, config.timing, now)),
             Protocol::Tcp => Transport::Tcp(Tcp::new(address, domain, config.timing, now)),
         };
-        let encoder = match &config.enrichment {
-            None => Encoder::new(config.message_octets_max, usize::MAX),
-            Some(handle) => Encoder::enriched(config.message_octets_max, usize::MAX, Arc::clone(handle)),
-        };
+        let encoder = Encoder::new(config.message_octets_max, usize::MAX, config.enrichment.clone());
         Self {
             config,
             inputs,
@@ -227,8 +223,7 @@ impl<'a> Session<'a> {
         let refresh = self.config.protocol == Protocol::Udp && older(self.templates_at, self.config.template_refresh);
         let new = self.transport.wants_templates(now);
         if new || refresh {
-            let templates = if self.config.enrichment.is_some() { &template::ENRICHED } else { &template::TEMPLATES };
-            let messages = announce::templates(templates, self.config.message_octets_max);
+            let messages = announce::templates(self.encoder.templates(), self.config.message_octets_max);
             self.transport.announce(messages, now, &mut self.tally);
             self.templates_at = Some(now.instant);
         }

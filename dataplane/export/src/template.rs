@@ -1,17 +1,19 @@
-//! The templates Sonde sends: one for each kind of flow, and two for what the exporter says of itself.
+//! What a template is, the fields that every flow of a kind has, and the templates of what the exporter says of itself.
 //!
 //! Times are sent twice: as milliseconds (152, 153), which every collector reads and nfdump and Flowmon read only, and as
-//! nanoseconds (156, 157), because a NIC's clock deserves them. A VLAN id of 0 means "no tag": 0 is not an id (IEEE 802.1Q).
-//! ICMP type and code mean something where `protocolIdentifier` is 1 or 58, TCP flags where it is 6.
+//! nanoseconds (156, 157), because a NIC's clock deserves them. Of a VLAN tag that is not there id and priority are 0, and so is
+//! `dot1qDEI`, which of a tag is 1 or 2 (a truth value, RFC 7011 section 6.1.5); the outer id is sent twice: `vlanId` (58) is what
+//! most collectors read, and `dot1qVlanId` (243) what it is. ICMP type and code mean something where `protocolIdentifier` is 1 or 58,
+//! TCP flags, `tcpMss` and `tcpSynSize` where it is 6: these are those of the flow's first SYN, and 0 where none was seen or it had no
+//! such option. A direction without packets has TTLs of 0.
 //!
-//! Not here: window, MSS and size of the SYN. IANA's elements 186 and 238 are those of a flow's first packet, which the SYN
-//! need not be, and have no value for "not seen"; MSS and SYN size have no IANA element at all.
+//! Not here: what only some flows have ([`crate::group`]). Not sent: number of fragments, worker.
 
-use crate::elements::{Element, REVERSE_PEN, VARIABLE, element};
-use crate::enriched;
+use crate::elements::{CESNET_PEN, Element, FLOWMON_PEN, NTOP_PEN, REVERSE_PEN, VARIABLE, element, enterprise};
+use crate::group::PARTS;
 
 /// One field of a template.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Field {
     /// What it carries.
     pub element: Element,
@@ -26,11 +28,28 @@ impl Field {
     }
 }
 
-const fn field(id: u16) -> Field {
+/// A field of IANA's registry.
+pub(crate) const fn field(id: u16) -> Field {
     Field { element: element(id), reverse: false }
 }
 
-const fn reverse(id: u16) -> Field {
+/// A field of CESNET's.
+pub(crate) const fn cesnet(id: u16) -> Field {
+    Field { element: enterprise(CESNET_PEN, id), reverse: false }
+}
+
+/// A field of ntop's.
+pub(crate) const fn ntop(id: u16) -> Field {
+    Field { element: enterprise(NTOP_PEN, id), reverse: false }
+}
+
+/// A field of Flowmon's.
+pub(crate) const fn flowmon(id: u16) -> Field {
+    Field { element: enterprise(FLOWMON_PEN, id), reverse: false }
+}
+
+/// A field of IANA's registry, of the reverse direction.
+pub(crate) const fn reverse(id: u16) -> Field {
     let element = element(id);
     assert!(element.reversible && element.pen == 0, "this element has no reverse (RFC 5103 section 6.1)");
     Field { element, reverse: true }
@@ -43,11 +62,11 @@ pub struct Template {
     pub id: u16,
     /// How many of the first fields are the scope; 0 for a template of data records.
     pub scope: u16,
-    /// Fields in the order of the record.
-    pub fields: &'static [Field],
+    /// Lists of fields, in the order of the record: the plain ones, then those of groups.
+    pub parts: [&'static [Field]; PARTS],
 }
 
-const HEAD: [Field; 18] = [
+const HEAD: [Field; 23] = [
     field(148),
     field(152),
     field(153),
@@ -63,18 +82,39 @@ const HEAD: [Field; 18] = [
     field(136),
     field(239),
     field(58),
+    field(243),
+    field(244),
+    field(388),
     field(245),
+    field(246),
+    field(389),
     field(56),
     field(80),
 ];
 
 const ETHERTYPE: [Field; 1] = [field(256)];
 
-const IP: [Field; 9] = [field(60), field(4), field(5), field(192), reverse(192), field(6), reverse(6), field(7), field(11)];
+const IP: [Field; 15] = [
+    field(60),
+    field(4),
+    field(5),
+    field(192),
+    reverse(192),
+    field(52),
+    reverse(52),
+    field(53),
+    reverse(53),
+    field(6),
+    reverse(6),
+    cesnet(902),
+    cesnet(900),
+    field(7),
+    field(11),
+];
 
-const IPV4_ONLY: [Field; 4] = [field(176), field(177), field(8), field(12)];
+const IPV4_ONLY: [Field; 5] = [field(176), field(177), field(197), field(8), field(12)];
 
-const IPV6_ONLY: [Field; 4] = [field(178), field(179), field(27), field(28)];
+const IPV6_ONLY: [Field; 5] = [field(178), field(179), field(31), field(27), field(28)];
 
 const fn join<const A: usize, const B: usize, const N: usize>(a: [Field; A], b: [Field; B]) -> [Field; N] {
     assert!(A + B == N, "the joined list has the length of both");
@@ -87,41 +127,50 @@ const fn join<const A: usize, const B: usize, const N: usize>(a: [Field; A], b: 
     all
 }
 
-/// A list with more fields behind it.
-pub(crate) const fn append<const B: usize, const N: usize>(a: &[Field], b: [Field; B]) -> [Field; N] {
-    assert!(a.len() + B == N, "the joined list has the length of both");
-    let mut all = [a[0]; N];
+/// Octets of these fields.
+///
+/// # Panics
+/// When a field has no fixed length.
+pub(crate) const fn octets(fields: &[Field]) -> usize {
+    let mut sum = 0;
     let mut at = 0;
-    while at < N {
-        all[at] = if at < a.len() { a[at] } else { b[at - a.len()] };
+    while at < fields.len() {
+        assert!(fields[at].element.length != VARIABLE, "a record of variable length");
+        sum += fields[at].element.length as usize;
         at += 1;
     }
-    all
+    sum
 }
 
-const LAYER2_FIELDS: [Field; 19] = join(HEAD, ETHERTYPE);
-const IP_FIELDS: [Field; 28] = join(LAYER2_FIELDS, IP);
-const IPV4_FIELDS: [Field; 32] = join(IP_FIELDS, IPV4_ONLY);
-const IPV6_FIELDS: [Field; 32] = join(IP_FIELDS, IPV6_ONLY);
+const fn plain(id: u16, scope: u16, fields: &'static [Field]) -> Template {
+    let mut parts: [&'static [Field]; PARTS] = [&[]; PARTS];
+    parts[0] = fields;
+    Template { id, scope, parts }
+}
+
+const LAYER2_FIELDS: [Field; 24] = join(HEAD, ETHERTYPE);
+const IP_FIELDS: [Field; 39] = join(LAYER2_FIELDS, IP);
+const IPV4_FIELDS: [Field; 44] = join(IP_FIELDS, IPV4_ONLY);
+const IPV6_FIELDS: [Field; 44] = join(IP_FIELDS, IPV6_ONLY);
 
 /// Bidirectional IPv4 flows.
-pub const IPV4: Template = Template { id: 256, scope: 0, fields: &IPV4_FIELDS };
+pub const IPV4: Template = plain(256, 0, &IPV4_FIELDS);
 /// Bidirectional IPv6 flows.
-pub const IPV6: Template = Template { id: 257, scope: 0, fields: &IPV6_FIELDS };
+pub const IPV6: Template = plain(257, 0, &IPV6_FIELDS);
 /// Bidirectional flows without IP.
-pub const LAYER2: Template = Template { id: 258, scope: 0, fields: &LAYER2_FIELDS };
+pub const LAYER2: Template = plain(258, 0, &LAYER2_FIELDS);
 /// What the exporting process sent, and what it could not (RFC 7011 section 4.3). `notSentPacketTotalCount` and
 /// `notSentOctetTotalCount` are absent: of records that were overwritten before they were read nobody knows them.
-pub const STATISTICS: Template = Template { id: 259, scope: 1, fields: &[field(149), field(40), field(41), field(42), field(166)] };
+pub const STATISTICS: Template = plain(259, 1, &[field(149), field(40), field(41), field(42), field(166)]);
 /// The name behind each `ingressInterface`.
-pub const INTERFACES: Template = Template { id: 260, scope: 1, fields: &[field(10), field(82)] };
-
-/// All of them, in the order they are announced.
-pub const TEMPLATES: [Template; 5] = [IPV4, IPV6, LAYER2, STATISTICS, INTERFACES];
-/// All of an exporter that looks up addresses.
-pub const ENRICHED: [Template; 5] = [enriched::IPV4, enriched::IPV6, LAYER2, STATISTICS, INTERFACES];
+pub const INTERFACES: Template = plain(260, 1, &[field(10), field(82)]);
 
 impl Template {
+    /// Fields in the order of the record.
+    pub fn fields(&self) -> impl Iterator<Item = &'static Field> + Clone {
+        self.parts.into_iter().flatten()
+    }
+
     /// Octets of one record.
     ///
     /// # Panics
@@ -129,9 +178,8 @@ impl Template {
     pub const fn record_octets(&self) -> usize {
         let mut sum = 0;
         let mut at = 0;
-        while at < self.fields.len() {
-            assert!(self.fields[at].element.length != VARIABLE, "a record of variable length");
-            sum += self.fields[at].element.length as usize;
+        while at < self.parts.len() {
+            sum += octets(self.parts[at]);
             at += 1;
         }
         sum
@@ -144,14 +192,15 @@ impl Template {
 
     /// The template record (RFC 7011 sections 3.4.1 and 3.4.2.2).
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(6 + 8 * self.fields.len());
+        let count = self.fields().count();
+        let mut out = Vec::with_capacity(6 + 8 * count);
         out.extend(self.id.to_be_bytes());
-        let count = u16::try_from(self.fields.len()).expect("a template has few fields");
+        let count = u16::try_from(count).expect("a template has few fields");
         out.extend(count.to_be_bytes());
         if self.scope > 0 {
             out.extend(self.scope.to_be_bytes());
         }
-        for field in self.fields {
+        for field in self.fields() {
             let enterprise = if field.pen() == 0 { 0 } else { 0x8000 };
             out.extend((field.element.id | enterprise).to_be_bytes());
             out.extend(field.element.length.to_be_bytes());
@@ -166,22 +215,27 @@ impl Template {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::{self, Groups, KINDS};
+
+    /// Every template there is.
+    fn all() -> Vec<Template> {
+        let flows = KINDS.into_iter().flat_map(|kind| Groups::all().map(move |groups| group::of(kind, groups.that_fit(kind, 65_000))));
+        flows.chain([STATISTICS, INTERFACES]).collect()
+    }
 
     #[test]
-    fn ids_are_unique_and_above_those_of_sets() {
-        for (at, template) in TEMPLATES.iter().chain(&ENRICHED).enumerate() {
+    fn ids_are_those_of_data_sets_and_say_what_the_template_has() {
+        for (at, template) in all().iter().enumerate() {
             assert!(template.id >= 256);
-            let others = TEMPLATES.iter().chain(&ENRICHED).skip(at + 1);
-            // The one kind of flow without addresses, and what an exporter says of itself, are the same in both lists.
-            assert!(others.into_iter().all(|other| other.id != template.id || other.fields == template.fields));
+            assert!(all()[at + 1..].iter().all(|other| other.id != template.id || other.fields().eq(template.fields())));
         }
     }
 
     #[test]
     fn no_field_stands_twice_in_a_template() {
-        for template in TEMPLATES.iter().chain(&ENRICHED) {
-            for (at, field) in template.fields.iter().enumerate() {
-                assert!(template.fields[at + 1..].iter().all(|other| other != field), "{} {}", template.id, field.element.name);
+        for template in all() {
+            for (at, field) in template.fields().enumerate() {
+                assert!(template.fields().skip(at + 1).all(|other| other != field), "{} {}", template.id, field.element.name);
             }
         }
     }
@@ -189,7 +243,7 @@ mod tests {
     #[test]
     fn every_element_of_the_table_is_sent() {
         for element in crate::elements::ELEMENTS {
-            assert!(ENRICHED.iter().any(|t| t.fields.iter().any(|f| f.element == *element)), "{}", element.name);
+            assert!(all().iter().any(|template| template.fields().any(|field| field.element == *element)), "{}", element.name);
         }
     }
 
@@ -204,9 +258,9 @@ mod tests {
     }
 
     #[test]
-    fn every_template_fits_the_smallest_message() {
+    fn plain_templates_fit_the_smallest_message() {
         // Settings allow messages of 512 octets: message header 16, set header 4.
-        for template in TEMPLATES.iter().chain(&ENRICHED) {
+        for template in [IPV4, IPV6, LAYER2, STATISTICS, INTERFACES] {
             assert!(template.encode().len() <= 512 - 20, "{}", template.id);
         }
     }

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::announce::Message;
-use crate::ipfix::Sealed;
+use crate::batch::Sealed;
 pub use tcp::Tcp;
 pub use udp::Udp;
 

@@ -5,11 +5,11 @@ mod decoder;
 use decoder::{Collector, Fields, Message, number, octets};
 use proptest::prelude::*;
 use sonde_export::announce::{self, Statistics};
-use sonde_export::elements::REVERSE_PEN;
+use sonde_export::batch::{Batch, Stamp};
+use sonde_export::elements::{CESNET_PEN, REVERSE_PEN};
 use sonde_export::file::FileWriter;
-use sonde_export::ipfix::{Encoder, Stamp, ntp};
-use sonde_export::template::TEMPLATES;
-use sonde_flow::record::{EndReason, Initiator, Kind, NO_VLAN, Output, Record};
+use sonde_export::ipfix::{Encoder, ntp};
+use sonde_flow::record::{EndReason, Initiator, Kind, NO_VLAN, Output, Record, vlan_id};
 
 const TIME: u32 = 1_700_000_000;
 
@@ -17,12 +17,12 @@ const TIME: u32 = 1_700_000_000;
 fn send(records: &[Record], octets_max: usize, messages_max: usize) -> Vec<Vec<u8>> {
     let mut sent = Vec::new();
     let mut sequence = 0;
-    for mut message in announce::templates(&TEMPLATES, octets_max) {
+    let mut encoder = Encoder::new(octets_max, messages_max, None);
+    for mut message in announce::templates(encoder.templates(), octets_max) {
         Stamp { time: TIME, domain: 7, sequence }.write(&mut message.octets);
         sent.push(message.octets);
     }
-    let mut encoder = Encoder::new(octets_max, messages_max);
-    let mut take = |batch: &mut sonde_export::ipfix::Batch, partial| {
+    let mut take = |batch: &mut Batch, partial| {
         batch.drain(partial, |mut sealed| {
             sequence = sealed.stamp(Stamp { time: TIME, domain: 7, sequence });
             sent.extend(sealed.each().map(|(message, _)| message.to_vec()));
@@ -64,7 +64,22 @@ fn check(record: &Record, id: u16, fields: &Fields) {
     expect(0, 136, record.end_reason as u64);
     expect(0, 239, record.initiator as u64);
     expect(0, 58, tag(record.vlan()[0]));
-    expect(0, 245, tag(record.vlan()[1]));
+    for (tci, [id, priority, dei]) in record.vlan_tci.into_iter().zip([[243, 244, 388], [245, 246, 389]]) {
+        let there = tci != NO_VLAN;
+        expect(0, id, tag(vlan_id(tci)));
+        expect(0, priority, if there { u64::from(tci) / 8192 } else { 0 });
+        expect(
+            0,
+            dei,
+            if !there {
+                0
+            } else if tci & 0x1000 != 0 {
+                1
+            } else {
+                2
+            },
+        );
+    }
     assert_eq!(octets(fields, 0, 56), record.smac);
     assert_eq!(octets(fields, 0, 80), record.dmac);
     expect(0, 256, record.ethertype.into());
@@ -72,16 +87,24 @@ fn check(record: &Record, id: u16, fields: &Fields) {
         Kind::Ipv4 => (4, 12, [8, 12], [176, 177]),
         Kind::Ipv6 => (6, 0, [27, 28], [178, 179]),
         Kind::Layer2 => {
-            assert_eq!((id, fields.len()), (258, 19));
+            assert_eq!((id, fields.len()), (258, 24));
             return;
         }
     };
-    assert_eq!((id, fields.len()), (if version == 4 { 256 } else { 257 }, 32));
+    assert_eq!((id, fields.len()), (if version == 4 { 256 } else { 257 }, 44));
     expect(0, 60, version);
     expect(0, 4, record.proto.into());
     expect(0, 5, record.tos.into());
-    expect(0, 192, record.ttl[0].into());
-    expect(reverse, 192, record.ttl[1].into());
+    for (element, ttl) in [(192, record.ttl), (52, record.ttl_min), (53, record.ttl_max)] {
+        expect(0, element, ttl[0].into());
+        expect(reverse, element, ttl[1].into());
+    }
+    match record.kind {
+        Kind::Ipv4 => expect(0, 197, record.ip_flags.into()),
+        _ => expect(0, 31, record.flow_label.into()),
+    }
+    expect(CESNET_PEN, 902, record.syn_len.into());
+    expect(CESNET_PEN, 900, record.syn_mss.into());
     expect(0, 6, record.tcp_flags[0].into());
     expect(reverse, 6, record.tcp_flags[1].into());
     expect(0, 7, record.sport.into());
@@ -107,16 +130,19 @@ prop_compose! {
         addresses in any::<([u8; 16], [u8; 16], [u8; 6], [u8; 6])>(),
         ports in any::<(u16, u16, u8, u8, [u8; 2])>(),
         counts in any::<([u64; 2], [u64; 2], [u64; 2])>(),
-        rest in any::<([u16; 2], [u8; 2], [u16; 2], u16)>(),
+        rest in any::<([u16; 2], [[u8; 2]; 3], u16, u16)>(),
+        vlan in any::<[u16; 2]>().prop_map(|tci| if tci[0] & 7 == 0 { [NO_VLAN; 2] } else if tci[1] & 7 == 0 { [tci[0], NO_VLAN] } else { tci }),
+        more in any::<(u8, u32, u16)>(),
     ) -> Record {
         let (flow_id, start, end, ingress, worker) = ids;
         let (src, dst, smac, dmac) = addresses;
         let (sport, dport, proto, tos, icmp) = ports;
         let (octets, packets, wire) = counts;
-        let (tcp_flags, ttl, vlan, ethertype) = rest;
+        let (tcp_flags, [ttl, ttl_min, ttl_max], ethertype, syn_mss) = rest;
+        let (ip_flags, flow_label, syn_len) = more;
         Record {
             flow_id, kind, end_reason, initiator, worker, ingress, start, end, src, dst, sport, dport, proto, octets, packets, wire,
-            tcp_flags, ttl, tos, vlan_tci: vlan, smac, dmac, ethertype, icmp, ..Record::default()
+            tcp_flags, ttl, ttl_min, ttl_max, ip_flags, flow_label: flow_label & 0xf_ffff, syn_len, syn_mss, tos, vlan_tci: vlan, smac, dmac, ethertype, icmp, ..Record::default()
         }
     }
 }
@@ -184,26 +210,26 @@ fn a_full_message_is_as_large_as_it_may_be() {
 
 #[test]
 fn all_messages_of_a_batch_but_the_last_have_its_segment_size() {
-    let mut encoder = Encoder::new(1400, 8);
+    let mut encoder = Encoder::new(1400, 8, None);
     let batch = (0..).find_map(|_| encoder.put(&Record::default()).map(|batch| batch.records())).unwrap();
-    assert_eq!(batch, 80, "8 messages of 10 records");
-    let [ipv4, ..] = encoder.batches();
+    assert_eq!(batch, 72, "8 messages of 9 records");
+    let [ipv4, ..] = encoder.batches() else { panic!("a batch for each template") };
     let sizes = ipv4.drain(false, |mut sealed| {
-        assert_eq!((sealed.messages(), sealed.records()), (8, 80));
+        assert_eq!((sealed.messages(), sealed.records()), (8, 72));
         let segment = sealed.segment;
-        sealed.each().all(|(message, records)| message.len() == segment && records == 10)
+        sealed.each().all(|(message, records)| message.len() == segment && records == 9)
     });
     assert_eq!(sizes, Some(true));
 }
 
 #[test]
 fn a_message_that_is_not_full_waits_unless_asked_for() {
-    let mut encoder = Encoder::new(1400, 8);
-    for _ in 0..13 {
+    let mut encoder = Encoder::new(1400, 8, None);
+    for _ in 0..12 {
         encoder.put(&Record::default());
     }
-    let [ipv4, ..] = encoder.batches();
-    assert_eq!(ipv4.drain(false, |sealed| (sealed.messages(), sealed.records())), Some((1, 10)));
+    let [ipv4, ..] = encoder.batches() else { panic!("a batch for each template") };
+    assert_eq!(ipv4.drain(false, |sealed| (sealed.messages(), sealed.records())), Some((1, 9)));
     assert_eq!(ipv4.drain(false, |_| ()), None);
     assert_eq!(ipv4.drain(true, |sealed| (sealed.messages(), sealed.records())), Some((1, 3)));
     assert!(ipv4.is_empty());
@@ -212,7 +238,8 @@ fn a_message_that_is_not_full_waits_unless_asked_for() {
 #[test]
 fn templates_are_split_over_small_messages_and_all_arrive() {
     for octets_max in [512, 600, 1400, 65_000] {
-        let messages = announce::templates(&TEMPLATES, octets_max);
+        let encoder = Encoder::new(octets_max, 1, None);
+        let messages = announce::templates(encoder.templates(), octets_max);
         let mut collector = Collector::default();
         let mut announced = 0;
         for message in &messages {
@@ -221,10 +248,10 @@ fn templates_are_split_over_small_messages_and_all_arrive() {
             assert_eq!((read.templates.len(), message.records), (message.templates as usize, 0));
             announced += read.templates.len();
         }
-        assert_eq!(announced, TEMPLATES.len());
-        for template in &TEMPLATES {
+        assert_eq!(announced, encoder.templates().count());
+        for template in encoder.templates() {
             let read = &collector.templates[&template.id];
-            let fields: Vec<_> = template.fields.iter().map(|f| (f.pen(), f.element.id, f.element.length)).collect();
+            let fields: Vec<_> = template.fields().map(|f| (f.pen(), f.element.id, f.element.length)).collect();
             assert_eq!((read.scope, &read.fields), (template.scope, &fields));
         }
     }
@@ -237,7 +264,7 @@ fn options_tell_the_statistics_and_every_interface() {
     let mut interfaces: Vec<_> = (1..=60).map(|n| (n, format!("uplink-{n}"))).collect();
     interfaces.push((61, long));
     let mut collector = Collector::default();
-    for message in announce::templates(&TEMPLATES, 512) {
+    for message in announce::templates(Encoder::new(512, 1, None).templates(), 512) {
         collector.message(&message.octets);
     }
     let (mut records, mut counted) = (Vec::new(), 0);
@@ -265,7 +292,7 @@ fn a_file_is_a_stream_of_messages() {
         .map(|(n, kind)| Record { flow_id: n, kind, end: (100 + n) * 1_000_000_000, octets: [n, 1], ..Record::default() })
         .collect();
     let write = || {
-        let mut file = FileWriter::new(Vec::new(), 3, vec![(1, "lan".to_owned())]);
+        let mut file = FileWriter::new(Vec::new(), 3, vec![(1, "lan".to_owned())], None);
         for record in &records {
             file.put(record);
         }
@@ -287,7 +314,7 @@ fn a_file_is_a_stream_of_messages() {
 
 #[test]
 fn a_file_of_no_flow_has_templates_and_statistics() {
-    let (file, totals) = FileWriter::new(Vec::new(), 1, Vec::new()).finish().unwrap();
+    let (file, totals) = FileWriter::new(Vec::new(), 1, Vec::new(), None).finish().unwrap();
     let messages = Collector::default().stream(&file);
     assert_eq!((totals.records, messages.len()), (0, 2));
 }
@@ -304,7 +331,7 @@ fn a_file_that_cannot_be_written_says_so_at_the_end() {
             Ok(())
         }
     }
-    let mut file = FileWriter::new(Full, 1, Vec::new());
+    let mut file = FileWriter::new(Full, 1, Vec::new(), None);
     file.put(&Record::default());
     file.put(&Record::default());
     assert_eq!(file.finish().unwrap_err().kind(), std::io::ErrorKind::StorageFull);

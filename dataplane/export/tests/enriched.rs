@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use sonde_enrich::{Enricher, Handle, Network, Sources};
+use sonde_export::announce;
+use sonde_export::batch::{Batch, Stamp};
 use sonde_export::elements::NTOP_PEN;
-use sonde_export::ipfix::{Batch, Encoder, Stamp};
-use sonde_export::template::ENRICHED;
-use sonde_export::{announce, enriched};
+use sonde_export::ipfix::Encoder;
 use sonde_flow::record::{Kind, Record};
 use sonde_tests::collector::{Collected, Decoder, Record as Fields};
 use sonde_tests::mmdb::{Data, Writer};
@@ -50,7 +50,7 @@ fn table() -> Enricher {
 
 /// What a collector gets for the records that an encoder holds.
 fn drain(encoder: &mut Encoder) -> Vec<Fields> {
-    let mut sent: Vec<Vec<u8>> = announce::templates(&ENRICHED, 1400).into_iter().map(|message| message.octets).collect();
+    let mut sent: Vec<Vec<u8>> = announce::templates(encoder.templates(), 1400).into_iter().map(|message| message.octets).collect();
     let mut take = |batch: &mut Batch| {
         batch.drain(true, |mut sealed| {
             sealed.stamp(Stamp { time: 0, domain: 0, sequence: 0 });
@@ -79,7 +79,7 @@ fn place(asn: u64, length: u64, texts: [&str; 3]) -> (u64, u64, [String; 3]) {
 fn both_ends_are_said_in_the_elements_of_their_family() {
     let handle = Arc::new(Handle::default());
     handle.post(Some(table()));
-    let mut encoder = Encoder::enriched(1400, 8, handle);
+    let mut encoder = Encoder::new(1400, 8, Some(handle));
     let four = Record { kind: Kind::Ipv4, src: ipv4([192, 0, 2, 1]), dst: ipv4([198, 51, 100, 1]), flow_id: 4, ..Record::default() };
     let six = Record { kind: Kind::Ipv6, src: ipv6("2001:db9::1"), dst: ipv6("2001:db8::1"), flow_id: 6, ..Record::default() };
     let two = Record { kind: Kind::Layer2, flow_id: 2, ..Record::default() };
@@ -88,7 +88,7 @@ fn both_ends_are_said_in_the_elements_of_their_family() {
     }
     let found = drain(&mut encoder);
     let [four, six, two] = found.as_slice() else { panic!("{found:?}") };
-    assert_eq!([four, six, two].map(|fields| fields.template), [enriched::IPV4.id, enriched::IPV6.id, 258]);
+    assert_eq!([four, six, two].map(|fields| fields.template), [272, 273, 258]);
     assert_eq!([four, six, two].map(|fields| fields.number((0, 148))), [4, 6, 2]);
     let (source, destination) = ([101, 102, 525], [103, 104, 526]);
     assert_eq!(end(four, [16, 9], source), place(64_500, 25, ["CZ", "Brno", ""]));
@@ -100,7 +100,7 @@ fn both_ends_are_said_in_the_elements_of_their_family() {
 #[test]
 fn a_table_is_changed_between_two_batches_and_not_within_one() {
     let handle = Arc::new(Handle::default());
-    let mut encoder = Encoder::enriched(1400, 8, Arc::clone(&handle));
+    let mut encoder = Encoder::new(1400, 8, Some(Arc::clone(&handle)));
     let record = Record { kind: Kind::Ipv4, src: ipv4([192, 0, 2, 1]), ..Record::default() };
     encoder.put(&record);
     handle.post(Some(table()));

@@ -50,13 +50,13 @@ pub struct Arp {
 pub struct SegmentRouting {
     /// Segments in the list (`srhSegmentIPv6ListSection`): last entry and one; 0 when the frame has no such header.
     pub segments: u8,
-    /// `srhSegmentsIPv6Left`, 495.
+    /// `srhSegmentsIPv6Left`, 498.
     pub segments_left: u8,
     /// `srhFlagsIPv6`, 492.
     pub flags: u8,
     /// `srhTagIPv6`, 493.
     pub tag: u16,
-    /// The last segment of the path: entry 0 of the list; the active one is the packet's destination (`srhActiveSegmentIPv6`, 500).
+    /// The last segment of the path (`srhSegmentIPv6`, 494): entry 0 of the list; the active one is the packet's destination (`srhActiveSegmentIPv6`, 495).
     pub last: [u8; 16],
 }
 

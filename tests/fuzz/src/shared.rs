@@ -9,7 +9,7 @@ use sonde_export::file::FileWriter;
 use sonde_flow::record::Record;
 use sonde_flow::ring::{BYTES_MIN, Reader, Writer};
 use sonde_stats::{Info, Kind, Segment, View};
-use sonde_tests::collector::{Collected, Decoder};
+use sonde_tests::collector::Decoder;
 use tempfile::TempDir;
 
 use super::Input;
@@ -94,15 +94,10 @@ pub fn ring(data: &[u8]) {
 }
 
 fn drain(reader: &mut Reader) {
-    let mut file = FileWriter::new(Vec::new(), 1, Vec::new());
+    let mut file = FileWriter::new(Vec::new(), 1, Vec::new(), None);
     drain_into(reader, |record| file.write(record).expect("memory is never full"));
     let (bytes, totals) = file.finish().expect("memory is never full");
-    let (mut decoder, mut collected, mut rest) = (Decoder::default(), Collected::default(), bytes.as_slice());
-    while let [_, _, high, low, ..] = rest {
-        let (message, behind) = rest.split_at(usize::from(u16::from_be_bytes([*high, *low])));
-        decoder.message(message, &mut collected);
-        rest = behind;
-    }
+    let collected = Decoder::file(&bytes);
     assert_eq!(collected.faults, Vec::<String>::new());
     assert_eq!((collected.records.len() as u64, collected.missing), (totals.records, 0));
 }

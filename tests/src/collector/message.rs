@@ -115,6 +115,16 @@ pub struct Collected {
     pub raw: Vec<Vec<u8>>,
 }
 
+/// The messages of a file or a stream, by the lengths in their headers (RFC 5655, RFC 7011 section 10.4.3).
+pub fn messages(mut octets: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let [_, _, high, low, ..] = octets else { return None };
+        let (message, behind) = octets.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])).max(4))?;
+        octets = behind;
+        Some(message)
+    })
+}
+
 /// Templates and sequence numbers of one transport session.
 #[derive(Debug, Default)]
 pub struct Decoder {
@@ -172,6 +182,16 @@ impl Decoder {
         if let Err(fault) = self.read(bytes, collected) {
             collected.faults.push(format!("message {}: {fault}", collected.messages));
         }
+    }
+
+    /// Reads a whole file.
+    pub fn file(bytes: &[u8]) -> Collected {
+        let (mut decoder, mut collected) = (Self::default(), Collected::default());
+        messages(bytes).for_each(|message| decoder.message(message, &mut collected));
+        if collected.octets != bytes.len() as u64 {
+            collected.faults.push(format!("{} octets of {} are messages", collected.octets, bytes.len()));
+        }
+        collected
     }
 
     fn read(&mut self, bytes: &[u8], collected: &mut Collected) -> Result<(), String> {

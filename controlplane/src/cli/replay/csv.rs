@@ -1,7 +1,7 @@
 //! Flows as comma-separated values: the columns of `reference/flows` of the corpus, and the file before them.
 
 use super::pen::Pen;
-use super::whose::{self, Whose, quoted};
+use super::whose::{self, quoted};
 use super::{Sink, Table};
 use sonde_enrich::Enricher;
 use sonde_flow::record::{Kind, NO_VLAN, NO_WSCALE, Output, Record, View};
@@ -60,7 +60,7 @@ impl<W: Write> Csv<W> {
     }
 
     fn line(&mut self, record: &Record) -> io::Result<()> {
-        let whose = self.whose.as_ref().map(|table| Whose::of(record, table).columns()).unwrap_or_default();
+        let whose = self.whose.as_ref().map(|table| whose::columns(record, table)).unwrap_or_default();
         self.pen.room(LINE_MAX + self.prefix.len() + whose.len())?;
         self.pen.text(&self.prefix);
         match self.table {

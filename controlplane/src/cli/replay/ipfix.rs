@@ -1,9 +1,11 @@
 //! Flows as an IPFIX file (RFC 5655): what an exporter would have sent, one message behind the other.
 
 use super::Sink;
+use sonde_enrich::{Enricher, Handle};
 use sonde_export::file::FileWriter;
 use sonde_flow::record::{Output, Record};
 use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
 
 /// The observation domain of a replay (RFC 7011 section 3.1): all files of one run are one stream.
 const DOMAIN: u32 = 1;
@@ -17,10 +19,15 @@ pub struct Ipfix<W: Write> {
 }
 
 impl<W: Write> Ipfix<W> {
-    /// Writes to `out`.
-    pub fn new(out: W) -> Self {
+    /// Writes to `out`; with a table to look up addresses, each record of an IP flow says what was found.
+    pub fn new(out: W, whose: Option<Enricher>) -> Self {
         let out = BufWriter::with_capacity(256 << 10, out);
-        Self { writer: Some(FileWriter::new(out, DOMAIN, Vec::new())), fault: None }
+        let whose = whose.map(|table| {
+            let handle = Handle::default();
+            handle.post(Some(table));
+            Arc::new(handle)
+        });
+        Self { writer: Some(FileWriter::new(out, DOMAIN, Vec::new(), whose)), fault: None }
     }
 }
 

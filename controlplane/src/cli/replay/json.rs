@@ -1,6 +1,5 @@
 //! Flows as JSON, one object a line: the fields of the API's `Flow` message, and the file before them.
 
-use super::whose::Whose;
 use super::{Sink, Table};
 use serde::Serialize;
 use sonde_enrich::Enricher;
@@ -23,19 +22,17 @@ struct Line<'a> {
     file: &'a str,
     #[serde(flatten)]
     flow: Flow,
-    #[serde(flatten)]
-    whose: Option<Whose<'a>>,
 }
 
 impl<W: Write> Json<W> {
-    /// Writes to `out`; with a table to look up addresses, each object says what was found.
+    /// Writes to `out`; with a table to look up addresses, each flow with an IP header says what was found.
     pub fn new(out: W, table: Table, whose: Option<Enricher>) -> Self {
         Self { out: io::BufWriter::with_capacity(256 << 10, out), table, file: String::new(), whose, fault: None }
     }
 
     fn line(&mut self, record: &Record) -> io::Result<()> {
-        let whose = self.whose.as_ref().map(|table| Whose::of(record, table));
-        serde_json::to_writer(&mut self.out, &Line { file: &self.file, flow: crate::flow::flow(record), whose })?;
+        let flow = crate::flow::placed(record, self.whose.as_ref());
+        serde_json::to_writer(&mut self.out, &Line { file: &self.file, flow })?;
         self.out.write_all(b"\n")
     }
 }

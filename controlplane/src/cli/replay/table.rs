@@ -2,14 +2,16 @@
 
 use super::{Sink, Table};
 use crate::flow::{address, mac, protocol};
+use crate::place;
+use sonde_enrich::Enricher;
 use sonde_flow::record::{EndReason, Kind, NO_VLAN, Output, Record, View};
 use std::io::{self, Write};
 
-const COLUMNS: usize = 12;
+const COLUMNS: usize = 13;
 const HEADINGS: [&str; COLUMNS] =
-    ["START (UTC)", "SECONDS", "PROTO", "SOURCE", "DESTINATION", "VLAN", "PKTS", "<PKTS", "OCTETS", "<OCTETS", "END", "TUNNEL"];
+    ["START (UTC)", "SECONDS", "PROTO", "SOURCE", "DESTINATION", "VLAN", "PKTS", "<PKTS", "OCTETS", "<OCTETS", "END", "TUNNEL", "WHERE"];
 /// Columns of numbers, which are set flush right.
-const NUMBERS: [bool; COLUMNS] = [false, true, false, false, false, false, true, true, true, true, false, false];
+const NUMBERS: [bool; COLUMNS] = [false, true, false, false, false, false, true, true, true, true, false, false, false];
 /// Lines that are set together: a column is as wide as its longest field among them, and never becomes narrower.
 const SETTING: usize = 1000;
 
@@ -18,6 +20,7 @@ const SETTING: usize = 1000;
 pub struct Columns<W: Write> {
     out: io::BufWriter<W>,
     table: Table,
+    whose: Option<Enricher>,
     lines: Vec<[String; COLUMNS]>,
     widths: [usize; COLUMNS],
     headed: bool,
@@ -25,10 +28,11 @@ pub struct Columns<W: Write> {
 }
 
 impl<W: Write> Columns<W> {
-    /// Writes to `out`.
-    pub fn new(out: W, table: Table) -> Self {
+    /// Writes to `out`; with a table to look up addresses, each flow with an IP header says what was found.
+    pub fn new(out: W, table: Table, whose: Option<Enricher>) -> Self {
         let widths = HEADINGS.map(str::len);
-        Self { out: io::BufWriter::with_capacity(256 << 10, out), table, lines: Vec::new(), widths, headed: false, fault: None }
+        let out = io::BufWriter::with_capacity(256 << 10, out);
+        Self { out, table, whose, lines: Vec::new(), widths, headed: false, fault: None }
     }
 
     fn set(&mut self) -> io::Result<()> {
@@ -39,7 +43,11 @@ impl<W: Write> Columns<W> {
         }
         if !self.headed && !self.lines.is_empty() {
             self.headed = true;
-            self.print(&HEADINGS)?;
+            let mut headings = HEADINGS;
+            if self.whose.is_none() {
+                headings[COLUMNS - 1] = "";
+            }
+            self.print(&headings)?;
         }
         for line in std::mem::take(&mut self.lines) {
             self.print(&line.each_ref().map(String::as_str))?;
@@ -56,7 +64,7 @@ impl<W: Write> Columns<W> {
     }
 }
 
-fn fields(record: &Record) -> [String; COLUMNS] {
+fn fields(record: &Record, whose: Option<&Enricher>) -> [String; COLUMNS] {
     let [packets, packets_reverse] = record.packets;
     let [octets, octets_reverse] = record.octets;
     let (proto, source, destination) = match record.kind {
@@ -78,6 +86,7 @@ fn fields(record: &Record) -> [String; COLUMNS] {
         octets_reverse.to_string(),
         reason(record.end_reason).to_owned(),
         tunnel(record),
+        whose.and_then(|table| place::ends(record, table)).map(|ends| place::both(&ends)).unwrap_or_default(),
     ]
 }
 
@@ -134,7 +143,7 @@ impl<W: Write> Output for Columns<W> {
         if !self.table.takes(record) || self.fault.is_some() {
             return;
         }
-        self.lines.push(fields(record));
+        self.lines.push(fields(record, self.whose.as_ref()));
         if self.lines.len() >= SETTING
             && let Err(error) = self.set()
         {
@@ -177,7 +186,7 @@ mod tests {
     #[test]
     fn columns_are_aligned() {
         let mut out = Vec::new();
-        let mut table = Columns::new(&mut out, Table::Flows);
+        let mut table = Columns::new(&mut out, Table::Flows, None);
         let mut record = Record { proto: 6, sport: 1, dport: 443, packets: [1, 12_345_678], vlan_tci: [NO_VLAN; 2], ..Record::default() };
         table.put(&record);
         record.proto = 1;

@@ -1,17 +1,17 @@
 //! What `--asn`, `--country`, `--city`, `--rib` and `--prefixes` add to each flow: where and whose its ends are.
 
-use crate::flow::ip;
+use crate::place;
 use anyhow::Context;
-use serde::Serialize;
-use sonde_enrich::{Enricher, Network, Place, Sources};
+use sonde_enrich::{Enricher, Network, Sources};
 use sonde_flow::record::Record;
+use sonde_proto::v1::Place;
 use std::path::{Path, PathBuf};
 
 /// Columns that stand behind all others of `--table flows` when something is looked up.
 pub const COLUMNS: &str = ",src_as,dst_as,src_prefix_length,dst_prefix_length,src_as_name,dst_as_name,src_country,dst_country,src_country_number,\
      dst_country_number,src_city,dst_city,src_network,dst_network";
 
-/// Files that addresses are looked up in; given one of them, each flow of the formats csv and json says what was found.
+/// Files that addresses are looked up in; given one of them, each flow says what was found.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Files {
     /// MaxMind-format database with AS numbers: GeoLite2-ASN, GeoIP2-ISP.
@@ -65,71 +65,32 @@ fn networks(path: &Path) -> anyhow::Result<Vec<Network>> {
     lines.map(network).collect()
 }
 
-/// What is known of both ends of a flow.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Whose<'a> {
-    source_as: u32,
-    destination_as: u32,
-    source_prefix_length: u8,
-    destination_prefix_length: u8,
-    source_as_name: &'a str,
-    destination_as_name: &'a str,
-    source_country: String,
-    destination_country: String,
-    source_country_number: u16,
-    destination_country_number: u16,
-    source_city: &'a str,
-    destination_city: &'a str,
-    source_network: &'a str,
-    destination_network: &'a str,
+/// The columns of a line, each with a comma before it; what is not known is empty.
+pub(super) fn columns(record: &Record, table: &Enricher) -> String {
+    let [source, destination] = place::ends(record, table).unwrap_or_default();
+    let known = |number: u32| if number == 0 { String::new() } else { number.to_string() };
+    let columns: [fn(&Place) -> Field<'_>; 7] = [
+        |place| Field::Number(place.as_number),
+        |place| Field::Number(place.prefix_length),
+        |place| Field::Text(&place.as_name),
+        |place| Field::Text(&place.country),
+        |place| Field::Number(place.country_number),
+        |place| Field::Text(&place.city),
+        |place| Field::Text(&place.network),
+    ];
+    let ends = columns.iter().flat_map(|column| [column(&source), column(&destination)]);
+    ends.fold(String::new(), |line, field| {
+        line + ","
+            + &match field {
+                Field::Number(number) => known(number),
+                Field::Text(text) => quoted(text),
+            }
+    })
 }
 
-impl<'a> Whose<'a> {
-    /// Looks up both ends; a flow without IP has none.
-    pub fn of(record: &Record, table: &'a Enricher) -> Self {
-        let find = |bytes: &[u8; 16]| ip(record.kind, bytes).map(|address| table.lookup(address)).unwrap_or_default();
-        let (source, destination) = (find(&record.src), find(&record.dst));
-        let code = |place: &Place<'_>| place.country.map(|country| country.to_string()).unwrap_or_default();
-        let number = |place: &Place<'_>| place.country.map_or(0, sonde_enrich::Country::numeric);
-        Self {
-            source_as: source.asn,
-            destination_as: destination.asn,
-            source_prefix_length: source.prefix_length,
-            destination_prefix_length: destination.prefix_length,
-            source_as_name: source.as_name,
-            destination_as_name: destination.as_name,
-            source_country: code(&source),
-            destination_country: code(&destination),
-            source_country_number: number(&source),
-            destination_country_number: number(&destination),
-            source_city: source.city,
-            destination_city: destination.city,
-            source_network: source.network,
-            destination_network: destination.network,
-        }
-    }
-
-    /// The columns of a line, each with a comma before it; what is not known is empty.
-    pub fn columns(&self) -> String {
-        let known = |number: u32| if number == 0 { String::new() } else { number.to_string() };
-        let fields = [
-            known(self.source_as),
-            known(self.destination_as),
-            known(self.source_prefix_length.into()),
-            known(self.destination_prefix_length.into()),
-            quoted(self.source_as_name),
-            quoted(self.destination_as_name),
-            self.source_country.clone(),
-            self.destination_country.clone(),
-            known(self.source_country_number.into()),
-            known(self.destination_country_number.into()),
-            quoted(self.source_city),
-            quoted(self.destination_city),
-            quoted(self.source_network),
-            quoted(self.destination_network),
-        ];
-        fields.iter().fold(String::new(), |line, field| line + "," + field)
-    }
+enum Field<'a> {
+    Number(u32),
+    Text(&'a str),
 }
 
 /// A field of RFC 4180: in quotes where it holds a comma, a quote or a line break.
@@ -153,11 +114,10 @@ mod tests {
         let table = table("# ours\n\n192.0.2.0/24  office, \"Brno\" \n2001:db8::/32\tsix\n").expect("good").expect("a table");
         let mut record = Record { kind: Kind::Ipv4, ..Record::default() };
         record.src[12..].copy_from_slice(&[192, 0, 2, 1]);
-        let whose = Whose::of(&record, &table);
-        assert_eq!((whose.source_network, whose.destination_network), ("office, \"Brno\"", ""));
-        assert_eq!(whose.columns(), ",,,,,,,,,,,,,\"office, \"\"Brno\"\"\",");
-        assert_eq!(whose.columns().matches(',').count() - 1, COLUMNS.matches(',').count(), "one comma is in the name");
-        assert_eq!(Whose::of(&Record { kind: Kind::Layer2, ..record }, &table), Whose::default());
+        let columns = columns(&record, &table);
+        assert_eq!(columns, ",,,,,,,,,,,,,\"office, \"\"Brno\"\"\",");
+        assert_eq!(columns.matches(',').count() - 1, COLUMNS.matches(',').count(), "one comma is in the name");
+        assert_eq!(super::columns(&Record { kind: Kind::Layer2, ..record }, &table), COLUMNS.replace(|c| c != ',', ""));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 use super::resolve::Resolver;
 use super::{Now, Room, State, Tally, Timing, explain};
 use crate::announce::Message;
-use crate::ipfix::{Sealed, Stamp};
+use crate::batch::{Sealed, Stamp};
 
 /// Octets that may wait for the kernel. Beyond it the records stay in the ring.
 const PENDING_OCTETS_MAX: usize = 1 << 20;

@@ -12,7 +12,7 @@ use socket2::SockRef;
 use super::resolve::Resolver;
 use super::{Now, Room, State, Tally, Timing, explain};
 use crate::announce::Message;
-use crate::ipfix::{Sealed, Stamp};
+use crate::batch::{Sealed, Stamp};
 
 /// Kernel buffer asked for; the kernel gives what `net.core.wmem_max` allows.
 const SEND_BUFFER_OCTETS: usize = 4 << 20;

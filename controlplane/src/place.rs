@@ -1,0 +1,144 @@
+//! Where and whose addresses are (`live.enrichment`): the control plane keeps a table of its own, of what the dataplane says it obeys.
+
+use crate::flow::ip;
+use crate::link::Link;
+use sonde_enrich::{Enricher, Generation, Handle, Sources, Watcher};
+use sonde_flow::record::Record;
+use sonde_proto::v1::{self, Place};
+use sonde_settings::Settings;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// What is known of an address.
+fn place(address: IpAddr, table: &Enricher) -> Place {
+    let found = table.lookup(address);
+    Place {
+        as_number: found.asn,
+        as_name: found.as_name.to_owned(),
+        prefix_length: found.prefix_length.into(),
+        country: found.country.map(|country| country.to_string()).unwrap_or_default(),
+        country_number: found.country.map_or(0, |country| country.numeric().into()),
+        city: found.city.to_owned(),
+        network: found.network.to_owned(),
+    }
+}
+
+/// What is known of both ends of a flow; `None` of one without IP.
+pub(crate) fn ends(record: &Record, table: &Enricher) -> Option<[Place; 2]> {
+    let find = |bytes| ip(record.kind, bytes).map(|address| place(address, table));
+    Some([find(&record.src)?, find(&record.dst)?])
+}
+
+/// For people: the own prefix or the AS, country and city. Empty where nothing is known.
+pub(crate) fn words(place: &Place) -> String {
+    let asn = if place.as_number == 0 { String::new() } else { format!("AS{}", place.as_number) };
+    let whose = if place.network.is_empty() { &asn } else { &place.network };
+    let words: Vec<&str> = [whose, &place.country, &place.city].into_iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+    words.join(" ")
+}
+
+/// The words of source and destination, "-" where nothing is known of one; empty where it is of neither.
+pub(crate) fn both(ends: &[Place; 2]) -> String {
+    let words = ends.each_ref().map(words);
+    let [source, destination] = words.each_ref().map(|words| if words.is_empty() { "-" } else { words });
+    if (source, destination) == ("-", "-") { String::new() } else { format!("{source} > {destination}") }
+}
+
+/// The latest table. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Lookups {
+    handle: Arc<Handle>,
+}
+
+impl Lookups {
+    /// Starts the thread that loads what `follow` is told.
+    ///
+    /// # Errors
+    /// The system's, when it does not start the thread.
+    pub(crate) fn watch(&self) -> io::Result<Watcher> {
+        Watcher::start(Arc::clone(&self.handle), Sources::default())
+    }
+
+    /// The table there is now.
+    pub(crate) fn latest(&self) -> Arc<Generation> {
+        self.handle.latest()
+    }
+
+    /// Takes a newer table if there is one: once a batch of records.
+    pub(crate) fn refresh(&self, held: &mut Arc<Generation>) {
+        self.handle.collect(held);
+    }
+
+    /// Where and whose an address is that is written as text; `None` where it is none, or nothing is looked up.
+    pub(crate) fn of_text(&self, text: &str) -> Option<Place> {
+        let latest = self.latest();
+        latest.table.as_ref().and_then(|table| Some(place(text.parse().ok()?, table)))
+    }
+
+    /// Looks up in what the settings in force say, for ever.
+    pub(crate) async fn follow(self, link: Link, watcher: Watcher) {
+        let watcher = Unwaited(Some(watcher));
+        let mut peer = link.follow();
+        let mut told = (v1::Enrichment::default(), String::new());
+        loop {
+            if let Some(settings) = link.description().as_deref().and_then(|description| description.settings.as_ref())
+                && let Some(enrichment) = settings.live.as_ref().and_then(|live| live.enrichment.as_ref())
+                && *enrichment != told.0
+            {
+                told.0 = enrichment.clone();
+                watcher.set(sources(settings));
+            }
+            let trouble = self.handle.status().last_error;
+            if trouble != told.1 {
+                if !trouble.is_empty() {
+                    tracing::warn!("addresses of flows are looked up as before: {trouble}");
+                }
+                told.1 = trouble;
+            }
+            if peer.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A watcher whose end nobody waits for: it may be at a load of seconds, and a control plane stops at once.
+struct Unwaited(Option<Watcher>);
+
+impl Unwaited {
+    fn set(&self, sources: Sources) {
+        if let Some(watcher) = &self.0 {
+            watcher.set(sources);
+        }
+    }
+}
+
+impl Drop for Unwaited {
+    fn drop(&mut self) {
+        let watcher = self.0.take();
+        // Without a thread more it is waited for.
+        let _ = std::thread::Builder::new().name("enrich-end".into()).spawn(move || drop(watcher));
+    }
+}
+
+/// Settings in force were checked: what this version does not understand in them is nothing to look up in.
+fn sources(settings: &v1::Settings) -> Sources {
+    Settings::try_from(settings).map(|settings| settings.live.enrichment).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_say_the_own_prefix_before_the_as() {
+        let mut place = Place { as_number: 64_500, country: "CZ".into(), city: "Brno".into(), ..Place::default() };
+        assert_eq!(words(&place), "AS64500 CZ Brno");
+        place.network = "office".into();
+        assert_eq!(words(&place), "office CZ Brno");
+        assert_eq!(words(&Place::default()), "");
+        assert_eq!(both(&[place, Place::default()]), "office CZ Brno > -");
+        assert_eq!(both(&<_>::default()), "");
+    }
+}

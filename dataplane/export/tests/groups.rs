@@ -1,0 +1,286 @@
+//! Records with layers and performance, read back by a decoder that shares no code with the encoder.
+
+use proptest::prelude::*;
+use sonde_export::announce;
+use sonde_export::batch::Stamp;
+use sonde_export::elements::{CESNET_PEN, FLOWMON_PEN, NTOP_PEN, REVERSE_PEN};
+use sonde_export::ipfix::Encoder;
+use sonde_flow::perf::{ResponseTimes, Spread, Syn, TcpDirection, TcpPerformance, valid};
+use sonde_flow::record::{Kind, Record};
+use sonde_packet::{Arp, Layers, Network, SegmentRouting, Tunnel};
+use sonde_tests::collector::{Collected, Decoder, Record as Fields};
+
+/// The value of an unsigned field, which must be there.
+fn number(fields: &Fields, pen: u32, id: u16) -> u64 {
+    fields.value((pen, id)).unwrap_or_else(|| panic!("no field {pen}:{id}"))
+}
+
+fn octets(fields: &Fields, pen: u32, id: u16) -> &[u8] {
+    &fields.values[&(pen, id)]
+}
+
+/// Each record as a collector reads it, in the order of the templates.
+fn read(records: &[Record], octets_max: usize) -> Vec<Fields> {
+    let mut encoder = Encoder::new(octets_max, 64, None);
+    let (mut decoder, mut collected) = (Decoder::default(), Collected::default());
+    for message in announce::templates(encoder.templates(), octets_max) {
+        decoder.message(&message.octets, &mut collected);
+    }
+    for record in records {
+        assert!(encoder.put(record).is_none(), "the batches are large enough");
+    }
+    let mut sequence = 0;
+    for batch in encoder.batches() {
+        batch.drain(true, |mut sealed| {
+            sequence = sealed.stamp(Stamp { time: 0, domain: 0, sequence });
+            sealed.each().for_each(|(message, _)| decoder.message(message, &mut collected));
+        });
+    }
+    assert_eq!((collected.faults, collected.missing), (Vec::new(), 0));
+    collected.records
+}
+
+fn one(record: &Record) -> Fields {
+    read(std::slice::from_ref(record), 1400).pop().unwrap()
+}
+
+fn check_stack(layers: &Layers, fields: &Fields) {
+    for (at, element) in (70..=75).enumerate() {
+        let label = if at < usize::from(layers.mpls_labels) { layers.mpls[at] >> 8 } else { 0 };
+        assert_eq!(number(fields, 0, element), u64::from(label), "label {at}");
+    }
+    let top = if layers.mpls_labels == 0 { 0 } else { layers.mpls[0] & 0xff };
+    assert_eq!([200, 202].map(|element| number(fields, 0, element)), [u64::from(top), layers.mpls_labels.into()]);
+    assert_eq!(number(fields, 0, 295), u64::from(layers.spi));
+    let srh = &layers.srh;
+    assert_eq!([492, 493, 498].map(|element| number(fields, 0, element)), [u64::from(srh.flags), srh.tag.into(), srh.segments_left.into()]);
+    assert_eq!(octets(fields, 0, 494), srh.last);
+}
+
+fn check_tunnel(layers: &Layers, fields: &Fields) {
+    let innermost = layers.tunnel().unwrap();
+    let id = u64::from(layers.tunnel_id);
+    let segment = match innermost {
+        Tunnel::Vxlan => 1 << 56 | id & 0xff_ffff,
+        Tunnel::Nvgre => 2 << 56 | id & 0xff_ffff,
+        _ => 0,
+    };
+    assert_eq!(number(fields, 0, 351), segment, "layer2SegmentId");
+    assert_eq!(number(fields, 0, 507), if innermost == Tunnel::GtpU { id } else { 0 }, "gtpuTEid");
+    assert_eq!(number(fields, NTOP_PEN, 106), id);
+    assert_eq!(number(fields, 0, 296), u64::from(layers.gre_key));
+    assert_eq!(number(fields, NTOP_PEN, 113), u64::from(layers.outer_protocol));
+    assert_eq!([115, 117].map(|id| number(fields, NTOP_PEN, id)), layers.outer_ports.map(u64::from));
+    let (v4, v6) = match layers.outer {
+        Network::None => ([[0; 4]; 2], [[0; 16]; 2]),
+        Network::V4(source, destination) => ([source, destination], [[0; 16]; 2]),
+        Network::V6(source, destination) => ([[0; 4]; 2], [source, destination]),
+    };
+    assert_eq!([114, 116].map(|id| octets(fields, NTOP_PEN, id)), v4);
+    assert_eq!([396, 397].map(|id| octets(fields, NTOP_PEN, id)), v6);
+    let macs = [414, 415].map(|id| octets(fields, 0, id));
+    assert_eq!(macs, [&layers.inner_macs[6..], &layers.inner_macs[..6]]);
+}
+
+/// Nanoseconds as units of a collector: 0 is "not measured".
+fn units(measured: bool, nanoseconds: u64, unit: u64) -> u64 {
+    if measured { (nanoseconds.div_ceil(unit)).clamp(1, u32::MAX.into()) } else { 0 }
+}
+
+fn check_tcp(tcp: &TcpPerformance, fields: &Fields) {
+    let flowmon = |id| number(fields, FLOWMON_PEN, id);
+    let ntop = |id| number(fields, NTOP_PEN, id);
+    let both = |id| [number(fields, 0, id), number(fields, REVERSE_PEN, id)];
+    let has = |bits: u64| tcp.valid & bits == bits;
+    let karn = valid::SERVER_RTT_KARN | valid::CLIENT_RTT_KARN;
+    assert_eq!(flowmon(69), units(has(karn), tcp.server_rtt + tcp.client_rtt, 1000));
+    assert_eq!(ntop(123), units(has(valid::CLIENT_RTT_KARN), tcp.client_rtt / 2, 1_000_000));
+    assert_eq!(ntop(124), units(has(valid::SERVER_RTT_KARN), tcp.server_rtt / 2, 1_000_000));
+    let answered = has(valid::RESPONSES) && tcp.responses.count != 0;
+    assert_eq!(flowmon(70), units(answered, tcp.responses.sum / u64::from(tcp.responses.count.max(1)), 1000));
+    let client = usize::from(tcp.client);
+    let payload = [tcp.ways[client].payload, tcp.ways[1 - client].payload];
+    assert_eq!([231, 232].map(|id| number(fields, 0, id)), payload, "initiatorOctets, responderOctets");
+    let ways = |of: fn(&TcpDirection) -> u64| [of(&tcp.ways[0]), of(&tcp.ways[1])];
+    assert_eq!([ntop(109), ntop(110)], ways(|way| way.retransmitted.into()));
+    assert_eq!([ntop(111), ntop(112)], ways(|way| way.out_of_order.into()));
+    assert_eq!([flowmon(71), flowmon(72)], [u64::from(tcp.ways[0].retransmitted), tcp.ways[0].out_of_order.into()]);
+    let spread = |spread: &Spread| [spread.min, spread.mean, spread.max, spread.deviation];
+    let scaled = |measured, of: &Spread, unit| spread(of).map(|value| units(measured, value, unit));
+    let [forward, reverse] = &tcp.ways;
+    assert_eq!([67, 66, 68, 65].map(flowmon), scaled(has(valid::DELAY), &forward.delay, 1000));
+    assert_eq!([63, 62, 64, 61].map(flowmon), scaled(has(valid::JITTER), &forward.jitter, 1000));
+    assert_eq!([531, 533, 532, 534].map(ntop), scaled(has(valid::DELAY), &forward.delay, 1_000_000));
+    assert_eq!([535, 537, 536, 538].map(ntop), scaled(has(valid::DELAY << valid::REVERSE), &reverse.delay, 1_000_000));
+    assert_eq!(both(218), ways(|way| way.syn_count.into()));
+    assert_eq!(both(219), ways(|way| way.fin_count.into()));
+    assert_eq!(both(220), ways(|way| way.rst_count.into()));
+    assert_eq!(both(221), ways(|way| way.psh_count.into()));
+    assert_eq!(both(222), ways(|way| way.ack_count.into()));
+    assert_eq!(both(223), ways(|way| way.urg_count.into()));
+    assert_eq!(both(184), ways(|way| way.isn.into()));
+    let syns = [0, 1].map(|way| if has(valid::SYN << (way * valid::REVERSE)) { tcp.ways[way as usize].syn } else { Syn::default() });
+    assert_eq!(both(209), syns.map(|syn| syn.kinds));
+    assert_eq!(both(186), syns.map(|syn| u64::from(syn.window)));
+    assert_eq!([ntop(417), ntop(421)], syns.map(|syn| u64::from(syn.mss)));
+    assert_eq!([ntop(418), ntop(422)], syns.map(|syn| u64::from(syn.window_scale)));
+    assert_eq!([flowmon(80), flowmon(81)], [u64::from(syns[client].octets.min(255)), syns[client].ttl.into()]);
+}
+
+fn check_arp(arp: &Arp, fields: &Fields) {
+    assert_eq!(number(fields, CESNET_PEN, 33), u64::from(arp.operation));
+    let text = |address: [u8; 4]| address.map(|octet| octet.to_string()).join(".");
+    let read = |id| String::from_utf8(octets(fields, CESNET_PEN, id).to_vec()).unwrap();
+    assert_eq!([35, 37].map(|id| read(id).trim_end_matches('\0').to_owned()), [text(arp.sender), text(arp.target)]);
+}
+
+/// What the record must look like: its template, and every field of its groups.
+fn check(record: &Record, fields: &Fields) {
+    let layers = record.layers.unwrap_or_default();
+    let ip = record.kind != Kind::Layer2;
+    let stack = layers.mpls_labels != 0 || layers.spi != 0 || layers.srh.segments != 0;
+    let groups = [(32, stack), (64, layers.depth != 0), (128, ip && record.tcp.is_some()), (256, !ip && layers.arp.operation != 0)];
+    let kind = match record.kind {
+        Kind::Ipv4 => 0,
+        Kind::Ipv6 => 1,
+        Kind::Layer2 => 2,
+    };
+    assert_eq!(fields.template, 256 + kind + groups.iter().map(|(bit, there)| if *there { *bit } else { 0 }).sum::<u16>());
+    assert_eq!(number(fields, 0, 148), record.flow_id);
+    if stack {
+        check_stack(&layers, fields);
+    }
+    if layers.depth != 0 {
+        check_tunnel(&layers, fields);
+    }
+    if let (true, Some(tcp)) = (ip, &record.tcp) {
+        check_tcp(tcp, fields);
+    }
+    if !ip && layers.arp.operation != 0 {
+        check_arp(&layers.arp, fields);
+    }
+}
+
+fn network() -> impl Strategy<Value = Network> {
+    prop_oneof![
+        any::<([u8; 4], [u8; 4])>().prop_map(|(source, destination)| Network::V4(source, destination)),
+        any::<([u8; 16], [u8; 16])>().prop_map(|(source, destination)| Network::V6(source, destination)),
+    ]
+}
+
+prop_compose! {
+    fn any_layers()(
+        mpls in any::<([u32; 6], bool)>(),
+        labels in 0u8..=6,
+        tunnel in prop::sample::select(Tunnel::ALL.to_vec()),
+        depth in 0u8..=1,
+        ids in any::<(u32, u32)>(),
+        outer in network(),
+        ports in any::<([u16; 2], u8, [u8; 12])>(),
+        spi in prop_oneof![Just(0), any::<u32>()],
+        srh in prop_oneof![Just((0, 0, 0, 0, [0; 16])), any::<(u8, u8, u8, u16, [u8; 16])>()],
+        arp in any::<(u16, [u8; 4], [u8; 4])>(),
+    ) -> Layers {
+        let (segments, segments_left, flags, tag, last) = srh;
+        let (outer_ports, outer_protocol, inner_macs) = ports;
+        // GRE without a key has no identifier.
+        let gre_key = if tunnel == Tunnel::Gre { ids.1 | 1 } else { ids.1 };
+        Layers {
+            mpls: mpls.0, mpls_labels: if mpls.1 { labels } else { 0 }, tunnels: [tunnel as u8 | 0x80, 0, 0, 0], depth, tunnel_id: ids.0,
+            gre_key, outer, outer_ports, outer_protocol, inner_macs, spi,
+            srh: SegmentRouting { segments, segments_left, flags, tag, last },
+            arp: Arp { operation: arp.0 % 3, sender: arp.1, target: arp.2 },
+            ..Layers::default()
+        }
+    }
+}
+
+prop_compose! {
+    fn any_direction()(
+        spreads in any::<[[u32; 4]; 2]>(),
+        payload in any::<u64>(),
+        wide in any::<[u32; 8]>(),
+        narrow in any::<[u16; 7]>(),
+        syn in any::<(u64, [u16; 3], [u8; 2])>(),
+    ) -> TcpDirection {
+        let [delay, jitter] = spreads.map(|spread| {
+            let [min, mean, max, deviation] = spread.map(|value| u64::from(value) << 8);
+            Spread { min, mean, max, deviation }
+        });
+        let [retransmitted, out_of_order, duplicate_acks, psh_count, ack_count, isn, packets, data_packets] = wide;
+        let [syn_count, fin_count, rst_count, urg_count, ..] = narrow;
+        let (kinds, [window, mss, octets], [ttl, window_scale]) = syn;
+        let syn = Syn { kinds, window, mss, octets, ttl, window_scale, sack_permitted: kinds & 16 != 0 };
+        TcpDirection {
+            delay, jitter, payload, packets, data_packets, retransmitted, out_of_order, duplicate_acks, psh_count, ack_count, isn,
+            syn_count, fin_count, rst_count, urg_count, syn, ..TcpDirection::default()
+        }
+    }
+}
+
+prop_compose! {
+    fn any_tcp()(
+        valid in any::<u64>(),
+        client in 0u8..=1,
+        rtt in any::<[u32; 2]>(),
+        responses in any::<(u32, u32)>(),
+        ways in [any_direction(), any_direction()],
+    ) -> TcpPerformance {
+        let (count, sum) = responses;
+        let responses = ResponseTimes { count, sum: u64::from(sum) << 16, ..ResponseTimes::default() };
+        let [server_rtt, client_rtt] = rtt.map(u64::from);
+        TcpPerformance { valid, client, server_rtt, client_rtt, responses, ways, ..TcpPerformance::default() }
+    }
+}
+
+prop_compose! {
+    fn any_record()(
+        flow_id in any::<u64>(),
+        kind in prop::sample::select(vec![Kind::Ipv4, Kind::Ipv6, Kind::Layer2]),
+        layers in prop::option::of(any_layers()),
+        tcp in prop::option::of(any_tcp()),
+    ) -> Record {
+        Record { flow_id, kind, layers, tcp, ..Record::default() }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_groups_are_read_back_field_by_field(record in any_record()) {
+        check(&record, &one(&record));
+    }
+
+    #[test]
+    fn records_of_all_templates_travel_beside_each_other(records in prop::collection::vec(any_record(), 0..100)) {
+        let found = read(&records, 1400);
+        prop_assert_eq!(found.len(), records.len());
+        for record in &records {
+            found.iter().filter(|fields| number(fields, 0, 148) == record.flow_id).for_each(|fields| check(record, fields));
+        }
+    }
+
+    #[test]
+    fn a_small_message_carries_what_fits_and_every_record(records in prop::collection::vec(any_record(), 0..50), octets_max in 512usize..1400) {
+        let found = read(&records, octets_max);
+        let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0u64, u64::wrapping_add);
+        prop_assert_eq!(sum(&mut found.iter().map(|fields| number(fields, 0, 148))), sum(&mut records.iter().map(|r| r.flow_id)));
+    }
+}
+
+#[test]
+fn a_flow_that_has_nothing_beside_it_has_the_plain_template() {
+    let ids = [Kind::Ipv4, Kind::Ipv6, Kind::Layer2].map(|kind| one(&Record { kind, ..Record::default() }).template);
+    assert_eq!(ids, [256, 257, 258]);
+    // A session of PPPoE is in the record, and no element is known for it.
+    let layers = Some(Layers { pppoe_session: 7, ..Layers::default() });
+    assert_eq!(one(&Record { layers, ..Record::default() }).template, 256);
+}
+
+#[test]
+fn every_template_is_announced_and_they_are_few() {
+    let encoder = Encoder::new(1400, 64, None);
+    assert_eq!(encoder.templates().count(), 8 + 8 + 8 + 2, "labels, tunnels and TCP or ARP with each other, and two for options");
+    let messages = announce::templates(encoder.templates(), 1400);
+    let octets: usize = messages.iter().map(|message| message.octets.len()).sum();
+    assert!(octets < 10_000, "{octets} octets at each refresh");
+}

@@ -1,0 +1,88 @@
+//! What tshark reads of IPFIX: messages as a capture, and the flow records it finds there.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::run;
+use crate::traffic::{ByteOrder, CaptureWriter, Format, Packet, Resolution, SECOND, Stack, capture};
+
+/// Values of a flow record by the name of their field, in the order in which they came: forward and reverse have one name.
+pub type Flow = BTreeMap<String, Vec<String>>;
+
+/// tshark over a capture of messages; `None`, said loudly, where it is not installed.
+pub fn tshark(path: &Path) -> Option<Command> {
+    let mut command = Command::new("tshark");
+    if command.arg("-v").output().is_err() {
+        eprintln!("SKIPPED: tshark does not run; `make deps` installs it");
+        return None;
+    }
+    let mut command = Command::new("tshark");
+    // Without being told otherwise it refuses templates of more than 60 fields.
+    command.args(["-n", "-o", "cflow.max_template_fields:0", "-r"]).arg(path);
+    Some(command)
+}
+
+/// Wraps messages, each with the source port of its stream, into UDP datagrams to port 4739, so that tshark takes them for what they are.
+///
+/// # Panics
+/// When the file cannot be written.
+pub fn as_capture<'a>(path: &Path, messages: impl IntoIterator<Item = (u16, &'a [u8])>) {
+    let file = BufWriter::new(File::create(path).expect("a file"));
+    let mut writer = CaptureWriter::new(file, Format::Pcap, Resolution::Nano, ByteOrder::Little, capture::ETHERNET).expect("a header");
+    for (port, message) in messages {
+        let stack = Stack::ethernet().ipv4([127, 0, 0, 1], [127, 0, 0, 1]).udp(port, 4739).payload(message);
+        writer.packet(&Packet { time: SECOND, bytes: stack.build() }).expect("room");
+    }
+    writer.finish().expect("room");
+}
+
+/// The flow records that tshark reads of a capture, each with the source port of its stream as `udp.srcport`.
+///
+/// # Panics
+/// When it fails.
+pub fn flows(path: &Path) -> Option<Vec<Flow>> {
+    let said = run(tshark(path)?.args(["-T", "json", "--no-duplicate-keys"]));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let frames: Vec<Value> = serde_json::from_str(&said.stdout).expect("JSON");
+    let mut found = Vec::new();
+    for frame in &frames {
+        let before = found.len();
+        gather(frame, &mut found);
+        let port = frame.pointer("/_source/layers/udp/udp.srcport").and_then(Value::as_str).expect("a datagram");
+        for flow in found.iter_mut().skip(before) {
+            flow.insert("udp.srcport".to_owned(), vec![port.to_owned()]);
+        }
+    }
+    Some(found)
+}
+
+/// Every object that has a flow's number is a flow.
+fn gather(value: &Value, found: &mut Vec<Flow>) {
+    match value {
+        Value::Object(map) if map.contains_key("cflow.flow_id") => {
+            let mut flow = Flow::new();
+            fields(value, &mut flow);
+            found.push(flow);
+        }
+        Value::Object(map) => map.values().for_each(|value| gather(value, found)),
+        Value::Array(values) => values.iter().for_each(|value| gather(value, found)),
+        _ => {}
+    }
+}
+
+fn fields(value: &Value, flow: &mut Flow) {
+    let Value::Object(map) = value else { return };
+    for (name, value) in map {
+        let texts = |value: &Value| value.as_str().map(str::to_owned);
+        match value {
+            Value::String(text) => flow.entry(name.clone()).or_default().push(text.clone()),
+            Value::Array(values) => flow.entry(name.clone()).or_default().extend(values.iter().filter_map(texts)),
+            _ => fields(value, flow),
+        }
+    }
+}
