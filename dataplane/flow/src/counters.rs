@@ -28,11 +28,12 @@ pub enum Counter {
     TunnelUnreadable,
     LayersFull,
     PerformanceFull,
+    UdpPerformanceFull,
     FragmentsWaiting,
 }
 
 /// Counters before the reasons.
-const PLAIN: usize = 22;
+const PLAIN: usize = 23;
 /// How many there are.
 pub const COUNTERS: usize = PLAIN + Malformed::ALL.len();
 
@@ -59,6 +60,7 @@ pub const NAMES: [&str; COUNTERS] = [
     "tunnel_unreadable",
     "layers_full",
     "performance_full",
+    "udp_performance_full",
     "not_metered.fragment_waiting",
     "not_metered.link_truncated",
     "not_metered.vlan_truncated",

@@ -4,8 +4,10 @@ use bytemuck::Zeroable;
 use sonde_packet::{Frame, Headers, Layers, SynOptions, Tcp, Tunnels, layers, proto};
 
 use crate::counters::{Counter, Counters};
+use crate::datagram::Datagrams;
 use crate::extension::{LayersWords, write_layers};
 use crate::key::Key;
+use crate::measure::Measured;
 use crate::perf::TcpState;
 use crate::record::{EndReason, HEAD_WORDS, Initiator, NO_VLAN, NO_WSCALE, head};
 use crate::side::Side;
@@ -15,6 +17,10 @@ use crate::word::{pack, quad};
 pub(crate) const FRAGMENT: u16 = 1 << 15;
 /// Set in [`Packet::flags`] beside the TCP flags: the packet has a TCP header that can be seen.
 pub(crate) const SEGMENT: u16 = 1 << 14;
+/// Set in [`Packet::flags`] beside the TCP flags: a UDP datagram on a port of a protocol whose performance is measured.
+pub(crate) const DATAGRAM: u16 = 1 << 13;
+/// Packets that are perhaps measured.
+pub(crate) const MEASURED: u16 = SEGMENT | DATAGRAM;
 /// Flags that need more than counting: SYN, FIN, RST, fragment.
 const SPECIAL: u16 = Tcp::SYN | Tcp::FIN | Tcp::RST | FRAGMENT;
 
@@ -112,8 +118,8 @@ struct Birth {
     ip_flags: u8,
     syn_wscale: u8,
     _spare: [u8; 3],
-    /// Place of the flow's [`TcpState`]; 0: none.
-    tcp: u32,
+    /// Place of what is known of the flow's performance, and in its high bits of which kind it is (see `measure`); 0: none.
+    measured: u32,
 }
 
 /// Octets in [`Hot::octets_ttl`].
@@ -124,6 +130,7 @@ const OCTETS: u64 = (1 << 48) - 1;
 pub(crate) struct Sides {
     pub(crate) layers: Side<LayersWords>,
     pub(crate) tcp: Side<TcpState>,
+    pub(crate) udp: Side<Datagrams>,
 }
 
 /// How the first packet of a flow is looked at.
@@ -339,7 +346,7 @@ impl<K: Key> Entry<K> {
             ip_flags: about.ip_flags,
             syn_wscale: syn.wscale,
             _spare: [0; 3],
-            tcp: 0,
+            measured: 0,
         };
         self.begin_measuring(packet, &mut place);
     }
@@ -351,20 +358,20 @@ impl<K: Key> Entry<K> {
             sides.layers.give_back(self.birth.layers);
             self.birth.layers = 0;
         }
-        if self.birth.tcp != 0 {
-            sides.tcp.give_back(self.birth.tcp);
-            self.birth.tcp = 0;
+        if self.birth.measured != 0 {
+            self.measured().give_back(sides);
+            self.birth.measured = 0;
         }
     }
 
-    /// Place of what is known of the TCP connection; 0 is none.
+    /// Where the performance of the flow is kept.
     #[inline(always)]
-    pub(crate) fn tcp_place(&self) -> u32 {
-        self.birth.tcp
+    pub(crate) fn measured(&self) -> Measured {
+        Measured(self.birth.measured)
     }
 
-    pub(crate) fn set_tcp_place(&mut self, place: u32) {
-        self.birth.tcp = place;
+    pub(crate) fn set_measured(&mut self, Measured(place): Measured) {
+        self.birth.measured = place;
     }
 
     /// Which way a packet goes: 0 forward, 1 reverse.
@@ -376,7 +383,7 @@ impl<K: Key> Entry<K> {
     /// Whether the flow has anything beside its entry.
     #[inline]
     pub(crate) fn has_sides(&self) -> bool {
-        self.birth.layers | self.birth.tcp != 0
+        self.birth.layers | self.birth.measured != 0
     }
 
     /// Appends the extensions of the flow's record to `words`, and says how many words they are.
@@ -388,12 +395,7 @@ impl<K: Key> Entry<K> {
             *place = *layers;
             filled = layers.len();
         }
-        if let Some(state) = sides.tcp.get(self.birth.tcp)
-            && let Some(rest) = words.get_mut(filled..)
-        {
-            filled += state.report().encode(rest);
-        }
-        filled
+        filled + self.measured().report(sides, words.get_mut(filled..).unwrap_or_default())
     }
 
     /// Whether a TCP connection is closed and only lingers.
@@ -484,9 +486,7 @@ impl<K: Key> Entry<K> {
 
     /// After a report: counters start again, the flow goes on.
     pub(crate) fn rest(&mut self, sides: &mut Sides) {
-        if let Some(state) = sides.tcp.get_mut(self.birth.tcp) {
-            state.rest();
-        }
+        self.measured().rest(sides);
         let hot = &mut self.hot;
         hot.octets_ttl = [0; 2];
         hot.packets = [0; 2];

@@ -43,6 +43,7 @@ impl<K: Key> Table<K> {
         let mut larger = Self::new(Room::plain(flows), wanted, self.searcher.simd(), self.seed)?;
         self.sides.layers.grow(flows)?;
         self.sides.tcp.grow(flows)?;
+        self.sides.udp.grow(flows)?;
         larger.sweep = self.sweep.moved(larger.lines);
         for line in 0..self.lines {
             let Some(tags) = self.tags.get(line as usize) else { continue };

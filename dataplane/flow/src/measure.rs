@@ -1,11 +1,87 @@
-//! The performance of a TCP flow, kept beside its entry: which flows have it, and what of a packet it is fed with.
+//! The performance of a flow, kept beside its entry: which flows have it, where it stands, and what of a TCP segment it is fed with.
+//!
+//! Not here: datagrams (`datagram`).
 
 use sonde_packet::{Frame, SynOptions, Tcp, syn_options};
 
 use crate::counters::Counter;
-use crate::entry::{Birthplace, Entry, Packet, SEGMENT, Sides, TCP_FLAGS};
+use crate::datagram::Datagrams;
+use crate::entry::{Birthplace, DATAGRAM, Entry, Packet, SEGMENT, Sides, TCP_FLAGS};
 use crate::key::Key;
-use crate::perf::Segment;
+use crate::perf::{Segment, TcpState};
+
+/// Where the performance of a flow is kept, as its entry notes it: the number of a place, and in the two highest bits its kind. 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Measured(pub(crate) u32);
+
+/// What stands in a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Kind {
+    Tcp = 0,
+    Udp = 1,
+    Quic = 2,
+}
+
+impl Measured {
+    const KIND: u32 = 30;
+
+    /// A place of a side, none of which has 2^30 places.
+    pub(crate) fn new(kind: Kind, place: u32) -> Self {
+        Self(place | (kind as u32) << Self::KIND)
+    }
+
+    pub(crate) fn kind(self) -> Kind {
+        match self.0 >> Self::KIND {
+            0 => Kind::Tcp,
+            1 => Kind::Udp,
+            _ => Kind::Quic,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn place(self) -> u32 {
+        self.0 & ((1 << Self::KIND) - 1)
+    }
+
+    /// Asks for what a packet that goes this way will touch.
+    #[inline(always)]
+    pub(crate) fn prefetch(self, sides: &Sides, way: u8) {
+        if self.0 >> Self::KIND == 0 {
+            // Sequence numbers of both ends in the first line of `TcpState`, then a line of sums for each direction.
+            sides.tcp.prefetch(self.0, 1 + usize::from(way));
+        } else {
+            sides.udp.prefetch(self.place(), 1);
+        }
+    }
+
+    pub(crate) fn give_back(self, sides: &mut Sides) {
+        match self.kind() {
+            Kind::Tcp => sides.tcp.give_back(self.place()),
+            Kind::Udp | Kind::Quic => sides.udp.give_back(self.place()),
+        }
+    }
+
+    /// After a report: counters start again.
+    pub(crate) fn rest(self, sides: &mut Sides) {
+        let (tcp, udp) = (&mut sides.tcp, &mut sides.udp);
+        match self.kind() {
+            Kind::Tcp => tcp.get_mut(self.place()).into_iter().for_each(TcpState::rest),
+            Kind::Udp => udp.get_mut(self.place()).into_iter().for_each(|state| state.udp_mut().rest()),
+            Kind::Quic => udp.get_mut(self.place()).into_iter().for_each(|state| state.quic_mut().rest()),
+        }
+    }
+
+    /// Writes the extension of the flow's record, and says how many words it is: 0 when there is nothing to say.
+    pub(crate) fn report(self, sides: &Sides, words: &mut [u64]) -> usize {
+        let (tcp, udp) = (sides.tcp.get(self.place()), sides.udp.get(self.place()));
+        match self.kind() {
+            Kind::Tcp => tcp.map_or(0, |state| state.report().encode(words)),
+            Kind::Udp => udp.map(|state| state.udp().report()).filter(|udp| udp.application.is_some()).map_or(0, |udp| udp.encode(words)),
+            Kind::Quic => udp.map(Datagrams::quic).filter(|state| state.is_known()).map_or(0, |state| state.report().encode(words)),
+        }
+    }
+}
 
 /// The TCP segment of a packet, from its frame; `None` when its header was not captured, or is damaged.
 #[inline(always)]
@@ -46,9 +122,12 @@ impl<K: Key> Entry<K> {
     #[inline(always)]
     pub(crate) fn measure(&self, packet: &Packet<K>, frame: &Frame<'_>, options: Option<&SynOptions>, sides: &mut Sides) {
         if packet.flags & SEGMENT == 0 {
+            if packet.flags & DATAGRAM != 0 {
+                self.measure_datagram(packet, frame, sides);
+            }
             return;
         }
-        let Some(state) = sides.tcp.get_mut(self.tcp_place()) else { return };
+        let Some(state) = sides.tcp.get_mut(self.measured().place()) else { return };
         let Some(segment) = segment(packet, frame, self.way(packet)) else { return };
         match options {
             Some(options) => state.add_syn(&segment, options),
@@ -59,6 +138,9 @@ impl<K: Key> Entry<K> {
     /// Begins to measure a flow with its first packet; counts a flow for which there is no place.
     #[inline(always)]
     pub(crate) fn begin_measuring(&mut self, packet: &Packet<K>, birthplace: &mut Birthplace<'_, '_>) {
+        if packet.flags & DATAGRAM != 0 {
+            return self.begin_datagrams(packet, birthplace);
+        }
         let tcp = &mut birthplace.sides.tcp;
         if packet.flags & SEGMENT == 0 || tcp.is_empty() {
             return;
@@ -67,13 +149,13 @@ impl<K: Key> Entry<K> {
         let Some(place) = tcp.take() else { return birthplace.counters.add(Counter::PerformanceFull, 1) };
         if let Some(state) = tcp.get_mut(place) {
             state.begin(&segment, birthplace.options.as_ref());
-            self.set_tcp_place(place);
+            self.set_measured(Measured::new(Kind::Tcp, place));
         }
     }
 
     /// Whether a packet opens another connection between the ports of this one, whose end nobody saw.
     pub(crate) fn is_reused_by(&self, packet: &Packet<K>, frame: &Frame<'_>, sides: &Sides) -> bool {
-        let Some(state) = sides.tcp.get(self.tcp_place()) else { return false };
+        let Some(state) = sides.tcp.get(self.measured().place()) else { return false };
         segment(packet, frame, self.way(packet)).is_some_and(|segment| state.is_reused_by(&segment))
     }
 }

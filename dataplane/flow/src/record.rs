@@ -6,7 +6,7 @@
 use sonde_packet::Layers;
 
 use crate::extension::{EXTENSION_WORDS_MAX, LAYERS, LAYERS_WORDS, extensions, read_layers, write_layers};
-use crate::perf::{TCP_PERFORMANCE, TcpPerformance};
+use crate::perf::{QUIC_PERFORMANCE, QuicPerformance, TCP_PERFORMANCE, TcpPerformance, UDP_PERFORMANCE, UdpPerformance};
 use crate::word::{address, octets, pack, quad, unquad};
 
 /// Version of the layout below. A reader refuses another one.
@@ -162,6 +162,10 @@ pub struct Record {
     pub layers: Option<Layers>,
     /// How the TCP connection performed; `None` where it was not measured.
     pub tcp: Option<TcpPerformance>,
+    /// How requests over UDP were answered (DNS, NTP, SNMP, RADIUS); `None` where it was not measured, or none was seen.
+    pub udp: Option<UdpPerformance>,
+    /// How the QUIC connection performed; `None` where it was not measured, or its beginning not seen.
+    pub quic: Option<QuicPerformance>,
 }
 
 /// The VLAN id of a tag, or [`NO_VLAN`].
@@ -241,6 +245,12 @@ impl Record {
         if let (Some(tcp), Some(rest)) = (&self.tcp, words.get_mut(filled..)) {
             filled += tcp.encode(rest);
         }
+        if let (Some(udp), Some(rest)) = (&self.udp, words.get_mut(filled..)) {
+            filled += udp.encode(rest);
+        }
+        if let (Some(quic), Some(rest)) = (&self.quic, words.get_mut(filled..)) {
+            filled += quic.encode(rest);
+        }
         take(&self.encode(), words.get(..filled).unwrap_or_default())
     }
 
@@ -260,7 +270,6 @@ impl Record {
         }
         let (kind, view) = kind_and_view(kind_view)?;
         let [l0, l1, l2, ip_flags, min0, max0, min1, max1] = more.to_le_bytes();
-        let (layers, tcp) = known(rest);
         let [proto, end_reason, initiator, worker, t0, t1, tos, syn_wscale] = misc.to_le_bytes();
         let initiator = match initiator {
             0 => Initiator::FirstPacket,
@@ -308,23 +317,24 @@ impl Record {
             syn_window,
             syn_mss,
             syn_wscale,
-            layers,
-            tcp,
+            ..known(rest)
         })
     }
 }
 
-/// The extensions that this version knows.
-fn known(rest: &[u64]) -> (Option<Layers>, Option<TcpPerformance>) {
-    let (mut layers, mut tcp) = (None, None);
+/// A record of nothing but the extensions that this version knows.
+fn known(rest: &[u64]) -> Record {
+    let mut record = Record::default();
     for (kind, words) in extensions(rest) {
         match kind {
-            LAYERS => layers = read_layers(words),
-            TCP_PERFORMANCE => tcp = TcpPerformance::decode(words),
+            LAYERS => record.layers = read_layers(words),
+            TCP_PERFORMANCE => record.tcp = TcpPerformance::decode(words),
+            UDP_PERFORMANCE => record.udp = UdpPerformance::decode(words),
+            QUIC_PERFORMANCE => record.quic = QuicPerformance::decode(words),
             _ => {}
         }
     }
-    (layers, tcp)
+    record
 }
 
 /// The kind and the view of a record's first word.
@@ -381,6 +391,7 @@ impl Output for Vec<Record> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::perf::{Application, QUIC_PERFORMANCE_WORDS, TCP_PERFORMANCE_WORDS, UDP_PERFORMANCE_WORDS};
 
     #[test]
     fn a_record_survives_its_words() {
@@ -421,13 +432,32 @@ mod tests {
             syn_wscale: 14,
             layers: Some(Layers { pppoe_session: 7, tunnel_id: 9, ..Layers::default() }),
             tcp: Some(TcpPerformance { client: 1, server_rtt: 5, ..TcpPerformance::default() }),
+            udp: Some(UdpPerformance { application: Some(Application::Snmp), repeated: 2, ..UdpPerformance::default() }),
+            quic: Some(QuicPerformance { valid: 3, client_rtt: 9, ..QuicPerformance::default() }),
         };
         let words = record.with_words(|head, rest| [head.as_slice(), rest].concat());
         assert_eq!(Record::decode(&words), Some(record));
-        let bare = Record { tcp: None, ..record };
-        let head = Record { layers: None, ..bare };
+        let head = Record { layers: None, tcp: None, udp: None, quic: None, ..record };
         assert_eq!(Record::decode(&head.encode()), Some(head));
-        assert_eq!(Record::decode(&words[..words.len() - 1]), Some(bare), "an extension that is cut is none");
+        for end in 0..words.len() {
+            // What is cut is none, and so is what would come behind it.
+            let whole = |words| if end < words { None } else { Some(()) };
+            let [layers, tcp, udp, quic] = [LAYERS_WORDS, TCP_PERFORMANCE_WORDS, UDP_PERFORMANCE_WORDS, QUIC_PERFORMANCE_WORDS].map({
+                let mut behind = HEAD_WORDS;
+                move |words| {
+                    behind += words;
+                    whole(behind)
+                }
+            });
+            let expected = Record {
+                layers: layers.and(record.layers),
+                tcp: tcp.and(record.tcp),
+                udp: udp.and(record.udp),
+                quic: quic.and(record.quic),
+                ..record
+            };
+            assert_eq!(Record::decode(&words[..end]), whole(HEAD_WORDS).and(Some(expected)), "{end} words");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use sonde_memory::prefetch::{prefetch, prefetch_line};
 use sonde_memory::slab::{OutOfMemory, Slab, Wanted};
 use sonde_memory::tags::{Line, Searcher, Simd};
 
+use crate::datagram::Datagrams;
 use crate::entry::{Entry, Sides};
 use crate::extension::LayersWords;
 use crate::key::{Key, Seed};
@@ -58,17 +59,19 @@ pub struct Room {
     pub layers: u64,
     /// TCP flows whose performance is measured; 0 switches it off.
     pub tcp: u64,
+    /// As `tcp`, of UDP: requests and answers, and QUIC.
+    pub udp: u64,
 }
 
 impl Room {
     /// Room for `flows` flows, all of which may have layers and be measured.
     pub fn whole(flows: u64) -> Self {
-        Self { flows, layers: flows, tcp: flows }
+        Self { flows, layers: flows, tcp: flows, udp: flows }
     }
 
     /// Room for `flows` flows with nothing beside them.
     pub fn plain(flows: u64) -> Self {
-        Self { flows, layers: 0, tcp: 0 }
+        Self { flows, layers: 0, tcp: 0, udp: 0 }
     }
 }
 
@@ -95,7 +98,8 @@ impl<K: Key> Table<K> {
     pub(crate) fn footprint(room: Room) -> Footprint {
         let lines = (room.flows.max(1).saturating_mul(100) / LOAD_PERCENT).div_ceil(u64::from(PLACES)).max(2);
         let line = 2 * size_of::<Line>() as u64 + u64::from(PLACES) * size_of::<Entry<K>>() as u64;
-        let beside = Side::<LayersWords>::footprint(room.layers).saturating_add(Side::<TcpState>::footprint(room.tcp));
+        let measured = Side::<TcpState>::footprint(room.tcp).saturating_add(Side::<Datagrams>::footprint(room.udp));
+        let beside = Side::<LayersWords>::footprint(room.layers).saturating_add(measured);
         Footprint { lines, bytes: lines.saturating_mul(line).saturating_add(beside) }
     }
 
@@ -119,7 +123,7 @@ impl<K: Key> Table<K> {
             searcher: Searcher::new(simd),
             seed,
             sweep: crate::expiry::Sweep::default(),
-            sides: Sides { layers: Side::new(room.layers, wanted)?, tcp: Side::new(room.tcp, wanted)? },
+            sides: Sides { layers: Side::new(room.layers, wanted)?, tcp: Side::new(room.tcp, wanted)?, udp: Side::new(room.udp, wanted)? },
         })
     }
 
@@ -128,6 +132,7 @@ impl<K: Key> Table<K> {
         (size_of_val(&*self.tags) + size_of_val(&*self.deadlines) + size_of_val(&*self.entries)) as u64
             + self.sides.layers.bytes()
             + self.sides.tcp.bytes()
+            + self.sides.udp.bytes()
     }
 
     /// The pages the entries stand in.

@@ -9,7 +9,7 @@ use sonde_memory::prefetch::prefetch;
 use sonde_packet::{Frame, Link, Tcp, Tunnels};
 
 use crate::counters::{Counter, Counters};
-use crate::entry::{Before, Birthplace, Entry, Packet, SEGMENT, Sides, Timeouts};
+use crate::entry::{Before, Birthplace, Entry, MEASURED, Packet, Sides, Timeouts};
 use crate::expiry::write;
 use crate::key::Key;
 use crate::record::{EndReason, Output};
@@ -121,7 +121,7 @@ pub(crate) fn track<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>,
         return;
     }
     find(table, lane, tick(work.now));
-    if !table.sides.tcp.is_empty() {
+    if !(table.sides.tcp.is_empty() && table.sides.udp.is_empty()) {
         approach(table, lane);
     }
     let first_id = *work.next_id;
@@ -142,7 +142,7 @@ fn find<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
         let (Some(&(line, tag)), Some(slot)) = (wanted.get(at), slots.get_mut(at)) else { return };
         if tagged != 0 {
             *slot = Table::<K>::slot(line, tagged.trailing_zeros());
-            if packets.get(at).is_some_and(|packet| packet.flags & SEGMENT != 0) {
+            if packets.get(at).is_some_and(|packet| packet.flags & MEASURED != 0) {
                 // Where its performance is kept stands in the second line.
                 table.prefetch_whole(*slot);
             } else {
@@ -202,15 +202,14 @@ fn find_second<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
     lane.missed = missed;
 }
 
-/// Between stages 2 and 3: asks for what is known of the TCP connections. Their entries have come meanwhile.
+/// Between stages 2 and 3: asks for what is known of the flows that are measured. Their entries have come meanwhile.
 fn approach<K: Key>(table: &Table<K>, lane: &Lane<K>) {
     let len = lane.len.min(BURST);
     for (packet, slot) in lane.packets.iter().zip(&lane.slots).take(len) {
-        if packet.flags & SEGMENT != 0
+        if packet.flags & MEASURED != 0
             && let Some(entry) = table.entries.get(*slot as usize)
         {
-            // Sequence numbers of both ends in the first line of `TcpState`, then a line of sums for each direction.
-            table.sides.tcp.prefetch(entry.tcp_place(), 1 + usize::from(entry.way(packet)));
+            entry.measured().prefetch(&table.sides, entry.way(packet));
         }
     }
 }
@@ -239,7 +238,7 @@ fn hit<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Slot, 
     let Some(entry) = table.entries.get_mut(slot as usize) else { return };
     if !entry.add(packet, work.timeouts.idle) {
         special(table, packet, slot, work);
-    } else if packet.flags & SEGMENT != 0 {
+    } else if packet.flags & MEASURED != 0 {
         // A SYN is special: there are no options here.
         entry.measure(packet, &work.frame(packet.frame), None, &mut table.sides);
     }

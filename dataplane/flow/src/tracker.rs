@@ -6,6 +6,7 @@ use sonde_memory::tags::Simd;
 use sonde_packet::{Frame, Network, Tunnels, decapsulate, fast4, proto};
 
 use crate::counters::{Counter, Counters};
+use crate::datagram::mark;
 use crate::entry::{COMMON, FRAGMENT, GENERAL, INNER, Packet, SEGMENT, Timeouts};
 use crate::fragments::{Fragments, Held, Outcome};
 use crate::grow::Context;
@@ -369,7 +370,7 @@ fn common_packet(frame: &Frame<'_>, at: u16) -> Option<Packet<Key4>> {
         time: frame.time,
         octets: u32::from(fast.octets),
         overhead: frame.wire_len.wrapping_sub(u32::from(fast.octets)).cast_signed(),
-        flags: fast.tcp_flags | if fast.protocol == proto::TCP { SEGMENT } else { 0 },
+        flags: fast.tcp_flags | if fast.protocol == proto::TCP { SEGMENT } else { 0 } | mark(fast.protocol, fast.sport, fast.dport),
         ttl: fast.ttl,
         tos: fast.tos,
         direction,
@@ -384,13 +385,15 @@ fn common_packet(frame: &Frame<'_>, at: u16) -> Option<Packet<Key4>> {
 fn general_packet<K>(key: K, direction: u8, held: &Held, at: u16) -> Packet<K> {
     let headers = &held.headers;
     let fragment = if headers.fragment.is_fragment() { FRAGMENT } else { 0 };
+    // What cannot be seen cannot be measured.
+    let datagram = if headers.l4_offset == 0 { 0 } else { mark(headers.protocol, headers.sport, headers.dport) };
     Packet {
         key,
         hash: 0,
         time: held.time,
         octets: headers.octets,
         overhead: held.wire_len.wrapping_sub(headers.octets).cast_signed(),
-        flags: headers.tcp.map_or(0, |tcp| tcp.flags | SEGMENT) | fragment,
+        flags: headers.tcp.map_or(0, |tcp| tcp.flags | SEGMENT) | datagram | fragment,
         ttl: headers.ttl,
         tos: headers.tos,
         direction,

@@ -455,7 +455,7 @@ fn ttl_has_its_least_and_its_greatest_value_in_each_direction() {
 #[test]
 fn a_flow_that_finds_no_place_for_its_layers_is_metered_without() {
     let wanted = Wanted { huge: false, populate: false };
-    let room = Room { flows: 100, layers: 1, tcp: 0 };
+    let room = Room { layers: 1, ..Room::plain(100) };
     let sizing = Sizing { ipv4: room, wide: room, wanted, simd: Simd::Avx512, seed: 7, worker: 9, first_id: 100 };
     let mut world = World::new(Policy::default());
     world.tracker = Tracker::new(&sizing, Policy::default()).expect("little memory");

@@ -74,12 +74,12 @@ fn udp(application: Application, input: &mut Input<'_>) {
         longer.push(0);
         assert_eq!(application.message(&longer), Some(message));
     }
-    let mut state = UdpState::zeroed();
+    let mut state = UdpState::new(application);
     let mut now = 0u64;
     while !input.is_empty() {
         now = now.wrapping_add(u64::from(input.byte()) << 20);
         let (way, length) = (input.byte(), usize::from(input.byte()));
-        state.add(application, now, way, input.bytes(length));
+        state.add(now, way, input.bytes(length));
     }
     let report = state.report();
     let mut words = [0; 64];
