@@ -252,7 +252,9 @@ fn seats(boot: &Boot, placement: &Placement, paths: &Paths) -> Result<Vec<Seat>,
 
 /// So many flows, all of which have layers, and as many that are measured as the settings say.
 fn room(boot: &Boot, flows: u64) -> Room {
-    Room { tcp: share(flows, boot.table.performance_percent), ..Room::whole(flows) }
+    let table = &boot.table;
+    let (tcp, udp) = (share(flows, table.performance_percent), share(flows, table.udp_performance_percent));
+    Room { tcp, udp, ..Room::whole(flows) }
 }
 
 fn share(flows: u64, percent: u32) -> u64 {

@@ -80,6 +80,7 @@ fn every_rule_of_boot_is_checked() {
     check("live.tunnels.depth_max", "9", "0 to 8", "9");
     check("boot.table.layers_percent", "101", "0 to 100", "101");
     check("boot.table.performance_percent", "101", "0 to 100", "101");
+    check("boot.table.udp_performance_percent", "101", "0 to 100", "101");
     check("boot.instance", "Upper", "a-z", "\"Upper\"");
     check("boot.instance", &"x".repeat(33), "1 to 32", "xxx");
     check("boot.eal.huge_pages", "maybe", "\"auto\", \"require\", \"none\"", "maybe");
