@@ -108,6 +108,8 @@ pub(crate) fn flow(record: &Record) -> Flow {
         ip_flags: record.ip_flags.into(),
         layers: record.layers.as_ref().map(detail::layers),
         tcp: record.tcp.as_ref().map(detail::tcp),
+        udp: record.udp.as_ref().map(detail::udp),
+        quic: record.quic.as_ref().map(detail::quic),
     }
 }
 
