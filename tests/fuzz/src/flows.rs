@@ -96,6 +96,6 @@ fn finish(mut tracker: Tracker, mut records: Vec<Record>) {
         counters.metered() + counters.get(Counter::MeteredTwice)
     );
     for record in &records {
-        assert_eq!(record.with_words(|head, rest| Record::from_parts(head, rest)).as_ref(), Some(record));
+        assert_eq!(record.with_words(Record::from_parts).as_ref(), Some(record));
     }
 }

@@ -74,6 +74,7 @@ fn frames() -> Vec<Vec<u8>> {
     frames.extend(fragments(&Stack::ethernet().ipv4([10, 0, 0, 1], [10, 0, 0, 2]).udp(53, 4000).payload(vec![1; 40]), 24, 9));
     frames.push(Stack::ethernet().ipv4([10, 0, 0, 1], [10, 0, 0, 2]).icmp(3, 1, [0; 4]).payload(vec![0x45; 28]).build());
     frames.push(Stack::ethernet().ipv6([1; 16], [2; 16]).icmpv6(135, 0, [0; 4]).build());
+    frames.extend(datagrams());
     // Ethertypes and protocols whose headers the general decoder follows: the rest of the frame is for the fuzzer to find.
     for ethertype in [0x8847u16, 0x8848, 0x8863, 0x8864, 0x894f, 0x88e7, 0x893f, 0x8926, 0x8903, 0x88a8, 0x9100, 0x0806, 0x88cc, 0x0010] {
         let mut frame = vec![2; 12];
@@ -86,6 +87,37 @@ fn frames() -> Vec<Vec<u8>> {
         frame[20] = protocol;
         frames.push(frame);
     }
+    frames
+}
+
+/// Requests and answers of what is measured over UDP, by IPv4 and IPv6, tagged or not.
+fn datagrams() -> Vec<Vec<u8>> {
+    let dns = |flags: u8| vec![0xab, 0xcd, flags, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'a', 0, 0, 1, 0, 1];
+    let ntp = |mode: u8, stamp: usize| {
+        let mut message = vec![mode; 48];
+        message[stamp..stamp + 8].copy_from_slice(&[9; 8]);
+        message
+    };
+    let snmp = |pdu: u8| vec![0x30, 0x10, 0x02, 0x01, 0x01, 0x04, 0x02, b'p', b'u', pdu, 0x07, 0x02, 0x01, 0x05, 0x02, 0x01, 0, 0x30];
+    let radius = |code: u8| [[code, 7, 0, 20].as_slice(), &[0; 16]].concat();
+    let quic = |first: u8| [[first, 0, 0, 0, 1, 8].as_slice(), &[3; 60]].concat();
+    let both = |port: u16, request: Vec<u8>, answer: Vec<u8>| {
+        let four = |from: u8, to: u8| Stack::ethernet().ipv4([10, 0, 0, from], [10, 0, 0, to]);
+        let six = |from: u8, to: u8| Stack::ethernet().vlan(9).ipv6([from; 16], [to; 16]);
+        [
+            four(1, 2).udp(4000, port).payload(request.clone()).build(),
+            four(2, 1).udp(port, 4000).payload(answer.clone()).build(),
+            six(1, 2).udp(4000, port).payload(request).build(),
+            six(2, 1).udp(port, 4000).payload(answer).build(),
+        ]
+    };
+    let mut frames = Vec::new();
+    frames.extend(both(53, dns(1), dns(0x81)));
+    frames.extend(both(123, ntp(3, 40), ntp(4, 24)));
+    frames.extend(both(161, snmp(0xa0), snmp(0xa2)));
+    frames.extend(both(1812, radius(1), radius(2)));
+    frames.extend(both(443, quic(0xc0), quic(0xc1)));
+    frames.extend(both(443, quic(0x40), quic(0x60)));
     frames
 }
 
