@@ -29,11 +29,12 @@ pub enum Counter {
     LayersFull,
     PerformanceFull,
     UdpPerformanceFull,
+    PatternsFull,
     FragmentsWaiting,
 }
 
 /// Counters before the reasons.
-const PLAIN: usize = 23;
+const PLAIN: usize = 24;
 /// How many there are.
 pub const COUNTERS: usize = PLAIN + Malformed::ALL.len();
 
@@ -61,6 +62,7 @@ pub const NAMES: [&str; COUNTERS] = [
     "layers_full",
     "performance_full",
     "udp_performance_full",
+    "patterns_full",
     "not_metered.fragment_waiting",
     "not_metered.link_truncated",
     "not_metered.vlan_truncated",

@@ -8,6 +8,7 @@ use crate::datagram::Datagrams;
 use crate::extension::{LayersWords, write_layers};
 use crate::key::Key;
 use crate::measure::Measured;
+use crate::pattern::{PatternState, Wants};
 use crate::perf::TcpState;
 use crate::record::{EndReason, HEAD_WORDS, Initiator, NO_VLAN, NO_WSCALE, head};
 use crate::side::Side;
@@ -19,8 +20,10 @@ pub(crate) const FRAGMENT: u16 = 1 << 15;
 pub(crate) const SEGMENT: u16 = 1 << 14;
 /// Set in [`Packet::flags`] beside the TCP flags: a UDP datagram on a port of a protocol whose performance is measured.
 pub(crate) const DATAGRAM: u16 = 1 << 13;
+/// Set in [`Packet::flags`] of every packet where patterns are kept.
+pub(crate) const PATTERN: u16 = 1 << 12;
 /// Packets that are perhaps measured.
-pub(crate) const MEASURED: u16 = SEGMENT | DATAGRAM;
+pub(crate) const MEASURED: u16 = SEGMENT | DATAGRAM | PATTERN;
 /// Flags that need more than counting: SYN, FIN, RST, fragment.
 const SPECIAL: u16 = Tcp::SYN | Tcp::FIN | Tcp::RST | FRAGMENT;
 
@@ -117,7 +120,8 @@ struct Birth {
     flow_label: [u8; 3],
     ip_flags: u8,
     syn_wscale: u8,
-    _spare: [u8; 3],
+    /// Place of the pattern of its packets; 0: none.
+    pattern: [u8; 3],
     /// Place of what is known of the flow's performance, and in its high bits of which kind it is (see `measure`); 0: none.
     measured: u32,
 }
@@ -131,6 +135,9 @@ pub(crate) struct Sides {
     pub(crate) layers: Side<LayersWords>,
     pub(crate) tcp: Side<TcpState>,
     pub(crate) udp: Side<Datagrams>,
+    pub(crate) pattern: Side<PatternState>,
+    /// What of them is kept.
+    pub(crate) wants: Wants,
 }
 
 /// How the first packet of a flow is looked at.
@@ -345,7 +352,7 @@ impl<K: Key> Entry<K> {
             flow_label: about.flow_label,
             ip_flags: about.ip_flags,
             syn_wscale: syn.wscale,
-            _spare: [0; 3],
+            pattern: [0; 3],
             measured: 0,
         };
         self.begin_measuring(packet, &mut place);
@@ -362,6 +369,10 @@ impl<K: Key> Entry<K> {
             self.measured().give_back(sides);
             self.birth.measured = 0;
         }
+        if self.birth.pattern != [0; 3] {
+            sides.pattern.give_back(self.pattern_place());
+            self.birth.pattern = [0; 3];
+        }
     }
 
     /// Where the performance of the flow is kept.
@@ -374,6 +385,19 @@ impl<K: Key> Entry<K> {
         self.birth.measured = place;
     }
 
+    /// Place of the pattern of its packets; 0 is none.
+    #[inline(always)]
+    pub(crate) fn pattern_place(&self) -> u32 {
+        let [a, b, c] = self.birth.pattern;
+        u32::from_le_bytes([a, b, c, 0])
+    }
+
+    /// Notes the place of the pattern; there are none above 2^24.
+    pub(crate) fn set_pattern_place(&mut self, place: u32) {
+        let [a, b, c, _] = place.to_le_bytes();
+        self.birth.pattern = [a, b, c];
+    }
+
     /// Which way a packet goes: 0 forward, 1 reverse.
     #[inline(always)]
     pub(crate) fn way(&self, packet: &Packet<K>) -> u8 {
@@ -383,7 +407,7 @@ impl<K: Key> Entry<K> {
     /// Whether the flow has anything beside its entry.
     #[inline]
     pub(crate) fn has_sides(&self) -> bool {
-        self.birth.layers | self.birth.measured != 0
+        (self.birth.layers | self.birth.measured | self.pattern_place()) != 0
     }
 
     /// Appends the extensions of the flow's record to `words`, and says how many words they are.
@@ -395,7 +419,11 @@ impl<K: Key> Entry<K> {
             *place = *layers;
             filled = layers.len();
         }
-        filled + self.measured().report(sides, words.get_mut(filled..).unwrap_or_default())
+        filled += self.measured().report(sides, words.get_mut(filled..).unwrap_or_default());
+        if let Some(pattern) = sides.pattern.get(self.pattern_place()) {
+            filled += pattern.encode(sides.wants, words.get_mut(filled..).unwrap_or_default());
+        }
+        filled
     }
 
     /// Whether a TCP connection is closed and only lingers.
@@ -487,6 +515,9 @@ impl<K: Key> Entry<K> {
     /// After a report: counters start again, the flow goes on.
     pub(crate) fn rest(&mut self, sides: &mut Sides) {
         self.measured().rest(sides);
+        if let Some(pattern) = sides.pattern.get_mut(self.pattern_place()) {
+            pattern.rest();
+        }
         let hot = &mut self.hot;
         hot.octets_ttl = [0; 2];
         hot.packets = [0; 2];

@@ -8,7 +8,8 @@
 //!
 //! What only some flows have stands beside the table (`side`) and behind a record's head (`extension`).
 //!
-//! How the network performs is followed by `perf`, for the flows that have a place for it (`measure`, `datagram`).
+//! How the network performs is followed by `perf`, for the flows that have a place for it (`measure`, `datagram`), the pattern of
+//! their packets by `pattern`.
 //!
 //! Not here: L7.
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ mod fragments;
 mod grow;
 mod key;
 mod measure;
+pub mod pattern;
 pub mod perf;
 pub mod record;
 pub mod ring;

@@ -2,13 +2,15 @@
 //!
 //! Not here: datagrams (`datagram`).
 
-use sonde_packet::{Frame, SynOptions, Tcp, syn_options};
+use sonde_packet::{Frame, SynOptions, Tcp, proto, syn_options};
 
 use crate::counters::Counter;
 use crate::datagram::Datagrams;
-use crate::entry::{Birthplace, DATAGRAM, Entry, Packet, SEGMENT, Sides, TCP_FLAGS};
+use crate::entry::{Birthplace, DATAGRAM, Entry, FRAGMENT, PATTERN, Packet, SEGMENT, Sides, TCP_FLAGS};
 use crate::key::Key;
+use crate::pattern::Sample;
 use crate::perf::{Segment, TcpState};
+use crate::record;
 
 /// Where the performance of a flow is kept, as its entry notes it: the number of a place, and in the two highest bits its kind. 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +108,25 @@ fn segment<K>(packet: &Packet<K>, frame: &Frame<'_>, way: u8) -> Option<Segment>
     })
 }
 
+impl Sides {
+    /// Whether no flow can have anything that packets after its first one touch.
+    #[inline(always)]
+    pub(crate) fn are_empty(&self) -> bool {
+        self.tcp.is_empty() && self.udp.is_empty() && self.pattern.is_empty()
+    }
+}
+
+/// Octets of a transport header, from its bytes.
+fn transport(protocol: u8, header: Option<&[u8]>) -> u32 {
+    match protocol {
+        // RFC 768; RFC 3828 section 3.1.
+        proto::UDP | proto::UDP_LITE => 8,
+        // RFC 9293 section 3.1. What was not captured is without options.
+        proto::TCP => header.and_then(|header| header.get(12)).map_or(20, |offset| u32::from(offset >> 4) * 4),
+        _ => 0,
+    }
+}
+
 impl<K> Packet<K> {
     /// Options of a SYN or SYN/ACK; `None` for any other packet, and when they were not captured.
     #[inline]
@@ -121,10 +142,10 @@ impl<K: Key> Entry<K> {
     /// Adds a packet that was counted already to what is known of the connection.
     #[inline(always)]
     pub(crate) fn measure(&self, packet: &Packet<K>, frame: &Frame<'_>, options: Option<&SynOptions>, sides: &mut Sides) {
+        if packet.flags & (DATAGRAM | PATTERN) != 0 {
+            self.measure_further(packet, frame, sides);
+        }
         if packet.flags & SEGMENT == 0 {
-            if packet.flags & DATAGRAM != 0 {
-                self.measure_datagram(packet, frame, sides);
-            }
             return;
         }
         let Some(state) = sides.tcp.get_mut(self.measured().place()) else { return };
@@ -138,8 +159,8 @@ impl<K: Key> Entry<K> {
     /// Begins to measure a flow with its first packet; counts a flow for which there is no place.
     #[inline(always)]
     pub(crate) fn begin_measuring(&mut self, packet: &Packet<K>, birthplace: &mut Birthplace<'_, '_>) {
-        if packet.flags & DATAGRAM != 0 {
-            return self.begin_datagrams(packet, birthplace);
+        if packet.flags & (DATAGRAM | PATTERN) != 0 {
+            self.begin_further(packet, birthplace);
         }
         let tcp = &mut birthplace.sides.tcp;
         if packet.flags & SEGMENT == 0 || tcp.is_empty() {
@@ -150,6 +171,61 @@ impl<K: Key> Entry<K> {
         if let Some(state) = tcp.get_mut(place) {
             state.begin(&segment, birthplace.options.as_ref());
             self.set_measured(Measured::new(Kind::Tcp, place));
+        }
+    }
+
+    /// [`Entry::measure`] for what is no segment's.
+    #[inline(never)]
+    fn measure_further(&self, packet: &Packet<K>, frame: &Frame<'_>, sides: &mut Sides) {
+        if packet.flags & DATAGRAM != 0 {
+            self.measure_datagram(packet, frame, sides);
+        }
+        let wants = sides.wants;
+        if let Some(pattern) = sides.pattern.get_mut(self.pattern_place()) {
+            pattern.add(wants, &self.sample(packet, frame));
+        }
+    }
+
+    /// [`Entry::begin_measuring`] for what is no segment's.
+    #[inline(never)]
+    fn begin_further(&mut self, packet: &Packet<K>, birthplace: &mut Birthplace<'_, '_>) {
+        if packet.flags & DATAGRAM != 0 {
+            self.begin_datagrams(packet, birthplace);
+        }
+        let Sides { pattern: patterns, wants, .. } = &mut *birthplace.sides;
+        if packet.flags & PATTERN == 0 || patterns.is_empty() {
+            return;
+        }
+        let Some(place) = patterns.take() else { return birthplace.counters.add(Counter::PatternsFull, 1) };
+        if let Some(pattern) = patterns.get_mut(place) {
+            pattern.rest();
+            pattern.add(*wants, &self.sample(packet, &birthplace.frame));
+            self.set_pattern_place(place);
+        }
+    }
+
+    /// What the pattern of its flow is told of a packet.
+    fn sample(&self, packet: &Packet<K>, frame: &Frame<'_>) -> Sample {
+        let ends = self.key.ends(0);
+        let (ip, transport) = match (packet.l4, ends.kind) {
+            // A later fragment: RFC 791 section 3.1, RFC 8200 sections 3 and 4.5.
+            (0, record::Kind::Ipv4) => (20, 0),
+            (0, record::Kind::Ipv6) => (if packet.flags & FRAGMENT == 0 { 40 } else { 48 }, 0),
+            (0, record::Kind::Layer2) => (0, 0),
+            (l4, _) => (u32::from(packet.ip_header), transport(ends.protocol, frame.bytes.get(usize::from(l4)..))),
+        };
+        let payload = packet.octets.saturating_sub(ip.saturating_add(transport));
+        Sample { time: packet.time, payload, flags: packet.flags & TCP_FLAGS, way: self.way(packet) }
+    }
+
+    /// Asks for what a packet of the flow will touch beside its entry.
+    #[inline(always)]
+    pub(crate) fn approach(&self, packet: &Packet<K>, sides: &Sides) {
+        if packet.flags & (SEGMENT | DATAGRAM) != 0 {
+            self.measured().prefetch(sides, self.way(packet));
+        }
+        if packet.flags & PATTERN != 0 {
+            sides.pattern.prefetch(self.pattern_place(), 1);
         }
     }
 

@@ -6,6 +6,7 @@
 use sonde_packet::Layers;
 
 use crate::extension::{EXTENSION_WORDS_MAX, LAYERS, LAYERS_WORDS, extensions, read_layers, write_layers};
+use crate::pattern::{BURSTS, Bursts, FIRST_PACKETS, FirstPackets, HISTOGRAMS, Histograms, NETTISA, NetTisa};
 use crate::perf::{QUIC_PERFORMANCE, QuicPerformance, TCP_PERFORMANCE, TcpPerformance, UDP_PERFORMANCE, UdpPerformance};
 use crate::word::{address, octets, pack, quad, unquad};
 
@@ -166,6 +167,15 @@ pub struct Record {
     pub udp: Option<UdpPerformance>,
     /// How the QUIC connection performed; `None` where it was not measured, or its beginning not seen.
     pub quic: Option<QuicPerformance>,
+    /// Sizes of its packets and times between them. This and what follows is `None` where it is not wanted, and where there was no
+    /// place to keep it.
+    pub histograms: Option<Histograms>,
+    /// The first packets of the record.
+    pub first_packets: Option<FirstPackets>,
+    /// Bursts.
+    pub bursts: Option<Bursts>,
+    /// Statistics of the series of packets.
+    pub nettisa: Option<NetTisa>,
 }
 
 /// The VLAN id of a tag, or [`NO_VLAN`].
@@ -242,15 +252,14 @@ impl Record {
             *place = write_layers(layers);
             filled = LAYERS_WORDS;
         }
-        if let (Some(tcp), Some(rest)) = (&self.tcp, words.get_mut(filled..)) {
-            filled += tcp.encode(rest);
-        }
-        if let (Some(udp), Some(rest)) = (&self.udp, words.get_mut(filled..)) {
-            filled += udp.encode(rest);
-        }
-        if let (Some(quic), Some(rest)) = (&self.quic, words.get_mut(filled..)) {
-            filled += quic.encode(rest);
-        }
+        let mut append = |write: &dyn Fn(&mut [u64]) -> usize| filled += write(words.get_mut(filled..).unwrap_or_default());
+        append(&|words| self.tcp.as_ref().map_or(0, |tcp| tcp.encode(words)));
+        append(&|words| self.udp.as_ref().map_or(0, |udp| udp.encode(words)));
+        append(&|words| self.quic.as_ref().map_or(0, |quic| quic.encode(words)));
+        append(&|words| self.histograms.as_ref().map_or(0, |histograms| histograms.encode(words)));
+        append(&|words| self.first_packets.as_ref().map_or(0, |first| first.encode(words)));
+        append(&|words| self.bursts.as_ref().map_or(0, |bursts| bursts.encode(words)));
+        append(&|words| self.nettisa.as_ref().map_or(0, |nettisa| nettisa.encode(words)));
         take(&self.encode(), words.get(..filled).unwrap_or_default())
     }
 
@@ -331,6 +340,10 @@ fn known(rest: &[u64]) -> Record {
             TCP_PERFORMANCE => record.tcp = TcpPerformance::decode(words),
             UDP_PERFORMANCE => record.udp = UdpPerformance::decode(words),
             QUIC_PERFORMANCE => record.quic = QuicPerformance::decode(words),
+            HISTOGRAMS => record.histograms = Histograms::decode(words),
+            FIRST_PACKETS => record.first_packets = FirstPackets::decode(words),
+            BURSTS => record.bursts = Bursts::decode(words),
+            NETTISA => record.nettisa = NetTisa::decode(words),
             _ => {}
         }
     }
@@ -391,6 +404,7 @@ impl Output for Vec<Record> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pattern::NETTISA_WORDS;
     use crate::perf::{Application, QUIC_PERFORMANCE_WORDS, TCP_PERFORMANCE_WORDS, UDP_PERFORMANCE_WORDS};
 
     #[test]
@@ -434,15 +448,18 @@ mod tests {
             tcp: Some(TcpPerformance { client: 1, server_rtt: 5, ..TcpPerformance::default() }),
             udp: Some(UdpPerformance { application: Some(Application::Snmp), repeated: 2, ..UdpPerformance::default() }),
             quic: Some(QuicPerformance { valid: 3, client_rtt: 9, ..QuicPerformance::default() }),
+            nettisa: Some(NetTisa::default()),
+            ..Record::default()
         };
         let words = record.with_words(|head, rest| [head.as_slice(), rest].concat());
         assert_eq!(Record::decode(&words), Some(record));
-        let head = Record { layers: None, tcp: None, udp: None, quic: None, ..record };
+        let head = Record { layers: None, tcp: None, udp: None, quic: None, nettisa: None, ..record };
         assert_eq!(Record::decode(&head.encode()), Some(head));
         for end in 0..words.len() {
             // What is cut is none, and so is what would come behind it.
             let whole = |words| if end < words { None } else { Some(()) };
-            let [layers, tcp, udp, quic] = [LAYERS_WORDS, TCP_PERFORMANCE_WORDS, UDP_PERFORMANCE_WORDS, QUIC_PERFORMANCE_WORDS].map({
+            let lengths = [LAYERS_WORDS, TCP_PERFORMANCE_WORDS, UDP_PERFORMANCE_WORDS, QUIC_PERFORMANCE_WORDS, NETTISA_WORDS];
+            let [layers, tcp, udp, quic, nettisa] = lengths.map({
                 let mut behind = HEAD_WORDS;
                 move |words| {
                     behind += words;
@@ -454,6 +471,7 @@ mod tests {
                 tcp: tcp.and(record.tcp),
                 udp: udp.and(record.udp),
                 quic: quic.and(record.quic),
+                nettisa: nettisa.and(record.nettisa),
                 ..record
             };
             assert_eq!(Record::decode(&words[..end]), whole(HEAD_WORDS).and(Some(expected)), "{end} words");

@@ -121,7 +121,7 @@ pub(crate) fn track<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>,
         return;
     }
     find(table, lane, tick(work.now));
-    if !(table.sides.tcp.is_empty() && table.sides.udp.is_empty()) {
+    if !table.sides.are_empty() {
         approach(table, lane);
     }
     let first_id = *work.next_id;
@@ -209,7 +209,7 @@ fn approach<K: Key>(table: &Table<K>, lane: &Lane<K>) {
         if packet.flags & MEASURED != 0
             && let Some(entry) = table.entries.get(*slot as usize)
         {
-            entry.measured().prefetch(&table.sides, entry.way(packet));
+            entry.approach(packet, &table.sides);
         }
     }
 }

@@ -7,7 +7,7 @@ use sonde_packet::{Frame, Network, Tunnels, decapsulate, fast4, proto};
 
 use crate::counters::{Counter, Counters};
 use crate::datagram::mark;
-use crate::entry::{COMMON, FRAGMENT, GENERAL, INNER, Packet, SEGMENT, Timeouts};
+use crate::entry::{COMMON, FRAGMENT, GENERAL, INNER, PATTERN, Packet, SEGMENT, Timeouts};
 use crate::fragments::{Fragments, Held, Outcome};
 use crate::grow::Context;
 use crate::key::{Key4, KeyWide, Seed, ports, vlan_bits};
@@ -71,6 +71,8 @@ pub struct Tracker {
     counters: Counters,
     worker: u8,
     next_id: u64,
+    /// Flags that every packet has: [`PATTERN`], or none.
+    marks: u16,
     /// Flows that may have begun before [`Tracker::make_room`] must look at the tables again.
     room_until: u64,
 }
@@ -94,6 +96,7 @@ impl Tracker {
             policy,
             counters: Counters::default(),
             worker: sizing.worker,
+            marks: if sizing.ipv4.wants.any() || sizing.wide.wants.any() { PATTERN } else { 0 },
             next_id: u64::from(sizing.worker) << 56 | sizing.first_id & ((1 << 56) - 1),
             room_until: 0,
         })
@@ -165,7 +168,7 @@ impl Tracker {
     fn stage(&mut self, burst: &[Frame<'_>]) {
         self.lane4.clear();
         self.lane_wide.clear();
-        let (mut octets, mut common) = (0u64, 0u64);
+        let (mut octets, mut common, marks) = (0u64, 0u64, self.marks);
         let mut frames = (0u16..).zip(burst);
         loop {
             let before = self.lane4.len();
@@ -177,7 +180,7 @@ impl Tracker {
                     prefetch(byte);
                 }
                 octets = octets.wrapping_add(u64::from(frame.wire_len));
-                let packet = common_packet(frame, at);
+                let packet = common_packet(frame, at, marks);
                 if packet.is_none() {
                     other = Some((frame, at));
                 }
@@ -255,8 +258,8 @@ impl Tracker {
 
     /// The fragments, and where packets go.
     fn lanes(&mut self) -> (&mut Fragments, Lanes<'_>) {
-        let Self { ipv4, wide, lane4, lane_wide, counters, fragments, .. } = self;
-        (fragments, Lanes { ipv4, wide, lane4, lane_wide, counters })
+        let Self { ipv4, wide, lane4, lane_wide, counters, fragments, marks, .. } = self;
+        (fragments, Lanes { ipv4, wide, lane4, lane_wide, counters, marks: *marks })
     }
 
     /// Ends flows that are due, as far as `budget` lines of each table go.
@@ -314,6 +317,7 @@ struct Lanes<'a> {
     lane4: &'a mut Lane<Key4>,
     lane_wide: &'a mut Lane<KeyWide>,
     counters: &'a mut Counters,
+    marks: u16,
 }
 
 impl Lanes<'_> {
@@ -328,7 +332,7 @@ impl Lanes<'_> {
             let ((sport, dport), protocol) = (ports(headers), headers.protocol);
             let (key, direction) = Key4::new(u32::from_be_bytes(src), u32::from_be_bytes(dst), sport, dport, protocol, *vlan);
             self.counters.add(Counter::MeteredIpv4, u64::from(*counts));
-            return self.lane4.push(self.ipv4, general_packet(key, direction, held, at));
+            return self.lane4.push(self.ipv4, general_packet(key, direction, held, at, self.marks));
         }
         let (key, direction) = KeyWide::of(headers, *view, *vlan, *overlay);
         let counter = match headers.network {
@@ -337,7 +341,7 @@ impl Lanes<'_> {
             Network::V6(..) => Counter::MeteredIpv6,
         };
         self.counters.add(counter, u64::from(*counts));
-        self.lane_wide.push(self.wide, general_packet(key, direction, held, at));
+        self.lane_wide.push(self.wide, general_packet(key, direction, held, at, self.marks));
     }
 
     /// Takes a packet that has waited: its frame is gone.
@@ -361,7 +365,7 @@ impl Default for Flush {
 }
 
 #[inline(always)]
-fn common_packet(frame: &Frame<'_>, at: u16) -> Option<Packet<Key4>> {
+fn common_packet(frame: &Frame<'_>, at: u16, marks: u16) -> Option<Packet<Key4>> {
     let fast = fast4(frame)?;
     let (key, direction) = Key4::of(&fast);
     Some(Packet {
@@ -370,7 +374,7 @@ fn common_packet(frame: &Frame<'_>, at: u16) -> Option<Packet<Key4>> {
         time: frame.time,
         octets: u32::from(fast.octets),
         overhead: frame.wire_len.wrapping_sub(u32::from(fast.octets)).cast_signed(),
-        flags: fast.tcp_flags | if fast.protocol == proto::TCP { SEGMENT } else { 0 } | mark(fast.protocol, fast.sport, fast.dport),
+        flags: marks | fast.tcp_flags | if fast.protocol == proto::TCP { SEGMENT } else { 0 } | mark(fast.protocol, fast.sport, fast.dport),
         ttl: fast.ttl,
         tos: fast.tos,
         direction,
@@ -382,7 +386,7 @@ fn common_packet(frame: &Frame<'_>, at: u16) -> Option<Packet<Key4>> {
     })
 }
 
-fn general_packet<K>(key: K, direction: u8, held: &Held, at: u16) -> Packet<K> {
+fn general_packet<K>(key: K, direction: u8, held: &Held, at: u16, marks: u16) -> Packet<K> {
     let headers = &held.headers;
     let fragment = if headers.fragment.is_fragment() { FRAGMENT } else { 0 };
     // What cannot be seen cannot be measured.
@@ -393,7 +397,7 @@ fn general_packet<K>(key: K, direction: u8, held: &Held, at: u16) -> Packet<K> {
         time: held.time,
         octets: headers.octets,
         overhead: held.wire_len.wrapping_sub(headers.octets).cast_signed(),
-        flags: headers.tcp.map_or(0, |tcp| tcp.flags | SEGMENT) | datagram | fragment,
+        flags: headers.tcp.map_or(0, |tcp| tcp.flags | SEGMENT) | datagram | fragment | marks,
         ttl: headers.ttl,
         tos: headers.tos,
         direction,

@@ -14,7 +14,7 @@ mod spacing;
 mod span;
 mod tcp;
 mod udp;
-mod words;
+pub(crate) mod words;
 
 pub(crate) use quic::has_long_header;
 pub use quic::{QUIC_PERFORMANCE, QUIC_PERFORMANCE_WORDS, QuicPerformance, QuicState, SpinTimes, quic_valid};
