@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dpdk_sys::Eal;
+use sonde_flow::pattern::Wants;
 use sonde_flow::{Room, Sizing};
 use sonde_memory::slab::{Backing, Wanted};
 use sonde_memory::tags::Simd;
@@ -254,7 +255,9 @@ fn seats(boot: &Boot, placement: &Placement, paths: &Paths) -> Result<Vec<Seat>,
 fn room(boot: &Boot, flows: u64) -> Room {
     let table = &boot.table;
     let (tcp, udp) = (share(flows, table.performance_percent), share(flows, table.udp_performance_percent));
-    Room { tcp, udp, ..Room::whole(flows) }
+    let kept = &boot.patterns;
+    let wants = Wants { histograms: kept.histograms, first_packets: kept.first_packets, bursts: kept.bursts, nettisa: kept.nettisa };
+    Room { tcp, udp, patterns: share(flows, kept.percent), wants, ..Room::whole(flows) }
 }
 
 fn share(flows: u64, percent: u32) -> u64 {

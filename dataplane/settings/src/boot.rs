@@ -6,6 +6,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use sonde_proto::v1;
 
 use crate::check::{Check, quote, word};
+use crate::patterns::Patterns;
 
 /// Most workers of one dataplane: DPDK 22.11 knows 128 threads, one of them is the control thread's.
 pub const WORKERS_MAX: usize = 127;
@@ -32,6 +33,8 @@ pub struct Boot {
     pub table: Table,
     /// Size of one worker's record ring.
     pub records: Records,
+    /// Which patterns of packets are kept, and of how many flows.
+    pub patterns: Patterns,
 }
 
 /// DPDK environment.
@@ -224,7 +227,8 @@ pub(crate) fn construct(boot: &v1::Boot, check: &mut Check) -> Boot {
         udp_performance_percent: percent(check, "udp_performance_percent", table.udp_performance_percent, 50),
     };
     let records = records(boot.records.unwrap_or_default(), check);
-    Boot { instance, eal, ports, cores, table, records }
+    let patterns = Patterns::construct(boot.patterns.unwrap_or_default(), check);
+    Boot { instance, eal, ports, cores, table, records, patterns }
 }
 
 /// A part of the flows of a table.
@@ -423,6 +427,7 @@ impl From<&Boot> for v1::Boot {
                 udp_performance_percent: Some(boot.table.udp_performance_percent),
             }),
             records: Some(v1::Records { ring_bytes: boot.records.ring_bytes }),
+            patterns: Some((&boot.patterns).into()),
         }
     }
 }

@@ -286,6 +286,7 @@ fn everything() -> v1::Settings {
             cores: Some(v1::Cores { workers: vec![N], dispatcher: Some(N), service: Some(N) }),
             table: Some(table()),
             records: Some(v1::Records { ring_bytes: LONG }),
+            patterns: Some(v1::Patterns { histograms: true, first_packets: N, bursts: true, nettisa: true, percent: N }),
         }),
         live: Some(v1::Live {
             timeouts: Some(v1::Timeouts { idle_timeout_ms: N, active_timeout_ms: N, tcp_end_linger_ms: Some(N) }),
