@@ -1,6 +1,6 @@
 //! A record as the northbound API shows it.
 
-use crate::detail;
+use crate::{detail, pattern};
 use prost_types::Timestamp;
 use sonde_flow::record::{Kind, NO_VLAN, Record, View};
 use sonde_proto::v1::Flow;
@@ -110,6 +110,11 @@ pub(crate) fn flow(record: &Record) -> Flow {
         tcp: record.tcp.as_ref().map(detail::tcp),
         udp: record.udp.as_ref().map(detail::udp),
         quic: record.quic.as_ref().map(detail::quic),
+        histograms: record.histograms.as_ref().map(pattern::histograms),
+        first_packets: record.first_packets.as_ref().map(pattern::first_packets).unwrap_or_default(),
+        forward_bursts: record.bursts.as_ref().map(|bursts| pattern::bursts(bursts, 0)).unwrap_or_default(),
+        reverse_bursts: record.bursts.as_ref().map(|bursts| pattern::bursts(bursts, 1)).unwrap_or_default(),
+        nettisa: record.nettisa.as_ref().map(pattern::nettisa),
     }
 }
 

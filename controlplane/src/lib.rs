@@ -18,6 +18,7 @@ mod fault;
 mod filter;
 mod flow;
 mod link;
+mod pattern;
 mod places;
 mod reconcile;
 mod records;
