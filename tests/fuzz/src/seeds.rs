@@ -1,5 +1,6 @@
 //! Inputs to begin with: good ones, so that a target does not have to guess what a capture or a ring looks like.
 
+use sonde_flow::pattern::{PatternState, Sample, Wants};
 use sonde_flow::record::{Output, Record};
 use sonde_flow::ring::{BYTES_MIN, Writer};
 use sonde_flow::{Flush, Policy, Room, Sizing, Tracker};
@@ -24,8 +25,9 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "capture" => captures(),
         "flows" => flows(),
         // A byte of choice; datagrams behind the headers of Ethernet, IPv4 and UDP, the rest as numbers.
-        "performance" => (0..7)
+        "performance" => (0..8)
             .flat_map(|choice| frames().into_iter().map(move |frame| [&[choice], frame.get(42..).unwrap_or_default()].concat()))
+            .chain(patterns())
             .collect(),
         "database" => [24, 28, 32].into_iter().flat_map(|bits| [database(bits, false), database(bits, true)]).collect(),
         "rib" => (1..6).map(rib).collect(),
@@ -34,6 +36,19 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "settings" => settings(),
         other => panic!("there is no target {other}"),
     }
+}
+
+/// Extensions of patterns as words, behind the choice that reads words, one at a time.
+fn patterns() -> Vec<Vec<u8>> {
+    let mut state = PatternState::default();
+    for n in 0..200 {
+        let (time, way) = (START + n / 8 * 2 * SECOND + n % 8, u8::from(n % 2 == 0));
+        state.add(Wants::ALL, &Sample { time, payload: 100 + u32::from(way), flags: 0x18, way });
+    }
+    let mut words = [0; 200];
+    let filled = state.encode(Wants::ALL, &mut words);
+    let found = sonde_flow::extension::extensions(&words[..filled]);
+    found.map(|(_, words)| [7].into_iter().chain(words.iter().flat_map(|word| word.to_le_bytes())).collect()).collect()
 }
 
 /// A database with an AS number, a country and a city, with aliases of IPv4 or without.
@@ -179,7 +194,8 @@ fn flows() -> Vec<Vec<u8>> {
 /// Records as a worker writes them.
 fn records() -> Vec<Record> {
     let wanted = Wanted { huge: false, populate: false };
-    let sizing = Sizing { ipv4: Room::whole(1000), wide: Room::whole(1000), wanted, simd: Simd::Portable, seed: 7, worker: 3, first_id: 1 };
+    let room = Room { wants: Wants::ALL, ..Room::whole(1000) };
+    let sizing = Sizing { ipv4: room, wide: room, wanted, simd: Simd::Portable, seed: 7, worker: 3, first_id: 1 };
     let policy = Policy::default();
     let mut tracker = Tracker::new(&sizing, policy).expect("memory for two thousand flows");
     let mut records = Vec::new();
