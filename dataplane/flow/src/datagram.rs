@@ -6,7 +6,7 @@ use bytemuck::{Pod, Zeroable, must_cast_mut, must_cast_ref};
 use sonde_packet::{Frame, proto};
 
 use crate::counters::Counter;
-use crate::entry::{Birthplace, DATAGRAM, Entry, Packet, Sides};
+use crate::entry::{Birthplace, Entry, Packet, Sides};
 use crate::key::Key;
 use crate::measure::{Kind, Measured};
 use crate::perf::{Application, QuicState, UdpState, has_long_header};
@@ -39,13 +39,13 @@ const PLACES: [u16; 16] = {
     places
 };
 
-/// [`DATAGRAM`] if a packet is of a flow whose performance may be measured.
+/// `marked`, which is [`crate::entry::DATAGRAM`] or nothing, if a packet is of a flow whose performance may be measured.
 ///
 /// Budget: no branch, one load a port from a line that is always near.
 #[inline(always)]
-pub(crate) fn mark(protocol: u8, sport: u16, dport: u16) -> u16 {
+pub(crate) fn mark(protocol: u8, sport: u16, dport: u16, marked: u16) -> u16 {
     let known = |port| PLACES.get(place(port)).is_some_and(|found| *found == port);
-    if (protocol == proto::UDP) & (known(sport) | known(dport)) { DATAGRAM } else { 0 }
+    if (protocol == proto::UDP) & (known(sport) | known(dport)) { marked } else { 0 }
 }
 
 /// What is known of the performance of a UDP flow: a [`UdpState`] or a [`QuicState`], the entry knows which. Two cache lines.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::entry::DATAGRAM;
 use crate::record::Record;
 use crate::tracker::{Flush, Policy, Sizing, Tracker};
 use crate::{Room, Timeouts};
@@ -83,8 +84,8 @@ impl World {
 fn the_ports_that_are_marked_are_those_of_the_protocols() {
     for port in 0..=u16::MAX {
         let known = port == QUIC || Application::of_ports(port, 0).is_some();
-        assert_eq!([mark(17, port, 0), mark(17, 0, port)], [if known { DATAGRAM } else { 0 }; 2], "{port}");
-        assert_eq!(mark(6, port, port), 0);
+        assert_eq!([mark(17, port, 0, DATAGRAM), mark(17, 0, port, DATAGRAM)], [if known { DATAGRAM } else { 0 }; 2], "{port}");
+        assert_eq!([mark(6, port, port, DATAGRAM), mark(17, port, port, 0)], [0; 2]);
     }
 }
 

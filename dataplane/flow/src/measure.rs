@@ -11,6 +11,27 @@ use crate::key::Key;
 use crate::pattern::Sample;
 use crate::perf::{Segment, TcpState};
 use crate::record;
+use crate::table::Room;
+
+/// What packets are marked with when they are decoded: nothing where there is no room for what the mark leads to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Marks {
+    /// Every packet: [`PATTERN`] or nothing.
+    pub(crate) every: u16,
+    /// Datagrams on the ports of `datagram`: [`DATAGRAM`] or nothing.
+    pub(crate) datagram: u16,
+}
+
+impl Marks {
+    /// Those of a worker whose tables have this room.
+    pub(crate) fn of(rooms: [Room; 2]) -> Self {
+        let any = |has: fn(&Room) -> bool| rooms.iter().any(has);
+        Self {
+            every: if any(|room| room.wants.any()) { PATTERN } else { 0 },
+            datagram: if any(|room| room.udp != 0) { DATAGRAM } else { 0 },
+        }
+    }
+}
 
 /// Where the performance of a flow is kept, as its entry notes it: the number of a place, and in the two highest bits its kind. 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,10 +7,11 @@ use sonde_packet::{Frame, Network, Tunnels, decapsulate, fast4, proto};
 
 use crate::counters::{Counter, Counters};
 use crate::datagram::mark;
-use crate::entry::{COMMON, FRAGMENT, GENERAL, INNER, PATTERN, Packet, SEGMENT, Timeouts};
+use crate::entry::{COMMON, FRAGMENT, GENERAL, INNER, Packet, SEGMENT, Timeouts};
 use crate::fragments::{Fragments, Held, Outcome};
 use crate::grow::Context;
 use crate::key::{Key4, KeyWide, Seed, ports, vlan_bits};
+use crate::measure::Marks;
 use crate::record::{Output, View};
 use crate::table::{Footprint, Room, Table};
 use crate::track::{BURST, Lane, Work, track};
@@ -71,8 +72,7 @@ pub struct Tracker {
     counters: Counters,
     worker: u8,
     next_id: u64,
-    /// Flags that every packet has: [`PATTERN`], or none.
-    marks: u16,
+    marks: Marks,
     /// Flows that may have begun before [`Tracker::make_room`] must look at the tables again.
     room_until: u64,
 }
@@ -96,7 +96,7 @@ impl Tracker {
             policy,
             counters: Counters::default(),
             worker: sizing.worker,
-            marks: if sizing.ipv4.wants.any() || sizing.wide.wants.any() { PATTERN } else { 0 },
+            marks: Marks::of([sizing.ipv4, sizing.wide]),
             next_id: u64::from(sizing.worker) << 56 | sizing.first_id & ((1 << 56) - 1),
             room_until: 0,
         })
@@ -317,7 +317,7 @@ struct Lanes<'a> {
     lane4: &'a mut Lane<Key4>,
     lane_wide: &'a mut Lane<KeyWide>,
     counters: &'a mut Counters,
-    marks: u16,
+    marks: Marks,
 }
 
 impl Lanes<'_> {
@@ -365,7 +365,7 @@ impl Default for Flush {
 }
 
 #[inline(always)]
-fn common_packet(frame: &Frame<'_>, at: u16, marks: u16) -> Option<Packet<Key4>> {
+fn common_packet(frame: &Frame<'_>, at: u16, marks: Marks) -> Option<Packet<Key4>> {
     let fast = fast4(frame)?;
     let (key, direction) = Key4::of(&fast);
     Some(Packet {
@@ -374,7 +374,10 @@ fn common_packet(frame: &Frame<'_>, at: u16, marks: u16) -> Option<Packet<Key4>>
         time: frame.time,
         octets: u32::from(fast.octets),
         overhead: frame.wire_len.wrapping_sub(u32::from(fast.octets)).cast_signed(),
-        flags: marks | fast.tcp_flags | if fast.protocol == proto::TCP { SEGMENT } else { 0 } | mark(fast.protocol, fast.sport, fast.dport),
+        flags: marks.every
+            | fast.tcp_flags
+            | if fast.protocol == proto::TCP { SEGMENT } else { 0 }
+            | mark(fast.protocol, fast.sport, fast.dport, marks.datagram),
         ttl: fast.ttl,
         tos: fast.tos,
         direction,
@@ -386,18 +389,18 @@ fn common_packet(frame: &Frame<'_>, at: u16, marks: u16) -> Option<Packet<Key4>>
     })
 }
 
-fn general_packet<K>(key: K, direction: u8, held: &Held, at: u16, marks: u16) -> Packet<K> {
+fn general_packet<K>(key: K, direction: u8, held: &Held, at: u16, marks: Marks) -> Packet<K> {
     let headers = &held.headers;
     let fragment = if headers.fragment.is_fragment() { FRAGMENT } else { 0 };
     // What cannot be seen cannot be measured.
-    let datagram = if headers.l4_offset == 0 { 0 } else { mark(headers.protocol, headers.sport, headers.dport) };
+    let datagram = if headers.l4_offset == 0 { 0 } else { mark(headers.protocol, headers.sport, headers.dport, marks.datagram) };
     Packet {
         key,
         hash: 0,
         time: held.time,
         octets: headers.octets,
         overhead: held.wire_len.wrapping_sub(headers.octets).cast_signed(),
-        flags: headers.tcp.map_or(0, |tcp| tcp.flags | SEGMENT) | datagram | fragment | marks,
+        flags: headers.tcp.map_or(0, |tcp| tcp.flags | SEGMENT) | datagram | fragment | marks.every,
         ttl: headers.ttl,
         tos: headers.tos,
         direction,
