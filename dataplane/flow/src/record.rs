@@ -291,7 +291,7 @@ impl Record {
         let [syn_window, syn_mss, ..] = unquad(syn);
         let [m0, m1, m2, m3, m4, m5, e0, e1] = src_mac.to_le_bytes();
         let [n0, n1, n2, n3, n4, n5, i0, i1] = dst_mac.to_le_bytes();
-        Some(Self {
+        let mut record = Self {
             flow_id,
             kind,
             view,
@@ -326,28 +326,35 @@ impl Record {
             syn_window,
             syn_mss,
             syn_wscale,
-            ..known(rest)
-        })
+            layers: None,
+            tcp: None,
+            udp: None,
+            quic: None,
+            histograms: None,
+            first_packets: None,
+            bursts: None,
+            nettisa: None,
+        };
+        record.extend(rest);
+        Some(record)
     }
-}
 
-/// A record of nothing but the extensions that this version knows.
-fn known(rest: &[u64]) -> Record {
-    let mut record = Record::default();
-    for (kind, words) in extensions(rest) {
-        match kind {
-            LAYERS => record.layers = read_layers(words),
-            TCP_PERFORMANCE => record.tcp = TcpPerformance::decode(words),
-            UDP_PERFORMANCE => record.udp = UdpPerformance::decode(words),
-            QUIC_PERFORMANCE => record.quic = QuicPerformance::decode(words),
-            HISTOGRAMS => record.histograms = Histograms::decode(words),
-            FIRST_PACKETS => record.first_packets = FirstPackets::decode(words),
-            BURSTS => record.bursts = Bursts::decode(words),
-            NETTISA => record.nettisa = NetTisa::decode(words),
-            _ => {}
+    /// Takes the extensions that this version knows.
+    fn extend(&mut self, rest: &[u64]) {
+        for (kind, words) in extensions(rest) {
+            match kind {
+                LAYERS => self.layers = read_layers(words),
+                TCP_PERFORMANCE => self.tcp = TcpPerformance::decode(words),
+                UDP_PERFORMANCE => self.udp = UdpPerformance::decode(words),
+                QUIC_PERFORMANCE => self.quic = QuicPerformance::decode(words),
+                HISTOGRAMS => self.histograms = Histograms::decode(words),
+                FIRST_PACKETS => self.first_packets = FirstPackets::decode(words),
+                BURSTS => self.bursts = Bursts::decode(words),
+                NETTISA => self.nettisa = NetTisa::decode(words),
+                _ => {}
+            }
         }
     }
-    record
 }
 
 /// The kind and the view of a record's first word.
