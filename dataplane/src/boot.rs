@@ -347,6 +347,18 @@ mod tests {
     }
 
     #[test]
+    fn places_beside_the_flows_are_as_many_as_the_settings_say() {
+        let sets = ["boot.table.performance_percent=10", "boot.table.udp_performance_percent=20", "boot.patterns.first_packets=7"];
+        let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+        let boot = Profile::read(std::path::Path::new("virtual"), &sets).expect("good").settings.boot;
+        let wants = Wants { first_packets: 7, ..Wants::default() };
+        let expected = Room { flows: 1000, layers: 1000, tcp: 100, udp: 200, patterns: 250, wants };
+        assert_eq!(room(&boot, 1000), expected);
+        let plain = Profile::read(std::path::Path::new("virtual"), &[]).expect("good").settings.boot;
+        assert!(!room(&plain, 1000).wants.any(), "no patterns unless they are switched on");
+    }
+
+    #[test]
     fn eal_gets_only_the_devices_of_the_settings() {
         let sets = ["boot.eal.pci=true", "boot.ports[0].device=0000:3b:00.0", "boot.cores.workers=[1]", "boot.cores.service=0"];
         let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
