@@ -3,8 +3,22 @@
 use std::path::PathBuf;
 
 /// The settings: the operator's TOML and JSON document as well as a message. One truth, two spellings.
-const DOCUMENT: &[&str] =
-    &["Settings", "Boot", "Eal", "Port", "Cores", "Table", "Records", "Live", "Timeouts", "Tunnels", "Exporter", "Enrichment", "OwnPrefix"];
+const DOCUMENT: &[&str] = &[
+    "Settings",
+    "Boot",
+    "Eal",
+    "Port",
+    "Cores",
+    "Table",
+    "Patterns",
+    "Records",
+    "Live",
+    "Timeouts",
+    "Tunnels",
+    "Exporter",
+    "Enrichment",
+    "OwnPrefix",
+];
 
 /// What answers an operator: the command line prints these as JSON under the names of the protos.
 const ANSWERS: &[&str] = &[
@@ -26,6 +40,13 @@ const ANSWERS: &[&str] = &[
     "FlowLayers",
     "TcpPerformance",
     "TcpDirection",
+    "UdpPerformance",
+    "QuicPerformance",
+    "SpinTimes",
+    "Histograms",
+    "FirstPacket",
+    "Burst",
+    "NetTisa",
     "TailResponse",
     "TopResponse",
     "TopEntry",

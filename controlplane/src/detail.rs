@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use sonde_flow::perf::{self, Closing, Connection, Spread, valid};
+use sonde_flow::perf::{self, Application, Closing, Connection, ResponseTimes, SpinTimes, Spread, quic_valid, valid};
 use sonde_packet::{Layers, Network};
 use sonde_proto::v1;
 
@@ -55,7 +55,6 @@ pub(crate) fn tcp(tcp: &perf::TcpPerformance) -> v1::TcpPerformance {
     let has = |bits: u64| tcp.valid & bits == bits;
     let responses = &tcp.responses;
     let [p50, p95, p99] = responses.quantiles;
-    let mean = responses.sum.checked_div(responses.count.into()).unwrap_or(0);
     let [forward, reverse] = &tcp.ways;
     v1::TcpPerformance {
         client_is_reverse: tcp.client == 1,
@@ -67,7 +66,7 @@ pub(crate) fn tcp(tcp: &perf::TcpPerformance) -> v1::TcpPerformance {
         rtt_unambiguous: has(valid::SERVER_RTT_KARN | valid::CLIENT_RTT_KARN),
         responses: has(valid::RESPONSES).then_some(responses.count),
         response_min_us: us(responses.min),
-        response_mean_us: us(mean),
+        response_mean_us: us(mean(responses.sum, responses.count)),
         response_max_us: us(responses.max),
         response_last_us: us(responses.last),
         response_p50_us: us(p50),
@@ -77,6 +76,56 @@ pub(crate) fn tcp(tcp: &perf::TcpPerformance) -> v1::TcpPerformance {
         forward: has(valid::SEEN).then(|| direction(forward, tcp.valid)),
         reverse: has(valid::SEEN << valid::REVERSE).then(|| direction(reverse, tcp.valid >> valid::REVERSE)),
     }
+}
+
+fn mean(sum: u64, count: u32) -> u64 {
+    sum.checked_div(count.into()).unwrap_or(0)
+}
+
+/// Requests over UDP and their answers.
+pub(crate) fn udp(udp: &perf::UdpPerformance) -> v1::UdpPerformance {
+    let ResponseTimes { count, min, max, last, sum, quantiles: [p50, p95, p99] } = udp.responses;
+    v1::UdpPerformance {
+        application: udp.application.map_or("", application).to_owned(),
+        responses: count,
+        response_min_us: us(min),
+        response_mean_us: us(mean(sum, count)),
+        response_max_us: us(max),
+        response_last_us: us(last),
+        response_p50_us: us(p50),
+        response_p95_us: us(p95),
+        response_p99_us: us(p99),
+        repeated: udp.repeated,
+        unanswered: udp.unanswered,
+    }
+}
+
+fn application(application: Application) -> &'static str {
+    match application {
+        Application::Dns => "dns",
+        Application::Ntp => "ntp",
+        Application::Snmp => "snmp",
+        Application::Radius => "radius",
+    }
+}
+
+/// Performance of a QUIC connection.
+pub(crate) fn quic(quic: &perf::QuicPerformance) -> v1::QuicPerformance {
+    let has = |bits: u8| quic.valid & bits == bits;
+    let [forward, reverse] = &quic.spin;
+    v1::QuicPerformance {
+        client_is_reverse: quic.client == 1,
+        server_rtt_us: has(quic_valid::SERVER_RTT).then_some(us(quic.server_rtt)),
+        client_rtt_us: has(quic_valid::CLIENT_RTT).then_some(us(quic.client_rtt)),
+        rtt_unambiguous: has(quic_valid::SERVER_RTT_KARN | quic_valid::CLIENT_RTT_KARN),
+        forward_spin: has(quic_valid::SPIN).then(|| spin(forward)),
+        reverse_spin: has(quic_valid::SPIN << 1).then(|| spin(reverse)),
+    }
+}
+
+fn spin(times: &SpinTimes) -> v1::SpinTimes {
+    let SpinTimes { count, min, max, last, sum } = *times;
+    v1::SpinTimes { count, min_us: us(min), mean_us: us(mean(sum, count)), max_us: us(max), last_us: us(last) }
 }
 
 fn result(result: Connection) -> &'static str {
@@ -160,6 +209,24 @@ mod tests {
         measured.valid |= (valid::SYN | valid::MSS) << valid::REVERSE;
         measured.ways[1].syn.mss = 1460;
         assert_eq!(tcp(&measured).reverse.expect("seen").mss, Some(1460));
+    }
+
+    #[test]
+    fn a_bit_that_does_not_spin_is_absent() {
+        let times = SpinTimes { count: 4, min: 1000, sum: 12_000, ..<_>::default() };
+        let valid = quic_valid::SERVER_RTT | quic_valid::SPIN << 1;
+        let shown = quic(&perf::QuicPerformance { valid, client: 1, server_rtt: 2500, spin: [times; 2], ..<_>::default() });
+        assert_eq!((shown.client_is_reverse, shown.server_rtt_us, shown.client_rtt_us), (true, Some(2.5), None));
+        assert!(shown.forward_spin.is_none() && !shown.rtt_unambiguous);
+        assert_eq!(shown.reverse_spin.map(|spin| (spin.count, spin.min_us, spin.mean_us)), Some((4, 1.0, 3.0)));
+    }
+
+    #[test]
+    fn answers_have_a_mean_though_there_are_none() {
+        let mut measured = perf::UdpPerformance { application: Some(Application::Radius), repeated: 2, ..<_>::default() };
+        assert_eq!((udp(&measured).application.as_str(), udp(&measured).response_mean_us, udp(&measured).repeated), ("radius", 0.0, 2));
+        measured.responses = ResponseTimes { count: 2, sum: 5000, ..<_>::default() };
+        assert_eq!(udp(&measured).response_mean_us, 2.5);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A record as the northbound API shows it.
 
-use crate::{detail, place};
+use crate::{detail, pattern, place};
 use prost_types::Timestamp;
 use sonde_enrich::Enricher;
 use sonde_flow::record::{Kind, NO_VLAN, Record, View};
@@ -118,6 +118,13 @@ pub(crate) fn flow(record: &Record) -> Flow {
         tcp: record.tcp.as_ref().map(detail::tcp),
         source_place: None,
         destination_place: None,
+        udp: record.udp.as_ref().map(detail::udp),
+        quic: record.quic.as_ref().map(detail::quic),
+        histograms: record.histograms.as_ref().map(pattern::histograms),
+        first_packets: record.first_packets.as_ref().map(pattern::first_packets).unwrap_or_default(),
+        forward_bursts: record.bursts.as_ref().map(|bursts| pattern::bursts(bursts, 0)).unwrap_or_default(),
+        reverse_bursts: record.bursts.as_ref().map(|bursts| pattern::bursts(bursts, 1)).unwrap_or_default(),
+        nettisa: record.nettisa.as_ref().map(pattern::nettisa),
     }
 }
 

@@ -18,6 +18,7 @@ mod fault;
 mod filter;
 mod flow;
 mod link;
+mod pattern;
 mod place;
 mod places;
 mod reconcile;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dpdk_sys::Eal;
+use sonde_flow::pattern::Wants;
 use sonde_flow::{Room, Sizing};
 use sonde_memory::slab::{Backing, Wanted};
 use sonde_memory::tags::Simd;
@@ -252,7 +253,11 @@ fn seats(boot: &Boot, placement: &Placement, paths: &Paths) -> Result<Vec<Seat>,
 
 /// So many flows, all of which have layers, and as many that are measured as the settings say.
 fn room(boot: &Boot, flows: u64) -> Room {
-    Room { tcp: share(flows, boot.table.performance_percent), ..Room::whole(flows) }
+    let table = &boot.table;
+    let (tcp, udp) = (share(flows, table.performance_percent), share(flows, table.udp_performance_percent));
+    let kept = &boot.patterns;
+    let wants = Wants { histograms: kept.histograms, first_packets: kept.first_packets, bursts: kept.bursts, nettisa: kept.nettisa };
+    Room { tcp, udp, patterns: share(flows, kept.percent), wants, ..Room::whole(flows) }
 }
 
 fn share(flows: u64, percent: u32) -> u64 {
@@ -339,6 +344,18 @@ mod tests {
         assert!(first_id(now) > 0 && first_id(later) >= first_id(now) + 16_000);
         // Below the worker's number in the highest octet, until the year 2112.
         assert!(first_id(later) < 1 << 56);
+    }
+
+    #[test]
+    fn places_beside_the_flows_are_as_many_as_the_settings_say() {
+        let sets = ["boot.table.performance_percent=10", "boot.table.udp_performance_percent=20", "boot.patterns.first_packets=7"];
+        let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+        let boot = Profile::read(std::path::Path::new("virtual"), &sets).expect("good").settings.boot;
+        let wants = Wants { first_packets: 7, ..Wants::default() };
+        let expected = Room { flows: 1000, layers: 1000, tcp: 100, udp: 200, patterns: 250, wants };
+        assert_eq!(room(&boot, 1000), expected);
+        let plain = Profile::read(std::path::Path::new("virtual"), &[]).expect("good").settings.boot;
+        assert!(!room(&plain, 1000).wants.any(), "no patterns unless they are switched on");
     }
 
     #[test]

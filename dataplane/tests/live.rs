@@ -125,8 +125,7 @@ fn refused_settings_change_nothing() {
     let good = control.describe().settings.expect("settings");
 
     let mut bad = good.clone();
-    bad.boot.as_mut().expect("boot").table =
-        Some(v1::Table { ipv4_flows: 5, wide_flows: 0, layers_percent: None, performance_percent: None });
+    bad.boot.as_mut().expect("boot").table = Some(v1::Table { ipv4_flows: 5, wide_flows: 0, ..<_>::default() });
     bad.live.as_mut().expect("live").timeouts.as_mut().expect("timeouts").active_timeout_ms = 5;
     bad.live.as_mut().expect("live").exporters.push(v1::Exporter::default());
     let paths = |answer: sonde_proto::southbound::ApplyResponse| -> Vec<String> { answer.violations.into_iter().map(|v| v.path).collect() };

@@ -109,9 +109,9 @@ proptest! {
     fn any_datagrams_are_survived(datagrams in proptest::collection::vec((any::<u64>(), any::<u8>(), proptest::collection::vec(any::<u8>(), 0..80)), 0..50)) {
         let mut quic = QuicState::zeroed();
         for application in [Application::Dns, Application::Ntp, Application::Snmp, Application::Radius] {
-            let mut state = UdpState::zeroed();
+            let mut state = UdpState::new(application);
             for (time, way, payload) in &datagrams {
-                state.add(application, *time, *way, payload);
+                state.add(*time, *way, payload);
                 quic.add(*time, *way, payload);
             }
             let report = state.report();

@@ -12,6 +12,7 @@ pub mod whose;
 use anyhow::Context;
 use progress::Progress;
 use sonde_enrich::Enricher;
+use sonde_flow::pattern::Wants;
 use sonde_flow::record::{Kind, Output, Record};
 use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnels, View};
 use sonde_worker::replay::{Recording, ReplayError, ReplaySettings, Summary};
@@ -64,6 +65,9 @@ pub struct Args {
     /// Which flow of a tunnelled packet is metered.
     #[arg(long, value_enum, default_value_t = TunnelView::Both)]
     pub tunnels: TunnelView,
+    /// Keep the patterns of packets, too: histograms of sizes and times, the first 30 packets, bursts, `NetTiSA`. In JSON.
+    #[arg(long)]
+    pub patterns: bool,
     /// Most flows at a time: more memory for recordings with more than this many at once.
     #[arg(long, value_name = "N", default_value_t = 4 << 20, value_parser = clap::value_parser!(u32).range(1024..=1 << 28))]
     pub flows_max: u32,
@@ -239,6 +243,7 @@ fn replay_one(args: &Args, path: &Path, sink: &mut dyn Sink, progress: Option<&P
         tcp_end_linger_ns: args.tcp_end_linger_ms * 1_000_000,
         vlan_in_key: !args.no_vlan_in_key,
         tunnels: Tunnels::new(args.tunnels.into(), TUNNEL_DEPTH_MAX),
+        patterns: if args.patterns { Wants::ALL } else { Wants::default() },
         flows_max: args.flows_max.into(),
     };
     sink.begin(&path.to_string_lossy(), recording.ethernet());

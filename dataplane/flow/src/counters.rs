@@ -28,11 +28,13 @@ pub enum Counter {
     TunnelUnreadable,
     LayersFull,
     PerformanceFull,
+    UdpPerformanceFull,
+    PatternsFull,
     FragmentsWaiting,
 }
 
 /// Counters before the reasons.
-const PLAIN: usize = 22;
+const PLAIN: usize = 24;
 /// How many there are.
 pub const COUNTERS: usize = PLAIN + Malformed::ALL.len();
 
@@ -59,6 +61,8 @@ pub const NAMES: [&str; COUNTERS] = [
     "tunnel_unreadable",
     "layers_full",
     "performance_full",
+    "udp_performance_full",
+    "patterns_full",
     "not_metered.fragment_waiting",
     "not_metered.link_truncated",
     "not_metered.vlan_truncated",

@@ -4,8 +4,11 @@ use bytemuck::Zeroable;
 use sonde_packet::{Frame, Headers, Layers, SynOptions, Tcp, Tunnels, layers, proto};
 
 use crate::counters::{Counter, Counters};
+use crate::datagram::Datagrams;
 use crate::extension::{LayersWords, write_layers};
 use crate::key::Key;
+use crate::measure::Measured;
+use crate::pattern::{PatternState, Wants};
 use crate::perf::TcpState;
 use crate::record::{EndReason, HEAD_WORDS, Initiator, NO_VLAN, NO_WSCALE, head};
 use crate::side::Side;
@@ -15,6 +18,8 @@ use crate::word::{pack, quad};
 pub(crate) const FRAGMENT: u16 = 1 << 15;
 /// Set in [`Packet::flags`] beside the TCP flags: the packet has a TCP header that can be seen.
 pub(crate) const SEGMENT: u16 = 1 << 14;
+/// Set in [`Packet::flags`] of every packet where patterns are kept.
+pub(crate) const PATTERN: u16 = 1 << 12;
 /// Flags that need more than counting: SYN, FIN, RST, fragment.
 const SPECIAL: u16 = Tcp::SYN | Tcp::FIN | Tcp::RST | FRAGMENT;
 
@@ -97,8 +102,8 @@ struct Hot {
     overhead: [i32; 2],
     /// [`state`], and from bit 8 on the TCP flags of both directions, twelve bits each.
     state: u32,
-    /// Place of the flow's [`TcpState`]; 0: none.
-    tcp: u32,
+    /// Place of what is known of the flow's performance, and in its high bits of which kind it is (see `measure`); 0: none.
+    measured: u32,
 }
 
 /// What the first packets of a flow say, 64 bytes, in a line of its own.
@@ -128,7 +133,9 @@ struct Birth {
     ttl: [u8; 2],
     /// Type of service of the first packet.
     tos: u8,
-    _spare: [u8; 4],
+    /// Place of the pattern of its packets; 0: none.
+    pattern: [u8; 3],
+    _spare: u8,
 }
 
 /// Octets in [`Hot::octets_ttl`].
@@ -139,6 +146,10 @@ const OCTETS: u64 = (1 << 48) - 1;
 pub(crate) struct Sides {
     pub(crate) layers: Side<LayersWords>,
     pub(crate) tcp: Side<TcpState>,
+    pub(crate) udp: Side<Datagrams>,
+    pub(crate) pattern: Side<PatternState>,
+    /// What of them is kept.
+    pub(crate) wants: Wants,
 }
 
 /// How the first packet of a flow is looked at.
@@ -347,7 +358,7 @@ impl<K: Key> Entry<K> {
             packets: [1, 0],
             overhead: [packet.overhead, 0],
             state,
-            tcp: 0,
+            measured: 0,
         };
         self.birth = Birth {
             first: packet.time,
@@ -367,7 +378,8 @@ impl<K: Key> Entry<K> {
             syn_wscale: syn.wscale,
             ttl: [packet.ttl, 0],
             tos: packet.tos,
-            _spare: [0; 4],
+            pattern: [0; 3],
+            _spare: 0,
         };
         self.begin_measuring(packet, &mut place);
     }
@@ -379,20 +391,43 @@ impl<K: Key> Entry<K> {
             sides.layers.give_back(self.birth.layers);
             self.birth.layers = 0;
         }
-        if self.hot.tcp != 0 {
-            sides.tcp.give_back(self.hot.tcp);
-            self.hot.tcp = 0;
+        if self.hot.measured != 0 {
+            self.measured().give_back(sides);
+            self.hot.measured = 0;
+        }
+        if self.birth.pattern != [0; 3] {
+            sides.pattern.give_back(self.pattern_place());
+            self.birth.pattern = [0; 3];
         }
     }
 
-    /// Place of what is known of the TCP connection; 0 is none.
+    /// Whether more is done with a packet than counting it.
     #[inline(always)]
-    pub(crate) fn tcp_place(&self) -> u32 {
-        self.hot.tcp
+    pub(crate) fn is_followed(&self, packet: &Packet<K>) -> bool {
+        self.hot.measured | u32::from(packet.flags & PATTERN) != 0
     }
 
-    pub(crate) fn set_tcp_place(&mut self, place: u32) {
-        self.hot.tcp = place;
+    /// Where the performance of the flow is kept.
+    #[inline(always)]
+    pub(crate) fn measured(&self) -> Measured {
+        Measured(self.hot.measured)
+    }
+
+    pub(crate) fn set_measured(&mut self, Measured(place): Measured) {
+        self.hot.measured = place;
+    }
+
+    /// Place of the pattern of its packets; 0 is none.
+    #[inline(always)]
+    pub(crate) fn pattern_place(&self) -> u32 {
+        let [a, b, c] = self.birth.pattern;
+        u32::from_le_bytes([a, b, c, 0])
+    }
+
+    /// Notes the place of the pattern; there are none above 2^24.
+    pub(crate) fn set_pattern_place(&mut self, place: u32) {
+        let [a, b, c, _] = place.to_le_bytes();
+        self.birth.pattern = [a, b, c];
     }
 
     /// Which way a packet goes: 0 forward, 1 reverse.
@@ -404,7 +439,7 @@ impl<K: Key> Entry<K> {
     /// Whether the flow has anything beside its entry.
     #[inline]
     pub(crate) fn has_sides(&self) -> bool {
-        self.birth.layers | self.hot.tcp != 0
+        (self.birth.layers | self.hot.measured | self.pattern_place()) != 0
     }
 
     /// Appends the extensions of the flow's record to `words`, and says how many words they are.
@@ -416,10 +451,9 @@ impl<K: Key> Entry<K> {
             *place = *layers;
             filled = layers.len();
         }
-        if let Some(state) = sides.tcp.get(self.hot.tcp)
-            && let Some(rest) = words.get_mut(filled..)
-        {
-            filled += state.report().encode(rest);
+        filled += self.measured().report(sides, words.get_mut(filled..).unwrap_or_default());
+        if let Some(pattern) = sides.pattern.get(self.pattern_place()) {
+            filled += pattern.encode(sides.wants, words.get_mut(filled..).unwrap_or_default());
         }
         filled
     }
@@ -512,8 +546,9 @@ impl<K: Key> Entry<K> {
 
     /// After a report: counters start again, the flow goes on.
     pub(crate) fn rest(&mut self, sides: &mut Sides) {
-        if let Some(state) = sides.tcp.get_mut(self.hot.tcp) {
-            state.rest();
+        self.measured().rest(sides);
+        if let Some(pattern) = sides.pattern.get_mut(self.pattern_place()) {
+            pattern.rest();
         }
         let hot = &mut self.hot;
         hot.octets_ttl = [0; 2];

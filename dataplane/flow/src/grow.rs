@@ -9,7 +9,7 @@ use crate::counters::{Counter, Counters};
 use crate::expiry::write;
 use crate::key::Key;
 use crate::record::{EndReason, Output};
-use crate::table::{LOAD_PERCENT, PLACES, PLACES_MASK, Place, Room, Table, tick};
+use crate::table::{LOAD_PERCENT, PATTERNS_MAX, PLACES, PLACES_MASK, Place, Room, Table, tick};
 
 /// By how much a table grows: all moves together cost a third of one more look at each flow.
 const FACTOR: u64 = 4;
@@ -43,6 +43,10 @@ impl<K: Key> Table<K> {
         let mut larger = Self::new(Room::plain(flows), wanted, self.searcher.simd(), self.seed)?;
         self.sides.layers.grow(flows)?;
         self.sides.tcp.grow(flows)?;
+        self.sides.udp.grow(flows)?;
+        if !self.sides.pattern.is_empty() {
+            self.sides.pattern.grow(flows.min(PATTERNS_MAX))?;
+        }
         larger.sweep = self.sweep.moved(larger.lines);
         for line in 0..self.lines {
             let Some(tags) = self.tags.get(line as usize) else { continue };

@@ -8,13 +8,15 @@
 //!
 //! What only some flows have stands beside the table (`side`) and behind a record's head (`extension`).
 //!
-//! How the network performs is followed by `perf`, for the flows that have a place for it (`measure`).
+//! How the network performs is followed by `perf`, for the flows that have a place for it (`measure`, `datagram`), the pattern of
+//! their packets by `pattern`.
 //!
 //! Not here: L7.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, clippy::expect_used))]
 
 mod counters;
+mod datagram;
 mod entry;
 mod expiry;
 pub mod extension;
@@ -22,6 +24,7 @@ mod fragments;
 mod grow;
 mod key;
 mod measure;
+pub mod pattern;
 pub mod perf;
 pub mod record;
 pub mod ring;

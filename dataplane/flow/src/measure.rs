@@ -1,11 +1,98 @@
-//! The performance of a TCP flow, kept beside its entry: which flows have it, and what of a packet it is fed with.
+//! The performance of a flow, kept beside its entry: which flows have it, where it stands, and what of a TCP segment it is fed with.
+//!
+//! Not here: datagrams (`datagram`).
 
-use sonde_packet::{Frame, SynOptions, Tcp, syn_options};
+use sonde_packet::{Frame, SynOptions, Tcp, proto, syn_options};
 
 use crate::counters::Counter;
-use crate::entry::{Birthplace, Entry, Packet, SEGMENT, Sides, TCP_FLAGS};
+use crate::datagram::Datagrams;
+use crate::entry::{Birthplace, Entry, FRAGMENT, PATTERN, Packet, SEGMENT, Sides, TCP_FLAGS};
 use crate::key::Key;
-use crate::perf::Segment;
+use crate::pattern::Sample;
+use crate::perf::{Segment, TcpState};
+use crate::record;
+use crate::table::Room;
+
+/// What every packet is marked with when it is decoded: [`PATTERN`] or, where there is no room for patterns, nothing.
+pub(crate) fn mark(rooms: [Room; 2]) -> u16 {
+    if rooms.iter().any(|room| room.wants.any()) { PATTERN } else { 0 }
+}
+
+/// Where the performance of a flow is kept, as its entry notes it: the number of a place, and in the two highest bits its kind. 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Measured(pub(crate) u32);
+
+/// What stands in a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Kind {
+    Tcp = 0,
+    Udp = 1,
+    Quic = 2,
+}
+
+impl Measured {
+    const KIND: u32 = 30;
+
+    /// A place of a side, none of which has 2^30 places.
+    pub(crate) fn new(kind: Kind, place: u32) -> Self {
+        Self(place | (kind as u32) << Self::KIND)
+    }
+
+    pub(crate) fn kind(self) -> Kind {
+        match self.0 >> Self::KIND {
+            0 => Kind::Tcp,
+            1 => Kind::Udp,
+            _ => Kind::Quic,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn place(self) -> u32 {
+        self.0 & ((1 << Self::KIND) - 1)
+    }
+
+    /// Asks for what a packet that goes this way will touch.
+    #[inline(always)]
+    pub(crate) fn prefetch(self, sides: &Sides, way: u8) {
+        if self.0 == 0 {
+            return;
+        }
+        if self.0 >> Self::KIND == 0 {
+            // Sequence numbers of both ends in the first line of `TcpState`, then a line of sums for each direction.
+            sides.tcp.prefetch(self.0, 1 + usize::from(way));
+        } else {
+            sides.udp.prefetch(self.place(), 1);
+        }
+    }
+
+    pub(crate) fn give_back(self, sides: &mut Sides) {
+        match self.kind() {
+            Kind::Tcp => sides.tcp.give_back(self.place()),
+            Kind::Udp | Kind::Quic => sides.udp.give_back(self.place()),
+        }
+    }
+
+    /// After a report: counters start again.
+    pub(crate) fn rest(self, sides: &mut Sides) {
+        let (tcp, udp) = (&mut sides.tcp, &mut sides.udp);
+        match self.kind() {
+            Kind::Tcp => tcp.get_mut(self.place()).into_iter().for_each(TcpState::rest),
+            Kind::Udp => udp.get_mut(self.place()).into_iter().for_each(|state| state.udp_mut().rest()),
+            Kind::Quic => udp.get_mut(self.place()).into_iter().for_each(|state| state.quic_mut().rest()),
+        }
+    }
+
+    /// Writes the extension of the flow's record, and says how many words it is: 0 when there is nothing to say.
+    pub(crate) fn report(self, sides: &Sides, words: &mut [u64]) -> usize {
+        let (tcp, udp) = (sides.tcp.get(self.place()), sides.udp.get(self.place()));
+        match self.kind() {
+            Kind::Tcp => tcp.map_or(0, |state| state.report().encode(words)),
+            Kind::Udp => udp.map(|state| state.udp().report()).filter(|udp| udp.application.is_some()).map_or(0, |udp| udp.encode(words)),
+            Kind::Quic => udp.map(Datagrams::quic).filter(|state| state.is_known()).map_or(0, |state| state.report().encode(words)),
+        }
+    }
+}
 
 /// The TCP segment of a packet, from its frame; `None` when its header was not captured, or is damaged.
 #[inline(always)]
@@ -30,6 +117,25 @@ fn segment<K>(packet: &Packet<K>, frame: &Frame<'_>, way: u8) -> Option<Segment>
     })
 }
 
+impl Sides {
+    /// Whether no flow can have anything that packets after its first one touch.
+    #[inline(always)]
+    pub(crate) fn are_empty(&self) -> bool {
+        self.tcp.is_empty() && self.udp.is_empty() && self.pattern.is_empty()
+    }
+}
+
+/// Octets of a transport header, from its bytes.
+fn transport(protocol: u8, header: Option<&[u8]>) -> u32 {
+    match protocol {
+        // RFC 768; RFC 3828 section 3.1.
+        proto::UDP | proto::UDP_LITE => 8,
+        // RFC 9293 section 3.1. What was not captured is without options.
+        proto::TCP => header.and_then(|header| header.get(12)).map_or(20, |offset| u32::from(offset >> 4) * 4),
+        _ => 0,
+    }
+}
+
 impl<K> Packet<K> {
     /// Options of a SYN or SYN/ACK; `None` for any other packet, and when they were not captured.
     #[inline]
@@ -45,10 +151,17 @@ impl<K: Key> Entry<K> {
     /// Adds a packet that was counted already to what is known of the connection.
     #[inline(always)]
     pub(crate) fn measure(&self, packet: &Packet<K>, frame: &Frame<'_>, options: Option<&SynOptions>, sides: &mut Sides) {
+        if packet.flags & PATTERN != 0 {
+            self.add_to_pattern(packet, frame, sides);
+        }
+        let measured = self.measured();
+        if measured.kind() != Kind::Tcp {
+            return self.measure_datagram(packet, frame, sides);
+        }
         if packet.flags & SEGMENT == 0 {
             return;
         }
-        let Some(state) = sides.tcp.get_mut(self.tcp_place()) else { return };
+        let Some(state) = sides.tcp.get_mut(measured.place()) else { return };
         let Some(segment) = segment(packet, frame, self.way(packet)) else { return };
         match options {
             Some(options) => state.add_syn(&segment, options),
@@ -59,21 +172,77 @@ impl<K: Key> Entry<K> {
     /// Begins to measure a flow with its first packet; counts a flow for which there is no place.
     #[inline(always)]
     pub(crate) fn begin_measuring(&mut self, packet: &Packet<K>, birthplace: &mut Birthplace<'_, '_>) {
+        if packet.flags & PATTERN != 0 {
+            self.begin_pattern(packet, birthplace);
+        }
+        if packet.flags & SEGMENT == 0 {
+            if packet.l4 != 0 && !birthplace.sides.udp.is_empty() {
+                self.begin_datagrams(packet, birthplace);
+            }
+            return;
+        }
         let tcp = &mut birthplace.sides.tcp;
-        if packet.flags & SEGMENT == 0 || tcp.is_empty() {
+        if tcp.is_empty() {
             return;
         }
         let Some(segment) = segment(packet, birthplace.frame, 0) else { return };
         let Some(place) = tcp.take() else { return birthplace.counters.add(Counter::PerformanceFull, 1) };
         if let Some(state) = tcp.get_mut(place) {
             state.begin(&segment, birthplace.options);
-            self.set_tcp_place(place);
+            self.set_measured(Measured::new(Kind::Tcp, place));
+        }
+    }
+
+    /// Begins to keep the pattern of a flow with its first packet; counts a flow for which there is no place.
+    #[inline(never)]
+    fn begin_pattern(&mut self, packet: &Packet<K>, birthplace: &mut Birthplace<'_, '_>) {
+        let Sides { pattern: patterns, wants, .. } = &mut *birthplace.sides;
+        if patterns.is_empty() {
+            return;
+        }
+        let Some(place) = patterns.take() else { return birthplace.counters.add(Counter::PatternsFull, 1) };
+        if let Some(pattern) = patterns.get_mut(place) {
+            pattern.rest();
+            pattern.add(*wants, &self.sample(packet, birthplace.frame));
+            self.set_pattern_place(place);
+        }
+    }
+
+    /// Adds a packet to the pattern of its flow.
+    #[inline(never)]
+    fn add_to_pattern(&self, packet: &Packet<K>, frame: &Frame<'_>, sides: &mut Sides) {
+        let wants = sides.wants;
+        if let Some(pattern) = sides.pattern.get_mut(self.pattern_place()) {
+            pattern.add(wants, &self.sample(packet, frame));
+        }
+    }
+
+    /// What the pattern of its flow is told of a packet.
+    fn sample(&self, packet: &Packet<K>, frame: &Frame<'_>) -> Sample {
+        let ends = self.key.ends(0);
+        let (ip, transport) = match (packet.l4, ends.kind) {
+            // A later fragment: RFC 791 section 3.1, RFC 8200 sections 3 and 4.5.
+            (0, record::Kind::Ipv4) => (20, 0),
+            (0, record::Kind::Ipv6) => (if packet.flags & FRAGMENT == 0 { 40 } else { 48 }, 0),
+            (0, record::Kind::Layer2) => (0, 0),
+            (l4, _) => (u32::from(packet.ip_header), transport(ends.protocol, frame.bytes.get(usize::from(l4)..))),
+        };
+        let payload = packet.octets.saturating_sub(ip.saturating_add(transport));
+        Sample { time: packet.time, payload, flags: packet.flags & TCP_FLAGS, way: self.way(packet) }
+    }
+
+    /// Asks for what a packet of the flow will touch beside its entry.
+    #[inline(always)]
+    pub(crate) fn approach(&self, packet: &Packet<K>, sides: &Sides) {
+        self.measured().prefetch(sides, self.way(packet));
+        if packet.flags & PATTERN != 0 {
+            sides.pattern.prefetch(self.pattern_place(), 1);
         }
     }
 
     /// Whether a packet opens another connection between the ports of this one, whose end nobody saw.
     pub(crate) fn is_reused_by(&self, packet: &Packet<K>, frame: &Frame<'_>, sides: &Sides) -> bool {
-        let Some(state) = sides.tcp.get(self.tcp_place()) else { return false };
+        let Some(state) = sides.tcp.get(self.measured().place()) else { return false };
         segment(packet, frame, self.way(packet)).is_some_and(|segment| state.is_reused_by(&segment))
     }
 }

@@ -6,7 +6,8 @@
 use sonde_packet::Layers;
 
 use crate::extension::{EXTENSION_WORDS_MAX, LAYERS, LAYERS_WORDS, extensions, read_layers, write_layers};
-use crate::perf::{TCP_PERFORMANCE, TcpPerformance};
+use crate::pattern::{BURSTS, Bursts, FIRST_PACKETS, FirstPackets, HISTOGRAMS, Histograms, NETTISA, NetTisa};
+use crate::perf::{QUIC_PERFORMANCE, QuicPerformance, TCP_PERFORMANCE, TcpPerformance, UDP_PERFORMANCE, UdpPerformance};
 use crate::word::{address, octets, pack, quad, unquad};
 
 /// Version of the layout below. A reader refuses another one.
@@ -162,6 +163,19 @@ pub struct Record {
     pub layers: Option<Layers>,
     /// How the TCP connection performed; `None` where it was not measured.
     pub tcp: Option<TcpPerformance>,
+    /// How requests over UDP were answered (DNS, NTP, SNMP, RADIUS); `None` where it was not measured, or none was seen.
+    pub udp: Option<UdpPerformance>,
+    /// How the QUIC connection performed; `None` where it was not measured, or its beginning not seen.
+    pub quic: Option<QuicPerformance>,
+    /// Sizes of its packets and times between them. This and what follows is `None` where it is not wanted, and where there was no
+    /// place to keep it.
+    pub histograms: Option<Histograms>,
+    /// The first packets of the record.
+    pub first_packets: Option<FirstPackets>,
+    /// Bursts.
+    pub bursts: Option<Bursts>,
+    /// Statistics of the series of packets.
+    pub nettisa: Option<NetTisa>,
 }
 
 /// The VLAN id of a tag, or [`NO_VLAN`].
@@ -238,9 +252,14 @@ impl Record {
             *place = write_layers(layers);
             filled = LAYERS_WORDS;
         }
-        if let (Some(tcp), Some(rest)) = (&self.tcp, words.get_mut(filled..)) {
-            filled += tcp.encode(rest);
-        }
+        let mut append = |write: &dyn Fn(&mut [u64]) -> usize| filled += write(words.get_mut(filled..).unwrap_or_default());
+        append(&|words| self.tcp.as_ref().map_or(0, |tcp| tcp.encode(words)));
+        append(&|words| self.udp.as_ref().map_or(0, |udp| udp.encode(words)));
+        append(&|words| self.quic.as_ref().map_or(0, |quic| quic.encode(words)));
+        append(&|words| self.histograms.as_ref().map_or(0, |histograms| histograms.encode(words)));
+        append(&|words| self.first_packets.as_ref().map_or(0, |first| first.encode(words)));
+        append(&|words| self.bursts.as_ref().map_or(0, |bursts| bursts.encode(words)));
+        append(&|words| self.nettisa.as_ref().map_or(0, |nettisa| nettisa.encode(words)));
         take(&self.encode(), words.get(..filled).unwrap_or_default())
     }
 
@@ -260,7 +279,6 @@ impl Record {
         }
         let (kind, view) = kind_and_view(kind_view)?;
         let [l0, l1, l2, ip_flags, min0, max0, min1, max1] = more.to_le_bytes();
-        let (layers, tcp) = known(rest);
         let [proto, end_reason, initiator, worker, t0, t1, tos, syn_wscale] = misc.to_le_bytes();
         let initiator = match initiator {
             0 => Initiator::FirstPacket,
@@ -273,7 +291,7 @@ impl Record {
         let [syn_window, syn_mss, ..] = unquad(syn);
         let [m0, m1, m2, m3, m4, m5, e0, e1] = src_mac.to_le_bytes();
         let [n0, n1, n2, n3, n4, n5, i0, i1] = dst_mac.to_le_bytes();
-        Some(Self {
+        let mut record = Self {
             flow_id,
             kind,
             view,
@@ -308,23 +326,35 @@ impl Record {
             syn_window,
             syn_mss,
             syn_wscale,
-            layers,
-            tcp,
-        })
+            layers: None,
+            tcp: None,
+            udp: None,
+            quic: None,
+            histograms: None,
+            first_packets: None,
+            bursts: None,
+            nettisa: None,
+        };
+        record.extend(rest);
+        Some(record)
     }
-}
 
-/// The extensions that this version knows.
-fn known(rest: &[u64]) -> (Option<Layers>, Option<TcpPerformance>) {
-    let (mut layers, mut tcp) = (None, None);
-    for (kind, words) in extensions(rest) {
-        match kind {
-            LAYERS => layers = read_layers(words),
-            TCP_PERFORMANCE => tcp = TcpPerformance::decode(words),
-            _ => {}
+    /// Takes the extensions that this version knows.
+    fn extend(&mut self, rest: &[u64]) {
+        for (kind, words) in extensions(rest) {
+            match kind {
+                LAYERS => self.layers = read_layers(words),
+                TCP_PERFORMANCE => self.tcp = TcpPerformance::decode(words),
+                UDP_PERFORMANCE => self.udp = UdpPerformance::decode(words),
+                QUIC_PERFORMANCE => self.quic = QuicPerformance::decode(words),
+                HISTOGRAMS => self.histograms = Histograms::decode(words),
+                FIRST_PACKETS => self.first_packets = FirstPackets::decode(words),
+                BURSTS => self.bursts = Bursts::decode(words),
+                NETTISA => self.nettisa = NetTisa::decode(words),
+                _ => {}
+            }
         }
     }
-    (layers, tcp)
 }
 
 /// The kind and the view of a record's first word.
@@ -381,6 +411,8 @@ impl Output for Vec<Record> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pattern::NETTISA_WORDS;
+    use crate::perf::{Application, QUIC_PERFORMANCE_WORDS, TCP_PERFORMANCE_WORDS, UDP_PERFORMANCE_WORDS};
 
     #[test]
     fn a_record_survives_its_words() {
@@ -421,13 +453,36 @@ mod tests {
             syn_wscale: 14,
             layers: Some(Layers { pppoe_session: 7, tunnel_id: 9, ..Layers::default() }),
             tcp: Some(TcpPerformance { client: 1, server_rtt: 5, ..TcpPerformance::default() }),
+            udp: Some(UdpPerformance { application: Some(Application::Snmp), repeated: 2, ..UdpPerformance::default() }),
+            quic: Some(QuicPerformance { valid: 3, client_rtt: 9, ..QuicPerformance::default() }),
+            nettisa: Some(NetTisa::default()),
+            ..Record::default()
         };
         let words = record.with_words(|head, rest| [head.as_slice(), rest].concat());
         assert_eq!(Record::decode(&words), Some(record));
-        let bare = Record { tcp: None, ..record };
-        let head = Record { layers: None, ..bare };
+        let head = Record { layers: None, tcp: None, udp: None, quic: None, nettisa: None, ..record };
         assert_eq!(Record::decode(&head.encode()), Some(head));
-        assert_eq!(Record::decode(&words[..words.len() - 1]), Some(bare), "an extension that is cut is none");
+        for end in 0..words.len() {
+            // What is cut is none, and so is what would come behind it.
+            let whole = |words| if end < words { None } else { Some(()) };
+            let lengths = [LAYERS_WORDS, TCP_PERFORMANCE_WORDS, UDP_PERFORMANCE_WORDS, QUIC_PERFORMANCE_WORDS, NETTISA_WORDS];
+            let [layers, tcp, udp, quic, nettisa] = lengths.map({
+                let mut behind = HEAD_WORDS;
+                move |words| {
+                    behind += words;
+                    whole(behind)
+                }
+            });
+            let expected = Record {
+                layers: layers.and(record.layers),
+                tcp: tcp.and(record.tcp),
+                udp: udp.and(record.udp),
+                quic: quic.and(record.quic),
+                nettisa: nettisa.and(record.nettisa),
+                ..record
+            };
+            assert_eq!(Record::decode(&words[..end]), whole(HEAD_WORDS).and(Some(expected)), "{end} words");
+        }
     }
 
     #[test]

@@ -7,6 +7,9 @@ use bytemuck::Zeroable;
 use sonde_memory::prefetch::{prefetch, prefetch_line};
 use sonde_memory::slab::{OutOfMemory, Slab, Wanted};
 
+/// Most places: the entry has use for the two highest bits of a number.
+const PLACES_MAX: usize = 1 << 30;
+
 /// Numbered places of one kind.
 #[derive(Debug)]
 pub(crate) struct Side<T: Zeroable + Copy + Send + 'static> {
@@ -24,7 +27,7 @@ impl<T: Zeroable + Copy + Send + 'static> Side<T> {
     /// # Errors
     /// The memory is not there.
     pub(crate) fn new(count: u64, wanted: Wanted) -> Result<Self, OutOfMemory> {
-        let places = usize::try_from(count.saturating_add(1)).unwrap_or(usize::MAX).min(u32::MAX as usize);
+        let places = usize::try_from(count.saturating_add(1)).unwrap_or(usize::MAX).min(PLACES_MAX);
         Ok(Self { places: Slab::zeroed(places, wanted)?, free: Slab::zeroed(places, wanted)?, freed: 0, fresh: 1 })
     }
 

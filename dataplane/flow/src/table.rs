@@ -8,9 +8,11 @@ use sonde_memory::prefetch::{prefetch, prefetch_line};
 use sonde_memory::slab::{OutOfMemory, Slab, Wanted};
 use sonde_memory::tags::{Line, Searcher, Simd};
 
+use crate::datagram::Datagrams;
 use crate::entry::{Entry, Sides};
 use crate::extension::LayersWords;
 use crate::key::{Key, Seed};
+use crate::pattern::{PatternState, Wants};
 use crate::perf::TcpState;
 use crate::side::Side;
 
@@ -23,6 +25,9 @@ pub(crate) const TICK_SHIFT: u32 = 27;
 /// A line of a table sized for `n` flows is three quarters full when they are all there: then one flow in 3,000 finds both of its
 /// lines full.
 pub(crate) const LOAD_PERCENT: u64 = 75;
+
+/// Most places of patterns: an entry has three octets for the number.
+pub(crate) const PATTERNS_MAX: u64 = (1 << 24) - 1;
 
 /// Where an entry stands: line times 31 plus place.
 pub(crate) type Slot = u32;
@@ -58,17 +63,28 @@ pub struct Room {
     pub layers: u64,
     /// TCP flows whose performance is measured; 0 switches it off.
     pub tcp: u64,
+    /// As `tcp`, of UDP: requests and answers, and QUIC.
+    pub udp: u64,
+    /// Flows the patterns of whose packets are kept, at most 2^24 - 1.
+    pub patterns: u64,
+    /// What of them is kept; nothing switches it off.
+    pub wants: Wants,
 }
 
 impl Room {
-    /// Room for `flows` flows, all of which may have layers and be measured.
+    /// Room for `flows` flows, all of which may have layers and be measured; and patterns, once any are wanted.
     pub fn whole(flows: u64) -> Self {
-        Self { flows, layers: flows, tcp: flows }
+        Self { layers: flows, tcp: flows, udp: flows, patterns: flows, ..Self::plain(flows) }
     }
 
     /// Room for `flows` flows with nothing beside them.
     pub fn plain(flows: u64) -> Self {
-        Self { flows, layers: 0, tcp: 0 }
+        Self { flows, layers: 0, tcp: 0, udp: 0, patterns: 0, wants: Wants::default() }
+    }
+
+    /// Places for patterns.
+    fn patterns(&self) -> u64 {
+        if self.wants.any() { self.patterns.min(PATTERNS_MAX) } else { 0 }
     }
 }
 
@@ -95,7 +111,9 @@ impl<K: Key> Table<K> {
     pub(crate) fn footprint(room: Room) -> Footprint {
         let lines = (room.flows.max(1).saturating_mul(100) / LOAD_PERCENT).div_ceil(u64::from(PLACES)).max(2);
         let line = 2 * size_of::<Line>() as u64 + u64::from(PLACES) * size_of::<Entry<K>>() as u64;
-        let beside = Side::<LayersWords>::footprint(room.layers).saturating_add(Side::<TcpState>::footprint(room.tcp));
+        let measured = Side::<TcpState>::footprint(room.tcp).saturating_add(Side::<Datagrams>::footprint(room.udp));
+        let patterns = Side::<PatternState>::footprint(room.patterns());
+        let beside = Side::<LayersWords>::footprint(room.layers).saturating_add(measured).saturating_add(patterns);
         Footprint { lines, bytes: lines.saturating_mul(line).saturating_add(beside) }
     }
 
@@ -119,7 +137,13 @@ impl<K: Key> Table<K> {
             searcher: Searcher::new(simd),
             seed,
             sweep: crate::expiry::Sweep::default(),
-            sides: Sides { layers: Side::new(room.layers, wanted)?, tcp: Side::new(room.tcp, wanted)? },
+            sides: Sides {
+                layers: Side::new(room.layers, wanted)?,
+                tcp: Side::new(room.tcp, wanted)?,
+                udp: Side::new(room.udp, wanted)?,
+                pattern: Side::new(room.patterns(), wanted)?,
+                wants: room.wants,
+            },
         })
     }
 
@@ -128,6 +152,8 @@ impl<K: Key> Table<K> {
         (size_of_val(&*self.tags) + size_of_val(&*self.deadlines) + size_of_val(&*self.entries)) as u64
             + self.sides.layers.bytes()
             + self.sides.tcp.bytes()
+            + self.sides.udp.bytes()
+            + self.sides.pattern.bytes()
     }
 
     /// The pages the entries stand in.

@@ -9,7 +9,7 @@ use sonde_memory::prefetch::prefetch_slice;
 use sonde_packet::{Frame, Link, Tcp, Tunnels};
 
 use crate::counters::{Counter, Counters};
-use crate::entry::{Before, Birthplace, Entry, Packet, SEGMENT, Sides, Timeouts};
+use crate::entry::{Before, Birthplace, Entry, Packet, Sides, Timeouts};
 use crate::expiry::write;
 use crate::key::Key;
 use crate::record::{EndReason, Output};
@@ -147,7 +147,7 @@ pub(crate) fn track<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>,
         return;
     }
     find(table, lane, tick(work.now));
-    if !table.sides.tcp.is_empty() {
+    if !table.sides.are_empty() {
         approach(table, lane);
     }
     let first_id = *work.next_id;
@@ -163,12 +163,14 @@ fn find<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
     let (Some(wanted), Some(slots)) = (lane.wanted.get(..len), lane.slots.get_mut(..len)) else { return };
     let (mut missed, mut masks) = (0, [0; STEP]);
     let mut numbers = 0u8..;
+    // Where the pattern of a flow is kept stands in the second line.
+    let whole = !table.sides.pattern.is_empty();
     for (wanted, slots) in wanted.chunks(STEP).zip(slots.chunks_mut(STEP)) {
         table.searcher.search(&table.tags, wanted, &mut masks);
         for ((&mask, &(line, _)), (slot, at)) in masks.iter().zip(wanted).zip(slots.iter_mut().zip(&mut numbers)) {
             if mask != 0 {
                 *slot = Table::<K>::slot(line, mask.trailing_zeros());
-                table.prefetch_entry(*slot);
+                if whole { table.prefetch_whole(*slot) } else { table.prefetch_entry(*slot) }
             } else {
                 *slot = NONE;
                 if let Some(miss) = lane.misses.get_mut(missed) {
@@ -259,15 +261,12 @@ fn find_second<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
     }
 }
 
-/// Between stages 2 and 3: asks for what is known of the TCP connections. Their entries have come meanwhile.
+/// Between stages 2 and 3: asks for what is known of the flows that are measured. Their entries have come meanwhile.
 fn approach<K: Key>(table: &Table<K>, lane: &Lane<K>) {
     let len = lane.len.min(BURST);
     for (packet, slot) in lane.packets.iter().zip(&lane.slots).take(len) {
-        if packet.flags & SEGMENT != 0
-            && let Some(entry) = table.entries.get(*slot as usize)
-        {
-            // Sequence numbers of both ends in the first line of `TcpState`, then a line of sums for each direction.
-            table.sides.tcp.prefetch(entry.tcp_place(), 1 + usize::from(entry.way(packet)));
+        if let Some(entry) = table.entries.get(*slot as usize) {
+            entry.approach(packet, &table.sides);
         }
     }
 }
@@ -296,7 +295,7 @@ fn hit<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Slot, 
     let Some(entry) = table.entries.get_mut(slot as usize) else { return };
     if !entry.add(packet, work.timeouts.idle) {
         special(table, packet, slot, work);
-    } else if packet.flags & SEGMENT != 0 {
+    } else if entry.is_followed(packet) {
         // A SYN is special: there are no options here.
         entry.measure(packet, &work.frame(packet.frame), None, &mut table.sides);
     }

@@ -9,6 +9,7 @@ use crate::entry::{COMMON, FRAGMENT, GENERAL, INNER, Packet, SEGMENT, Timeouts};
 use crate::fragments::{Fragments, Held, Outcome};
 use crate::grow::Context;
 use crate::key::{Key4, KeyWide, Seed, ports, vlan_bits};
+use crate::measure;
 use crate::record::{Output, View};
 use crate::table::{Footprint, Room, Table};
 use crate::track::{BURST, Lane, Work, track};
@@ -69,6 +70,7 @@ pub struct Tracker {
     counters: Counters,
     worker: u8,
     next_id: u64,
+    mark: u16,
     /// Flows that may have begun before [`Tracker::make_room`] must look at the tables again.
     room_until: u64,
 }
@@ -89,6 +91,7 @@ impl Tracker {
             policy,
             counters: Counters::default(),
             worker: sizing.worker,
+            mark: measure::mark([sizing.ipv4, sizing.wide]),
             next_id: u64::from(sizing.worker) << 56 | sizing.first_id & ((1 << 56) - 1),
             room_until: 0,
         })
@@ -160,11 +163,11 @@ impl Tracker {
     fn stage(&mut self, burst: &[Frame<'_>]) {
         self.lane4.clear();
         self.lane_wide.clear();
-        let (mut rest, mut common) = (burst, 0);
+        let (mut rest, mut common, mark) = (burst, 0, self.mark);
         // The common frames in one loop; another one ends it, and is taken in its turn.
         loop {
             let first = burst.len() - rest.len();
-            let taken = self.lane4.fill(&self.ipv4, rest, |at, frame| common_packet(frame, first + at));
+            let taken = self.lane4.fill(&self.ipv4, rest, |at, frame| common_packet(frame, first + at, mark));
             common += taken as u64;
             let Some((frame, behind)) = rest.get(taken..).and_then(|rest| rest.split_first()) else { break };
             self.stage_general(frame, u16::try_from(first + taken).unwrap_or(u16::MAX));
@@ -236,8 +239,8 @@ impl Tracker {
 
     /// The fragments, and where packets go.
     fn lanes(&mut self) -> (&mut Fragments, Lanes<'_>) {
-        let Self { ipv4, wide, lane4, lane_wide, counters, fragments, .. } = self;
-        (fragments, Lanes { ipv4, wide, lane4, lane_wide, counters })
+        let Self { ipv4, wide, lane4, lane_wide, counters, fragments, mark, .. } = self;
+        (fragments, Lanes { ipv4, wide, lane4, lane_wide, counters, mark: *mark })
     }
 
     /// Ends flows that are due, as far as `budget` lines of each table go.
@@ -295,6 +298,7 @@ struct Lanes<'a> {
     lane4: &'a mut Lane<Key4>,
     lane_wide: &'a mut Lane<KeyWide>,
     counters: &'a mut Counters,
+    mark: u16,
 }
 
 impl Lanes<'_> {
@@ -309,7 +313,7 @@ impl Lanes<'_> {
             let ((sport, dport), protocol) = (ports(headers), headers.protocol);
             let (key, direction) = Key4::new(u32::from_be_bytes(src), u32::from_be_bytes(dst), sport, dport, protocol, *vlan);
             self.counters.add(Counter::MeteredIpv4, u64::from(*counts));
-            return self.lane4.push(self.ipv4, general_packet(key, direction, held, at));
+            return self.lane4.push(self.ipv4, general_packet(key, direction, held, at, self.mark));
         }
         let (key, direction) = KeyWide::of(headers, *view, *vlan, *overlay);
         let counter = match headers.network {
@@ -318,7 +322,7 @@ impl Lanes<'_> {
             Network::V6(..) => Counter::MeteredIpv6,
         };
         self.counters.add(counter, u64::from(*counts));
-        self.lane_wide.push(self.wide, general_packet(key, direction, held, at));
+        self.lane_wide.push(self.wide, general_packet(key, direction, held, at, self.mark));
     }
 
     /// Takes a packet that has waited: its frame is gone.
@@ -343,7 +347,7 @@ impl Default for Flush {
 
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "a place in a burst")]
-fn common_packet(frame: &Frame<'_>, at: usize) -> Option<Packet<Key4>> {
+fn common_packet(frame: &Frame<'_>, at: usize, mark: u16) -> Option<Packet<Key4>> {
     let fast = fast4(frame)?;
     let (key, direction) = Key4::of(&fast);
     Some(Packet {
@@ -352,7 +356,7 @@ fn common_packet(frame: &Frame<'_>, at: usize) -> Option<Packet<Key4>> {
         time: frame.time,
         octets: u32::from(fast.octets),
         overhead: frame.wire_len.wrapping_sub(u32::from(fast.octets)).cast_signed(),
-        flags: fast.tcp_flags | if fast.protocol == proto::TCP { SEGMENT } else { 0 },
+        flags: mark | fast.tcp_flags | if fast.protocol == proto::TCP { SEGMENT } else { 0 },
         ttl: fast.ttl,
         tos: fast.tos,
         direction,
@@ -364,7 +368,7 @@ fn common_packet(frame: &Frame<'_>, at: usize) -> Option<Packet<Key4>> {
     })
 }
 
-fn general_packet<K>(key: K, direction: u8, held: &Held, at: u16) -> Packet<K> {
+fn general_packet<K>(key: K, direction: u8, held: &Held, at: u16, mark: u16) -> Packet<K> {
     let headers = &held.headers;
     let fragment = if headers.fragment.is_fragment() { FRAGMENT } else { 0 };
     Packet {
@@ -373,7 +377,7 @@ fn general_packet<K>(key: K, direction: u8, held: &Held, at: u16) -> Packet<K> {
         time: held.time,
         octets: headers.octets,
         overhead: held.wire_len.wrapping_sub(headers.octets).cast_signed(),
-        flags: headers.tcp.map_or(0, |tcp| tcp.flags | SEGMENT) | fragment,
+        flags: headers.tcp.map_or(0, |tcp| tcp.flags | SEGMENT) | fragment | mark,
         ttl: headers.ttl,
         tos: headers.tos,
         direction,

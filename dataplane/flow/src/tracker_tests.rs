@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sonde_packet::Link;
 
 use super::*;
+use crate::pattern::Wants;
 use crate::record::{EndReason, Initiator, Kind, NO_VLAN, Record};
 
 const SECOND: u64 = 1_000_000_000;
@@ -455,7 +456,7 @@ fn ttl_has_its_least_and_its_greatest_value_in_each_direction() {
 #[test]
 fn a_flow_that_finds_no_place_for_its_layers_is_metered_without() {
     let wanted = Wanted { huge: false, populate: false };
-    let room = Room { flows: 100, layers: 1, tcp: 0 };
+    let room = Room { layers: 1, ..Room::plain(100) };
     let sizing = Sizing { ipv4: room, wide: room, wanted, simd: Simd::Avx512, seed: 7, worker: 9, first_id: 100 };
     let mut world = World::new(Policy::default());
     world.tracker = Tracker::new(&sizing, Policy::default()).expect("little memory");
@@ -504,4 +505,66 @@ fn a_reused_port_begins_a_new_flow_though_nobody_saw_the_end() {
     };
     let records = World::new(Policy::default()).at(0.0, &syn(1)).at(1.0, &syn(1)).at(2.0, &syn(77)).end();
     assert_eq!(records.iter().map(|r| r.packets[0]).collect::<Vec<_>>(), [2, 1], "the same SYN again is no new connection");
+}
+
+/// A tracker for `flows` flows of each kind, so many of which have patterns.
+fn with_patterns(flows: u64, patterns: u64) -> (Sizing, World) {
+    let wanted = Wanted { huge: false, populate: false };
+    let room = Room { patterns, wants: Wants::ALL, ..Room::whole(flows) };
+    let sizing = Sizing { ipv4: room, wide: room, wanted, simd: Simd::Avx512, seed: 7, worker: 9, first_id: 100 };
+    let mut world = World::new(Policy::default());
+    world.tracker = Tracker::new(&sizing, Policy::default()).expect("little memory");
+    (sizing, world)
+}
+
+#[test]
+fn the_footprint_is_what_the_tables_take() {
+    let (sizing, world) = with_patterns(1000, 300);
+    assert_eq!(sizing.footprint().bytes, world.tracker.bytes());
+    let plain = Sizing { ipv4: Room::whole(1000), wide: Room::whole(1000), ..sizing };
+    let place = (size_of::<crate::pattern::PatternState>() + size_of::<u32>()) as u64;
+    assert_eq!(sizing.footprint().bytes - plain.footprint().bytes, 2 * 300 * place, "nothing is taken where nothing is wanted");
+}
+
+#[test]
+fn a_flow_that_finds_no_place_for_its_pattern_is_metered_without() {
+    let (_, mut world) = with_patterns(100, 1);
+    for port in [1, 2, 2] {
+        world.at(0.0, &ipv4(A, B, port, 9, 17, 0));
+    }
+    assert_eq!(world.tracker.counters().get(Counter::PatternsFull), 1);
+    // The place of the first flow is free again when it has ended.
+    world.at(100.0, &ipv4(A, B, 3, 9, 17, 0));
+    assert_eq!(world.tracker.counters().get(Counter::PatternsFull), 1);
+    let mut kept: Vec<_> = world.end().iter().map(|r| (r.sport, r.nettisa.is_some())).collect();
+    kept.sort_unstable();
+    assert_eq!(kept, [(1, true), (2, false), (3, true)]);
+}
+
+#[test]
+fn a_pattern_is_of_its_own_record() {
+    let (_, mut world) = with_patterns(100, 100);
+    let packet = ipv4(A, B, 1, 9, 17, 0);
+    // Never idle for half a minute; an active timeout in between.
+    for second in 0..40 {
+        world.at(f64::from(second) * 10.0, &packet);
+    }
+    let records = world.end();
+    let counted: Vec<_> = records.iter().map(|r| (r.packets[0], r.histograms.map_or(0, |h| h.sizes[0].iter().sum::<u32>()))).collect();
+    assert!(counted.len() > 1 && counted.iter().all(|(packets, sizes)| *packets == u64::from(*sizes)), "{counted:?}");
+    assert!(records.iter().all(|r| r.first_packets.and_then(|f| f.packets().next()).is_some_and(|p| p.time == r.start)));
+}
+
+#[test]
+fn a_growing_table_keeps_patterns() {
+    let (_, mut world) = with_patterns(64, 64);
+    for _ in 0..2 {
+        for port in 0..2000 {
+            world.packet(&ipv4(A, B, 1000 + port, 9, 17, 0));
+            world.tracker.make_room(1 << 16, world.now, &mut world.records).expect("little memory");
+        }
+    }
+    let records = world.end();
+    let kept = records.iter().filter(|r| r.first_packets.is_some_and(|first| first.packets().len() == 2)).count();
+    assert_eq!((records.len(), kept), (2000, 2000));
 }

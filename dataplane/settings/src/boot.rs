@@ -6,6 +6,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use sonde_proto::v1;
 
 use crate::check::{Check, quote, word};
+use crate::patterns::Patterns;
 
 /// Most workers of one dataplane: DPDK 22.11 knows 128 threads, one of them is the control thread's.
 pub const WORKERS_MAX: usize = 127;
@@ -32,6 +33,8 @@ pub struct Boot {
     pub table: Table,
     /// Size of one worker's record ring.
     pub records: Records,
+    /// Which patterns of packets are kept, and of how many flows.
+    pub patterns: Patterns,
 }
 
 /// DPDK environment.
@@ -129,8 +132,10 @@ pub struct Table {
     pub wide_flows: u64,
     /// Flows of the IPv4 table whose layers can be kept, in percent.
     pub layers_percent: u32,
-    /// Flows of each table whose performance can be measured, in percent.
+    /// Flows of each table whose performance can be measured when they are TCP, in percent.
     pub performance_percent: u32,
+    /// Those of UDP.
+    pub udp_performance_percent: u32,
 }
 
 /// Size of one worker's record ring.
@@ -217,11 +222,18 @@ pub(crate) fn construct(boot: &v1::Boot, check: &mut Check) -> Boot {
     let table = Table {
         ipv4_flows: check.number("boot.table.ipv4_flows".into(), table.ipv4_flows, 1 << 20, flows.clone()),
         wide_flows: check.number("boot.table.wide_flows".into(), table.wide_flows, 1 << 18, flows),
-        layers_percent: check.ranged("boot.table.layers_percent".into(), table.layers_percent.unwrap_or(25), 25, 0..=100),
-        performance_percent: check.ranged("boot.table.performance_percent".into(), table.performance_percent.unwrap_or(50), 50, 0..=100),
+        layers_percent: percent(check, "layers_percent", table.layers_percent, 25),
+        performance_percent: percent(check, "performance_percent", table.performance_percent, 50),
+        udp_performance_percent: percent(check, "udp_performance_percent", table.udp_performance_percent, 50),
     };
     let records = records(boot.records.unwrap_or_default(), check);
-    Boot { instance, eal, ports, cores, table, records }
+    let patterns = Patterns::construct(boot.patterns.unwrap_or_default(), check);
+    Boot { instance, eal, ports, cores, table, records, patterns }
+}
+
+/// A part of the flows of a table.
+fn percent(check: &mut Check, name: &str, value: Option<u32>, default: u32) -> u32 {
+    check.ranged(format!("boot.table.{name}"), value.unwrap_or(default), default, 0..=100)
 }
 
 fn records(records: v1::Records, check: &mut Check) -> Records {
@@ -412,8 +424,10 @@ impl From<&Boot> for v1::Boot {
                 wide_flows: boot.table.wide_flows,
                 layers_percent: Some(boot.table.layers_percent),
                 performance_percent: Some(boot.table.performance_percent),
+                udp_performance_percent: Some(boot.table.udp_performance_percent),
             }),
             records: Some(v1::Records { ring_bytes: boot.records.ring_bytes }),
+            patterns: Some((&boot.patterns).into()),
         }
     }
 }

@@ -231,6 +231,18 @@ fn shape() -> Value {
     Value::Table(tree(&everything()))
 }
 
+/// The sizes of the tables, all of them set.
+fn table() -> v1::Table {
+    let (flows, percent) = (i64::MAX as u64, Some(u32::MAX));
+    v1::Table {
+        ipv4_flows: flows,
+        wide_flows: flows,
+        layers_percent: percent,
+        performance_percent: percent,
+        udp_performance_percent: percent,
+    }
+}
+
 /// A message with every field set: strings to anything, numbers to the largest the field holds, lists to one element.
 fn everything() -> v1::Settings {
     let s = String::new;
@@ -272,8 +284,9 @@ fn everything() -> v1::Settings {
             eal: Some(eal),
             ports: vec![port],
             cores: Some(v1::Cores { workers: vec![N], dispatcher: Some(N), service: Some(N) }),
-            table: Some(v1::Table { ipv4_flows: LONG, wide_flows: LONG, layers_percent: Some(N), performance_percent: Some(N) }),
+            table: Some(table()),
             records: Some(v1::Records { ring_bytes: LONG }),
+            patterns: Some(v1::Patterns { histograms: true, first_packets: N, bursts: true, nettisa: true, percent: N }),
         }),
         live: Some(v1::Live {
             timeouts: Some(v1::Timeouts { idle_timeout_ms: N, active_timeout_ms: N, tcp_end_linger_ms: Some(N) }),

@@ -15,6 +15,7 @@ pub mod document;
 mod enrichment;
 mod live;
 pub mod paths;
+mod patterns;
 pub mod profiles;
 
 use sonde_proto::v1;
@@ -23,6 +24,7 @@ pub use boot::{Boot, Cores, Device, Eal, HugePages, Placement, PlacementError, P
 pub use check::Violation;
 pub use document::parse_toml;
 pub use live::{Exporter, Live, Protocol, Timeouts, Transport};
+pub use patterns::Patterns;
 
 /// Settings whose every rule holds, with every default filled in. Made by `Settings::try_from(&sonde_proto::v1::Settings)` only.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use sonde_flow::pattern::Wants;
 use sonde_flow::record::Output;
 use sonde_flow::{Counter, Counters, Policy, Room, Sizing, Timeouts, Tracker};
 use sonde_memory::slab::{OutOfMemory, Wanted};
@@ -30,6 +31,8 @@ pub struct ReplaySettings {
     pub vlan_in_key: bool,
     /// Which flow of a tunnelled packet is metered.
     pub tunnels: Tunnels,
+    /// Which patterns of packets are kept.
+    pub patterns: Wants,
     /// Most flows at a time of each kind: IPv4, and all others. A table begins small and grows to this; then it evicts.
     pub flows_max: u64,
 }
@@ -39,7 +42,15 @@ impl Default for ReplaySettings {
         let Timeouts { idle, active, linger } = Timeouts::default();
         // Both views: a recording is looked at by people.
         let tunnels = Tunnels::new(View::Both, 4);
-        Self { idle_timeout_ns: idle, active_timeout_ns: active, tcp_end_linger_ns: linger, vlan_in_key: true, tunnels, flows_max: 4 << 20 }
+        Self {
+            idle_timeout_ns: idle,
+            active_timeout_ns: active,
+            tcp_end_linger_ns: linger,
+            vlan_in_key: true,
+            tunnels,
+            patterns: Wants::default(),
+            flows_max: 4 << 20,
+        }
     }
 }
 
@@ -160,9 +171,10 @@ impl Recording {
             tunnels: settings.tunnels,
         };
         let flows = FLOWS_FIRST.min(settings.flows_max);
+        let room = Room { wants: settings.patterns, ..Room::whole(flows) };
         let sizing = Sizing {
-            ipv4: Room::whole(flows),
-            wide: Room::whole(flows),
+            ipv4: room,
+            wide: room,
             // Pages come as they are touched.
             wanted: Wanted { huge: false, populate: false },
             simd: Simd::detect(),

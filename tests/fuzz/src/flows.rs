@@ -1,5 +1,6 @@
 //! The flow tracker under any frames, at any times.
 
+use sonde_flow::pattern::Wants;
 use sonde_flow::record::Record;
 use sonde_flow::{Counter, Flush, Policy, Room, Sizing, Timeouts, Tracker};
 use sonde_memory::slab::Wanted;
@@ -21,7 +22,8 @@ pub fn flows(data: &[u8]) {
     let choice = input.byte();
     let wanted = Wanted { huge: false, populate: false };
     // Two lines a table: the second line, eviction and growth are a few frames away.
-    let sizing = Sizing { ipv4: Room::whole(40), wide: Room::whole(40), wanted, simd: simd(choice), seed: 7, worker: 3, first_id: 1 };
+    let room = Room { wants: if choice & 2 == 0 { Wants::ALL } else { Wants::default() }, ..Room::whole(40) };
+    let sizing = Sizing { ipv4: room, wide: room, wanted, simd: simd(choice), seed: 7, worker: 3, first_id: 1 };
     let mut policy = policy(choice);
     let Ok(mut tracker) = Tracker::new(&sizing, policy) else { return };
     let mut records: Vec<Record> = Vec::new();

@@ -1,24 +1,27 @@
-//! The state machines of `sonde_flow::perf`, and what leaves of them.
+//! The state machines of `sonde_flow::perf`, patterns of packets, and what leaves of them.
 
 use bytemuck::Zeroable;
+use sonde_flow::pattern::{Bursts, FirstPackets, Histograms, NetTisa, PatternState, Sample, Wants};
 use sonde_flow::perf::{Application, QuicPerformance, QuicState, Segment, TcpPerformance, TcpState, UdpPerformance, UdpState};
+use sonde_flow::record::Record;
 use sonde_packet::syn_options;
 
 use super::Input;
 
-/// One byte of choice, then segments, datagrams of one protocol, or words of the ring.
+/// One byte of choice, then segments, datagrams of one protocol, sizes and times of packets, or words of the ring.
 ///
 /// No segment or datagram breaks a state, and what is reported comes back from its words; words are a value that is written as they
 /// stand, or refused; a message is the same in every longer payload.
 pub fn performance(data: &[u8]) {
     let mut input = Input(data);
-    match input.byte() % 7 {
+    match input.byte() % 8 {
         0 => tcp(&mut input),
         1 => udp(Application::Dns, &mut input),
         2 => udp(Application::Ntp, &mut input),
         3 => udp(Application::Snmp, &mut input),
         4 => udp(Application::Radius, &mut input),
         5 => quic(&mut input),
+        6 => pattern(&mut input),
         _ => words(&mut input),
     }
 }
@@ -74,12 +77,12 @@ fn udp(application: Application, input: &mut Input<'_>) {
         longer.push(0);
         assert_eq!(application.message(&longer), Some(message));
     }
-    let mut state = UdpState::zeroed();
+    let mut state = UdpState::new(application);
     let mut now = 0u64;
     while !input.is_empty() {
         now = now.wrapping_add(u64::from(input.byte()) << 20);
         let (way, length) = (input.byte(), usize::from(input.byte()));
-        state.add(application, now, way, input.bytes(length));
+        state.add(now, way, input.bytes(length));
     }
     let report = state.report();
     let mut words = [0; 64];
@@ -101,16 +104,59 @@ fn quic(input: &mut Input<'_>) {
     assert_eq!(QuicPerformance::decode(&words[..length]), Some(report));
 }
 
+/// What is wanted, then packets: how the clock moves, size, flags and direction.
+fn pattern(input: &mut Input<'_>) {
+    let choice = input.byte();
+    let wants = Wants { histograms: choice & 1 != 0, first_packets: choice >> 3, bursts: choice & 2 != 0, nettisa: choice & 4 != 0 };
+    let mut state = PatternState::default();
+    let mut now = 1_700_000_000_000_000_000u64;
+    while !input.is_empty() {
+        let clock = input.byte();
+        now = if clock == 0xff { input.word() } else { now.wrapping_add(u64::from(clock) << 23) };
+        let (size, flags) = (input.byte(), input.byte());
+        let payload = u32::from(size) << (flags & 31).min(24);
+        if flags == 0x77 {
+            state.rest();
+        }
+        state.add(wants, &Sample { time: now, payload, flags: flags.into(), way: flags >> 7 });
+    }
+    let mut words = [0; 200];
+    let filled = state.encode(wants, &mut words);
+    let record = Record::from_parts(&Record::default().encode(), &words[..filled]).expect("a record");
+    assert!(wants.histograms == record.histograms.is_some() && wants.nettisa == record.nettisa.is_some());
+    assert!(wants.bursts || record.bursts.is_none());
+    assert!(record.first_packets.unwrap_or_default().packets().len() <= usize::from(wants.first_packets).min(30));
+    record.with_words(|_, again| assert_eq!(again, &words[..filled]));
+}
+
 /// A value is written as the words it was read from, but for bits that mean nothing.
 fn words(input: &mut Input<'_>) {
     let mut words = Vec::new();
     while !input.is_empty() {
         words.push(input.word());
     }
-    let mut again = [0; 64];
+    let mut again = [0; 128];
     if let Some(value) = TcpPerformance::decode(&words) {
         let length = value.encode(&mut again);
         assert_eq!(TcpPerformance::decode(&again[..length]), Some(value));
+    }
+    if let Some(value) = Histograms::decode(&words) {
+        let length = value.encode(&mut again);
+        assert_eq!(again[..length], words[..length]);
+    }
+    if let Some(value) = FirstPackets::decode(&words) {
+        let length = value.encode(&mut again);
+        assert_eq!(again[..length], words[..length]);
+        assert!(value.packets().all(|packet| packet.flags < 0x1000 && packet.way < 2));
+    }
+    if let Some(value) = Bursts::decode(&words) {
+        let length = value.encode(&mut again);
+        assert_eq!(again[..length], words[..length]);
+        assert_eq!(2 + 2 * (value.bursts(0).len() + value.bursts(1).len()), length);
+    }
+    if let Some(value) = NetTisa::decode(&words) {
+        let length = value.encode(&mut again);
+        assert_eq!(NetTisa::decode(&again[..length]), Some(value));
     }
     if let Some(value) = UdpPerformance::decode(&words) {
         let length = value.encode(&mut again);

@@ -1,5 +1,6 @@
 //! Inputs to begin with: good ones, so that a target does not have to guess what a capture or a ring looks like.
 
+use sonde_flow::pattern::{PatternState, Sample, Wants};
 use sonde_flow::record::{Output, Record};
 use sonde_flow::ring::{BYTES_MIN, Writer};
 use sonde_flow::{Flush, Policy, Room, Sizing, Tracker};
@@ -24,8 +25,9 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "capture" => captures(),
         "flows" => flows(),
         // A byte of choice; datagrams behind the headers of Ethernet, IPv4 and UDP, the rest as numbers.
-        "performance" => (0..7)
+        "performance" => (0..8)
             .flat_map(|choice| frames().into_iter().map(move |frame| [&[choice], frame.get(42..).unwrap_or_default()].concat()))
+            .chain(patterns())
             .collect(),
         "database" => [24, 28, 32].into_iter().flat_map(|bits| [database(bits, false), database(bits, true)]).collect(),
         "rib" => (1..6).map(rib).collect(),
@@ -34,6 +36,19 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "settings" => settings(),
         other => panic!("there is no target {other}"),
     }
+}
+
+/// Extensions of patterns as words, behind the choice that reads words, one at a time.
+fn patterns() -> Vec<Vec<u8>> {
+    let mut state = PatternState::default();
+    for n in 0..200 {
+        let (time, way) = (START + n / 8 * 2 * SECOND + n % 8, u8::from(n % 2 == 0));
+        state.add(Wants::ALL, &Sample { time, payload: 100 + u32::from(way), flags: 0x18, way });
+    }
+    let mut words = [0; 200];
+    let filled = state.encode(Wants::ALL, &mut words);
+    let found = sonde_flow::extension::extensions(&words[..filled]);
+    found.map(|(_, words)| [7].into_iter().chain(words.iter().flat_map(|word| word.to_le_bytes())).collect()).collect()
 }
 
 /// A database with an AS number, a country and a city, with aliases of IPv4 or without.
@@ -75,6 +90,7 @@ fn frames() -> Vec<Vec<u8>> {
     frames.push(Stack::ethernet().ipv4([10, 0, 0, 1], [10, 0, 0, 2]).icmp(3, 1, [0; 4]).payload(vec![0x45; 28]).build());
     frames.push(Stack::ethernet().ipv6([1; 16], [2; 16]).icmpv6(135, 0, [0; 4]).build());
     frames.extend(samples().into_iter().map(|sample| sample.frame));
+    frames.extend(datagrams());
     // Ethertypes and protocols whose headers the general decoder follows: the rest of the frame is for the fuzzer to find.
     for ethertype in [0x8847u16, 0x8848, 0x8863, 0x8864, 0x894f, 0x88e7, 0x893f, 0x8926, 0x8903, 0x88a8, 0x9100, 0x0806, 0x88cc, 0x0010] {
         let mut frame = vec![2; 12];
@@ -87,6 +103,37 @@ fn frames() -> Vec<Vec<u8>> {
         frame[20] = protocol;
         frames.push(frame);
     }
+    frames
+}
+
+/// Requests and answers of what is measured over UDP, by IPv4 and IPv6, tagged or not.
+fn datagrams() -> Vec<Vec<u8>> {
+    let dns = |flags: u8| vec![0xab, 0xcd, flags, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'a', 0, 0, 1, 0, 1];
+    let ntp = |mode: u8, stamp: usize| {
+        let mut message = vec![mode; 48];
+        message[stamp..stamp + 8].copy_from_slice(&[9; 8]);
+        message
+    };
+    let snmp = |pdu: u8| vec![0x30, 0x10, 0x02, 0x01, 0x01, 0x04, 0x02, b'p', b'u', pdu, 0x07, 0x02, 0x01, 0x05, 0x02, 0x01, 0, 0x30];
+    let radius = |code: u8| [[code, 7, 0, 20].as_slice(), &[0; 16]].concat();
+    let quic = |first: u8| [[first, 0, 0, 0, 1, 8].as_slice(), &[3; 60]].concat();
+    let both = |port: u16, request: Vec<u8>, answer: Vec<u8>| {
+        let four = |from: u8, to: u8| Stack::ethernet().ipv4([10, 0, 0, from], [10, 0, 0, to]);
+        let six = |from: u8, to: u8| Stack::ethernet().vlan(9).ipv6([from; 16], [to; 16]);
+        [
+            four(1, 2).udp(4000, port).payload(request.clone()).build(),
+            four(2, 1).udp(port, 4000).payload(answer.clone()).build(),
+            six(1, 2).udp(4000, port).payload(request).build(),
+            six(2, 1).udp(port, 4000).payload(answer).build(),
+        ]
+    };
+    let mut frames = Vec::new();
+    frames.extend(both(53, dns(1), dns(0x81)));
+    frames.extend(both(123, ntp(3, 40), ntp(4, 24)));
+    frames.extend(both(161, snmp(0xa0), snmp(0xa2)));
+    frames.extend(both(1812, radius(1), radius(2)));
+    frames.extend(both(443, quic(0xc0), quic(0xc1)));
+    frames.extend(both(443, quic(0x40), quic(0x60)));
     frames
 }
 
@@ -148,7 +195,8 @@ fn flows() -> Vec<Vec<u8>> {
 /// Records as a worker writes them.
 fn records() -> Vec<Record> {
     let wanted = Wanted { huge: false, populate: false };
-    let sizing = Sizing { ipv4: Room::whole(1000), wide: Room::whole(1000), wanted, simd: Simd::Portable, seed: 7, worker: 3, first_id: 1 };
+    let room = Room { wants: Wants::ALL, ..Room::whole(1000) };
+    let sizing = Sizing { ipv4: room, wide: room, wanted, simd: Simd::Portable, seed: 7, worker: 3, first_id: 1 };
     let policy = Policy::default();
     let mut tracker = Tracker::new(&sizing, policy).expect("memory for two thousand flows");
     let mut records = Vec::new();

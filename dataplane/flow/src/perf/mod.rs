@@ -14,8 +14,9 @@ mod spacing;
 mod span;
 mod tcp;
 mod udp;
-mod words;
+pub(crate) mod words;
 
+pub(crate) use quic::has_long_header;
 pub use quic::{QUIC_PERFORMANCE, QUIC_PERFORMANCE_WORDS, QuicPerformance, QuicState, SpinTimes, quic_valid};
 pub use report::{Connection, Syn, TCP_PERFORMANCE, TCP_PERFORMANCE_WORDS, TcpDirection, TcpPerformance, valid};
 pub use response::ResponseTimes;

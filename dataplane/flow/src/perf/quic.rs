@@ -6,7 +6,7 @@
 //!
 //! Not here: decryption, packet numbers, Google's QUIC before the IETF's.
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 
 use super::span::Span;
 use super::words::{extension, open};
@@ -30,6 +30,10 @@ mod bits {
     pub(super) const AGAIN: u16 = 1 << 4;
     /// More than one datagram of the server before the client's next: which of them the client answers is not known.
     pub(super) const ANSWERED_AGAIN: u16 = 1 << 5;
+    /// The server asked the client to begin again.
+    pub(super) const RETRIED: u16 = 1 << 6;
+    /// And the client has not yet.
+    pub(super) const ANEW: u16 = 1 << 7;
 }
 
 /// Bits of [`QuicPerformance::valid`].
@@ -47,7 +51,7 @@ pub mod quic_valid {
 }
 
 /// A direction's spin bit, 40 octets.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C)]
 struct Spin {
     /// When it changed last; 0 when that was not seen.
@@ -65,7 +69,7 @@ struct Spin {
 }
 
 /// One QUIC connection.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C, align(64))]
 pub struct QuicState {
     spins: [Spin; 2],
@@ -145,7 +149,19 @@ fn packet(payload: &[u8]) -> Option<Packet> {
     kinds.get(at).copied()
 }
 
+/// RFC 8999 section 5.1: whether a payload has a long header of any version but 0, which is the server's.
+pub(crate) fn has_long_header(payload: &[u8]) -> bool {
+    payload.first_chunk().is_some_and(|[first, version @ .., connection_id]: &[u8; 6]| {
+        first & 0x80 != 0 && u32::from_be_bytes(*version) != 0 && *connection_id <= 20
+    })
+}
+
 impl QuicState {
+    /// Whether the client's Initial was seen: what has only short headers may be anything.
+    pub fn is_known(&self) -> bool {
+        self.bits & bits::INITIAL != 0
+    }
+
     /// Adds a datagram: when it was received, its direction (0 forward, 1 reverse), the first octets of its payload (six are enough).
     pub fn add(&mut self, time: u64, way: u8, payload: &[u8]) {
         let Some(packet) = packet(payload) else { return };
@@ -169,10 +185,13 @@ impl QuicState {
     fn handshake(&mut self, time: u64, client: bool, packet: Packet) {
         let since = time.saturating_sub(self.step);
         match (client, self.bits & bits::ANSWERED != 0, packet) {
-            // RFC 9000 section 17.2.5: the client begins again. What it sends next counts.
-            (false, false, Packet::Retry) => self.bits &= !(bits::INITIAL | bits::AGAIN | bits::CLIENT),
+            // RFC 9000 section 17.2.5.2: the client begins again, once. What it sends next counts.
+            (false, false, Packet::Retry) if self.bits & bits::RETRIED == 0 => {
+                self.bits = self.bits & !bits::AGAIN | bits::RETRIED | bits::ANEW;
+            }
             (true, false, Packet::Initial) => {
-                self.bits |= bits::AGAIN;
+                self.bits |= if self.bits & bits::ANEW == 0 { bits::AGAIN } else { 0 };
+                self.bits &= !bits::ANEW;
                 self.step = time;
             }
             (false, false, Packet::Initial | Packet::Handshake) => {

@@ -57,6 +57,13 @@ fn after_a_retry_the_handshake_begins_again() {
 }
 
 #[test]
+fn a_second_retry_is_none() {
+    let steps = [(0, 0, INITIAL), (30, 1, RETRY), (40, 0, INITIAL), (41, 1, RETRY), (75, 1, INITIAL), (85, 0, HANDSHAKE)];
+    let found = run(1, &steps);
+    assert_eq!((found.valid, found.client, found.server_rtt, found.client_rtt), (BOTH | KARN, 0, 35 * MS, 10 * MS));
+}
+
+#[test]
 fn early_data_is_no_answer() {
     let found = run(1, &[(0, 0, INITIAL), (1, 0, ZERO_RTT), (30, 1, INITIAL), (31, 0, ZERO_RTT), (40, 0, HANDSHAKE)]);
     assert_eq!((found.valid, found.client_rtt), (BOTH | KARN, 10 * MS));

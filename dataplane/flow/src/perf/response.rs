@@ -1,6 +1,6 @@
 //! How long answers take: counts, extremes and a histogram, 64 octets for any number of them.
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 
 use super::span::Span;
 
@@ -10,7 +10,7 @@ const BUCKETS: usize = 20;
 const FIRST: u32 = 4;
 
 /// Response times of one flow, as they are gathered.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C)]
 pub(crate) struct Responses {
     sum: u64,

@@ -1,9 +1,9 @@
 //! Spans of time in four octets, and the coarse clock of sequence numbers.
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 
 /// A span of time: nanoseconds below 2^31, whole microseconds with the highest bit set above (35 minutes at most).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Zeroable, Pod)]
 #[repr(transparent)]
 pub(crate) struct Span(u32);
 

@@ -4,7 +4,7 @@
 //!
 //! Not here: what is asked and answered; mDNS and LLMNR, whose answers come from elsewhere.
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 
 use super::response::{ResponseTimes, Responses};
 use super::words::{extension, get_responses, open, put_responses};
@@ -159,7 +159,7 @@ fn snmp(payload: &[u8]) -> Option<Message> {
 }
 
 /// Requests of one flow over UDP that wait, and how long others waited: two cache lines.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C, align(64))]
 pub struct UdpState {
     responses: Responses,
@@ -171,7 +171,9 @@ pub struct UdpState {
     ways: [u8; OUTSTANDING],
     turn: u8,
     application: u8,
-    _spare: [u8; 2],
+    /// Whether a message of it was seen.
+    spoken: u8,
+    _spare: u8,
 }
 
 const _: () = assert!(size_of::<UdpState>() == 128);
@@ -190,10 +192,16 @@ pub struct UdpPerformance {
 }
 
 impl UdpState {
+    /// A flow on the ports of a protocol.
+    pub fn new(application: Application) -> Self {
+        Self { application: application as u8, ..Self::zeroed() }
+    }
+
     /// Adds a datagram: when it was received, its direction (0 forward, 1 reverse), the first octets of its payload.
-    pub fn add(&mut self, application: Application, time: u64, way: u8, payload: &[u8]) {
+    pub fn add(&mut self, time: u64, way: u8, payload: &[u8]) {
+        let Some(application) = Application::from_u8(self.application) else { return };
         let Some(Message { token, answer }) = application.message(payload) else { return };
-        self.application = application as u8;
+        self.spoken = 1;
         let way = way & 1;
         // Who answers stands on the other side.
         let asked = if answer { 2 - way } else { way + 1 };
@@ -233,7 +241,7 @@ impl UdpState {
     /// What the record says.
     pub fn report(&self) -> UdpPerformance {
         UdpPerformance {
-            application: Application::from_u8(self.application),
+            application: Application::from_u8(self.application).filter(|_| self.spoken != 0),
             responses: self.responses.report(),
             repeated: self.repeated,
             unanswered: self.unanswered,

@@ -117,9 +117,9 @@ fn ports_say_the_protocol_the_destination_first() {
 
 /// Time in milliseconds, direction, identifier, whether it answers.
 fn run(steps: &[(u64, u8, u16, bool)]) -> UdpPerformance {
-    let mut state = UdpState::zeroed();
+    let mut state = UdpState::new(Application::Dns);
     for (ms, way, id, answer) in steps {
-        state.add(Application::Dns, ms * MS, *way, &dns_message(*id, *answer));
+        state.add(ms * MS, *way, &dns_message(*id, *answer));
     }
     let report = state.report();
     let mut words = [0; 64];
@@ -159,11 +159,11 @@ fn four_requests_wait_and_a_fifth_takes_the_place_of_the_oldest() {
 
 #[test]
 fn a_request_waits_beyond_a_record() {
-    let mut state = UdpState::zeroed();
-    state.add(Application::Dns, 0, 0, &dns_message(1, false));
-    state.add(Application::Dns, MS, 0, &dns_message(1, false));
+    let mut state = UdpState::new(Application::Dns);
+    state.add(0, 0, &dns_message(1, false));
+    state.add(MS, 0, &dns_message(1, false));
     state.rest();
-    state.add(Application::Dns, 2 * MS, 1, &dns_message(1, true));
+    state.add(2 * MS, 1, &dns_message(1, true));
     let found = state.report();
     assert_eq!((found.responses.last, found.repeated), (2 * MS, 0));
 }

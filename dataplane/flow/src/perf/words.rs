@@ -10,11 +10,11 @@ use crate::extension::first_word;
 use crate::word::{pair, quad, unpair, unquad};
 
 /// Writes words in order; what has no room is not written.
-pub(super) struct Writer<'a>(core::slice::IterMut<'a, u64>);
+pub(crate) struct Writer<'a>(core::slice::IterMut<'a, u64>);
 
 impl Writer<'_> {
     #[inline]
-    pub(super) fn put<const N: usize>(&mut self, words: [u64; N]) {
+    pub(crate) fn put<const N: usize>(&mut self, words: [u64; N]) {
         for (word, place) in words.into_iter().zip(&mut self.0) {
             *place = word;
         }
@@ -22,14 +22,14 @@ impl Writer<'_> {
 }
 
 /// Reads words in order.
-pub(super) struct Reader<'a>(core::slice::Iter<'a, u64>);
+pub(crate) struct Reader<'a>(core::slice::Iter<'a, u64>);
 
 impl Reader<'_> {
-    pub(super) fn word(&mut self) -> Option<u64> {
+    pub(crate) fn word(&mut self) -> Option<u64> {
         self.0.next().copied()
     }
 
-    pub(super) fn words<const N: usize>(&mut self) -> Option<[u64; N]> {
+    pub(crate) fn words<const N: usize>(&mut self) -> Option<[u64; N]> {
         let mut words = [0; N];
         for word in &mut words {
             *word = self.word()?;
@@ -37,7 +37,7 @@ impl Reader<'_> {
         Some(words)
     }
 
-    pub(super) fn halves(&mut self) -> Option<[u32; 2]> {
+    pub(crate) fn halves(&mut self) -> Option<[u32; 2]> {
         self.word().map(unpair)
     }
 
@@ -47,14 +47,14 @@ impl Reader<'_> {
 }
 
 /// Opens room for an extension of so many words, head written; `None` when there is not enough.
-pub(super) fn open(words: &mut [u64], kind: u8, length: usize) -> Option<Writer<'_>> {
+pub(crate) fn open(words: &mut [u64], kind: u8, length: usize) -> Option<Writer<'_>> {
     let mut writer = Writer(words.get_mut(..length)?.iter_mut());
     writer.put([first_word(kind, length)]);
     Some(writer)
 }
 
 /// The words of an extension behind its head, if it is of this kind and length.
-pub(super) fn extension(words: &[u64], kind: u8, length: usize) -> Option<Reader<'_>> {
+pub(crate) fn extension(words: &[u64], kind: u8, length: usize) -> Option<Reader<'_>> {
     let head = words.first()?;
     if *head != first_word(kind, length) {
         return None;
@@ -62,12 +62,12 @@ pub(super) fn extension(words: &[u64], kind: u8, length: usize) -> Option<Reader
     Some(Reader(words.get(1..length)?.iter()))
 }
 
-pub(super) fn put_responses(writer: &mut Writer<'_>, responses: &ResponseTimes) {
+pub(crate) fn put_responses(writer: &mut Writer<'_>, responses: &ResponseTimes) {
     let ResponseTimes { count: _, min, max, last, sum, quantiles: [half, most, all] } = *responses;
     writer.put([sum, min, max, last, half, most, all]);
 }
 
-pub(super) fn get_responses(reader: &mut Reader<'_>, count: u32) -> Option<ResponseTimes> {
+pub(crate) fn get_responses(reader: &mut Reader<'_>, count: u32) -> Option<ResponseTimes> {
     let [sum, min, max, last, half, most, all] = reader.words()?;
     Some(ResponseTimes { count, min, max, last, sum, quantiles: [half, most, all] })
 }

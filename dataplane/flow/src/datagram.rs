@@ -1,0 +1,104 @@
+//! The performance of a UDP flow, kept beside its entry: which flows have it, and what of a datagram it is fed with.
+//!
+//! A port says which flows may have it, the first datagram whether they do. Requests and answers and QUIC share one kind of place.
+
+use bytemuck::{Pod, Zeroable, must_cast_mut, must_cast_ref};
+use sonde_packet::{Frame, proto};
+
+use crate::counters::Counter;
+use crate::entry::{Birthplace, Entry, Packet, Sides};
+use crate::key::Key;
+use crate::measure::{Kind, Measured};
+use crate::perf::{Application, QuicState, UdpState, has_long_header};
+
+/// HTTP/3 and DNS over HTTPS (RFC 9114 section 3.1).
+const QUIC: u16 = 443;
+
+/// What is known of the performance of a UDP flow: a [`UdpState`] or a [`QuicState`], the entry knows which. Two cache lines.
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+#[repr(C, align(64))]
+pub(crate) struct Datagrams([u64; 16]);
+
+impl Datagrams {
+    pub(crate) fn udp(&self) -> &UdpState {
+        must_cast_ref(self)
+    }
+
+    pub(crate) fn udp_mut(&mut self) -> &mut UdpState {
+        must_cast_mut(self)
+    }
+
+    pub(crate) fn quic(&self) -> &QuicState {
+        must_cast_ref(self)
+    }
+
+    pub(crate) fn quic_mut(&mut self) -> &mut QuicState {
+        must_cast_mut(self)
+    }
+}
+
+/// A datagram as far as it was captured.
+struct Datagram<'f> {
+    sport: u16,
+    dport: u16,
+    payload: &'f [u8],
+}
+
+/// The datagram of a packet, from its frame; `None` when its header was not captured. What pads the frame is no payload.
+#[inline]
+fn datagram<'f, K>(packet: &Packet<K>, frame: &Frame<'f>) -> Option<Datagram<'f>> {
+    if packet.l4 == 0 {
+        return None;
+    }
+    let (header, behind) = frame.bytes.get(usize::from(packet.l4)..)?.split_first_chunk::<8>()?;
+    let [p0, p1, q0, q1, ..] = *header;
+    let length = (packet.octets as usize).saturating_sub(usize::from(packet.ip_header) + header.len());
+    let payload = behind.get(..length).unwrap_or(behind);
+    Some(Datagram { sport: u16::from_be_bytes([p0, p1]), dport: u16::from_be_bytes([q0, q1]), payload })
+}
+
+impl<K: Key> Entry<K> {
+    /// Adds a datagram that was counted already to what is known of its flow.
+    #[inline(never)]
+    pub(crate) fn measure_datagram(&self, packet: &Packet<K>, frame: &Frame<'_>, sides: &mut Sides) {
+        let measured = self.measured();
+        let Some(state) = sides.udp.get_mut(measured.place()) else { return };
+        let Some(Datagram { payload, .. }) = datagram(packet, frame) else { return };
+        let way = self.way(packet);
+        match measured.kind() {
+            Kind::Tcp => {}
+            Kind::Udp => state.udp_mut().add(packet.time, way, payload),
+            Kind::Quic => state.quic_mut().add(packet.time, way, payload),
+        }
+    }
+
+    /// Begins to measure a flow with its first datagram; counts a flow for which there is no place.
+    #[inline(never)]
+    pub(crate) fn begin_datagrams(&mut self, packet: &Packet<K>, birthplace: &mut Birthplace<'_, '_>) {
+        if self.key.ends(0).protocol != proto::UDP {
+            return;
+        }
+        let Some(Datagram { sport, dport, payload }) = datagram(packet, birthplace.frame) else { return };
+        let application = Application::of_ports(sport, dport);
+        if application.is_none() && !((sport == QUIC || dport == QUIC) && has_long_header(payload)) {
+            return;
+        }
+        let udp = &mut birthplace.sides.udp;
+        let Some(place) = udp.take() else { return birthplace.counters.add(Counter::UdpPerformanceFull, 1) };
+        let Some(state) = udp.get_mut(place) else { return };
+        let kind = if let Some(application) = application {
+            *state.udp_mut() = UdpState::new(application);
+            state.udp_mut().add(packet.time, 0, payload);
+            Kind::Udp
+        } else {
+            *state.quic_mut() = QuicState::zeroed();
+            state.quic_mut().add(packet.time, 0, payload);
+            Kind::Quic
+        };
+        self.set_measured(Measured::new(kind, place));
+    }
+}
+
+#[cfg(test)]
+#[path = "datagram_tests.rs"]
+mod tests;

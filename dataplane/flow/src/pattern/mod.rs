@@ -1,0 +1,123 @@
+//! The pattern of a flow's packets: heavier statistics of their sizes and times, for those who classify encrypted traffic.
+//!
+//! Each is switched on by itself ([`Wants`]) and leaves as an extension of the flow's record: [`Histograms`], [`FirstPackets`],
+//! [`Bursts`], [`NetTisa`]. Their definitions are those of CESNET's ipfixprobe (PEN 8057), whose models read them; where they differ
+//! `docs/conformance.md` says why. A record's statistics are of its own packets: they begin again after each.
+//!
+//! "Payload" is what follows the header of TCP or UDP, of other protocols what follows the IP header, in octets. Packets without
+//! any are left out, but not by [`NetTisa`].
+//!
+//! Not here: which flows have it (`measure`).
+
+use bytemuck::Zeroable;
+
+mod burst;
+mod first;
+mod histogram;
+mod nettisa;
+
+pub use burst::{BURSTS, BURSTS_MAX, BURSTS_WORDS_MAX, Burst, Bursts};
+pub use first::{FIRST_PACKETS, FIRST_PACKETS_MAX, FIRST_PACKETS_WORDS_MAX, FirstPacket, FirstPackets};
+pub use histogram::{BINS, HISTOGRAMS, HISTOGRAMS_WORDS, Histograms};
+pub use nettisa::{NETTISA, NETTISA_WORDS, NetTisa};
+
+/// Which statistics are gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Wants {
+    /// Histograms of sizes and of times between packets.
+    pub histograms: bool,
+    /// So many first packets, at most [`FIRST_PACKETS_MAX`]; 0: none.
+    pub first_packets: u8,
+    /// Bursts.
+    pub bursts: bool,
+    /// Statistics of the time series.
+    pub nettisa: bool,
+}
+
+impl Wants {
+    /// All of them.
+    pub const ALL: Self = Self { histograms: true, first_packets: 30, bursts: true, nettisa: true };
+
+    /// Whether there is any.
+    pub fn any(self) -> bool {
+        self != Self::default()
+    }
+}
+
+/// What is told of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// When it was received, nanoseconds since 1970 UTC.
+    pub time: u64,
+    /// Octets of its payload.
+    pub payload: u32,
+    /// TCP flags (`tcpControlBits`).
+    pub flags: u16,
+    /// 0 forward, 1 reverse.
+    pub way: u8,
+}
+
+/// What is gathered of one flow. About a kilobyte: only as many as there is room for have it.
+#[derive(Clone, Copy, Debug, Zeroable)]
+#[repr(C, align(64))]
+pub struct PatternState {
+    nettisa: nettisa::Series,
+    histograms: histogram::Gathered,
+    first: first::Gathered,
+    bursts: burst::Gathered,
+}
+
+const _: () = assert!(size_of::<PatternState>() == 1024);
+
+impl Default for PatternState {
+    fn default() -> Self {
+        Self::zeroed()
+    }
+}
+
+impl PatternState {
+    /// Adds a packet.
+    pub fn add(&mut self, wants: Wants, sample: &Sample) {
+        if wants.nettisa {
+            self.nettisa.add(sample);
+        }
+        if sample.payload == 0 {
+            return;
+        }
+        if wants.histograms {
+            self.histograms.add(sample);
+        }
+        if wants.first_packets != 0 {
+            self.first.add(sample, wants.first_packets);
+        }
+        if wants.bursts {
+            self.bursts.add(sample);
+        }
+    }
+
+    /// Begins the next record.
+    pub fn rest(&mut self) {
+        *self = Self::zeroed();
+    }
+
+    /// Writes the extensions of a record, those that are wanted and for which there is room, and says how many words they are.
+    pub fn encode(&self, wants: Wants, words: &mut [u64]) -> usize {
+        let mut filled = 0;
+        if wants.histograms {
+            filled += self.histograms.report().encode(words);
+        }
+        if wants.first_packets != 0 {
+            filled += self.first.report().encode(words.get_mut(filled..).unwrap_or_default());
+        }
+        if wants.bursts {
+            filled += self.bursts.report().encode(words.get_mut(filled..).unwrap_or_default());
+        }
+        if wants.nettisa {
+            filled += self.nettisa.report().encode(words.get_mut(filled..).unwrap_or_default());
+        }
+        filled
+    }
+}
+
+#[cfg(test)]
+mod tests;

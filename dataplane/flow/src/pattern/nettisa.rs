@@ -1,0 +1,143 @@
+//! Thirteen statistics of the sizes and times of all packets of a flow, both directions together, as one series (`NetTiSA`).
+//!
+//! They are gathered packet by packet: where a deviation from a mean is asked for, it is that from the mean so far, as ipfixprobe has
+//! it. All are of 32-bit floating point. Times are microseconds.
+
+use bytemuck::Zeroable;
+
+use super::Sample;
+use crate::perf::words::{extension, open};
+use crate::word::pair;
+
+/// Type of the extension in the record ring.
+pub const NETTISA: u8 = 19;
+/// Words of the extension.
+pub const NETTISA_WORDS: usize = 8;
+
+/// The statistics, as bits: so that two records are equal or not, whatever the numbers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct NetTisa([u32; 13]);
+
+/// What is gathered.
+#[derive(Clone, Copy, Debug, Zeroable)]
+#[repr(C)]
+pub(super) struct Series {
+    first: u64,
+    last: u64,
+    squares: u64,
+    mean: f64,
+    dispersion: f64,
+    fourth: f64,
+    scaled_time: f64,
+    difference: f64,
+    difference_min: f64,
+    difference_max: f64,
+    distribution: f64,
+    packets: u32,
+    min: u32,
+    max: u32,
+    previous: u32,
+    switches: u32,
+    _spare: u32,
+}
+
+/// Nanoseconds as microseconds.
+#[expect(clippy::cast_precision_loss, reason = "exact up to 104 days")]
+fn us(ns: u64) -> f64 {
+    ns as f64 / 1000.0
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sums beyond 2^53 are of 32 bits in the end")]
+fn float(sum: u64) -> f64 {
+    sum as f64
+}
+
+impl Series {
+    pub(super) fn add(&mut self, sample: &Sample) {
+        let (payload, began) = (f64::from(sample.payload), self.packets == 0);
+        if began {
+            (self.first, self.last, self.min) = (sample.time, sample.time, sample.payload);
+        }
+        self.packets = self.packets.saturating_add(1);
+        let packets = f64::from(self.packets);
+        let deviation = payload - self.mean;
+        let difference = us(sample.time.saturating_sub(self.last));
+        self.last = self.last.max(sample.time);
+        self.squares = self.squares.wrapping_add(u64::from(sample.payload).wrapping_mul(sample.payload.into()));
+        self.mean += deviation / packets;
+        self.dispersion += deviation.abs();
+        self.fourth += deviation.powi(4);
+        self.min = self.min.min(sample.payload);
+        self.max = self.max.max(sample.payload);
+        self.scaled_time += (us(sample.time.saturating_sub(self.first)) - self.scaled_time) / packets;
+        // The first packet has a difference of zero, which counts for the mean.
+        self.difference += (difference - self.difference) / packets;
+        self.distribution += (self.difference - difference).abs();
+        self.difference_max = self.difference_max.max(difference);
+        if !began {
+            self.difference_min = if self.packets == 2 { difference } else { self.difference_min.min(difference) };
+        }
+        self.switches = self.switches.saturating_add(u32::from(self.previous != sample.payload));
+        self.previous = sample.payload;
+    }
+
+    pub(super) fn report(&self) -> NetTisa {
+        if self.packets == 0 {
+            return NetTisa::default();
+        }
+        let packets = f64::from(self.packets);
+        let mean_square = float(self.squares) / packets;
+        let variance = (mean_square - self.mean * self.mean).max(0.0);
+        let over = |value: f64, by: f64| if by > 0.0 { value / by } else { 0.0 };
+        NetTisa::of([
+            self.mean,
+            self.min.into(),
+            self.max.into(),
+            variance.sqrt(),
+            over(self.fourth, packets * variance * variance),
+            mean_square.sqrt(),
+            self.dispersion / packets,
+            self.scaled_time,
+            self.difference,
+            self.difference_min,
+            self.difference_max,
+            over(self.distribution, (packets - 1.0) * self.difference_max),
+            f64::from(self.switches) / packets,
+        ])
+    }
+}
+
+impl NetTisa {
+    #[expect(clippy::cast_possible_truncation, reason = "the elements are float32")]
+    fn of(values: [f64; 13]) -> Self {
+        Self(values.map(|value| (value as f32).to_bits()))
+    }
+
+    /// The values in the order of their elements (8057:1020 to 8057:1032): of the payload mean, least, greatest, standard deviation,
+    /// kurtosis, root mean square and average dispersion, in octets; mean time since the first packet; mean, least and greatest time
+    /// since the packet before, in microseconds; how evenly those are spread; the share of packets whose size is not that of the one
+    /// before.
+    pub fn values(&self) -> [f32; 13] {
+        self.0.map(f32::from_bits)
+    }
+
+    /// Writes the extension and returns its length in words; 0, and nothing is written, when there is no room for it.
+    pub fn encode(&self, words: &mut [u64]) -> usize {
+        let Some(mut writer) = open(words, NETTISA, NETTISA_WORDS) else { return 0 };
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m] = self.0;
+        writer.put([pair(a, b), pair(c, d), pair(e, f), pair(g, h), pair(i, j), pair(k, l), pair(m, 0)]);
+        NETTISA_WORDS
+    }
+
+    /// Reads the extension at the beginning of `words`. `None` when it is another one. The numbers may be any.
+    pub fn decode(words: &[u64]) -> Option<Self> {
+        let mut reader = extension(words, NETTISA, NETTISA_WORDS)?;
+        let mut values = [0; 13];
+        for pair in values.chunks_mut(2) {
+            for (value, half) in pair.iter_mut().zip(reader.halves()?) {
+                *value = half;
+            }
+        }
+        Some(Self(values))
+    }
+}

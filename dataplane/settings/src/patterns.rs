@@ -1,0 +1,43 @@
+//! `boot.patterns`: which patterns of a flow's packets are kept, and of how many flows.
+
+use sonde_proto::v1;
+
+use crate::check::Check;
+
+/// Patterns of packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Patterns {
+    /// Histograms of sizes and of times between packets.
+    pub histograms: bool,
+    /// First packets, 0 to 30.
+    pub first_packets: u8,
+    /// Bursts.
+    pub bursts: bool,
+    /// Statistics of `NetTiSA`.
+    pub nettisa: bool,
+    /// Flows of each table that have them once any are switched on, in percent, 1 to 100.
+    pub percent: u32,
+}
+
+impl Patterns {
+    /// Constructs them, noting what is wrong.
+    pub(crate) fn construct(patterns: v1::Patterns, check: &mut Check) -> Self {
+        let v1::Patterns { histograms, first_packets, bursts, nettisa, percent } = patterns;
+        let first_packets = check.ranged("boot.patterns.first_packets".into(), first_packets, 0, 0..=30);
+        Self {
+            histograms,
+            first_packets: u8::try_from(first_packets).unwrap_or(0),
+            bursts,
+            nettisa,
+            percent: check.number("boot.patterns.percent".into(), percent, 25, 1..=100),
+        }
+    }
+}
+
+impl From<&Patterns> for v1::Patterns {
+    fn from(patterns: &Patterns) -> Self {
+        let Patterns { histograms, first_packets, bursts, nettisa, percent } = *patterns;
+        Self { histograms, first_packets: first_packets.into(), bursts, nettisa, percent }
+    }
+}
