@@ -37,24 +37,12 @@ pub(crate) fn is_there(layers: &Layers) -> bool {
     layers.depth != 0
 }
 
-/// The innermost tunnel that has an identifier.
-fn identified(layers: &Layers) -> Option<Tunnel> {
-    use Tunnel::{Erspan, Geneve, Gre, GtpU, L2tp, Nvgre, Vxlan, VxlanGpe};
-    let has = |kind: &Tunnel| match kind {
-        Erspan | Geneve | GtpU | L2tp | Nvgre | Vxlan | VxlanGpe => true,
-        Gre => layers.gre_key != 0,
-        _ => false,
-    };
-    let found = layers.tunnels.iter().take(layers.depth.into()).filter_map(|entry| Tunnel::from_u8(entry & 0x3f));
-    found.rev().find(has)
-}
-
 /// Writes the fields.
 pub(crate) fn encode(layers: &Layers, out: &mut [u8; OCTETS]) {
     let mut out = Cursor(out);
     // RFC 7133 section 3.2.1 and its registry: the highest octet says what the identifier is of, 1 VXLAN, 2 NVGRE.
     let segment = |kind: u64| kind << 56 | u64::from(layers.tunnel_id & 0x00ff_ffff);
-    let (segment, teid) = match identified(layers) {
+    let (segment, teid) = match layers.identified() {
         Some(Tunnel::Vxlan) => (segment(1), 0),
         Some(Tunnel::Nvgre) => (segment(2), 0),
         Some(Tunnel::GtpU) => (0, layers.tunnel_id),
@@ -77,23 +65,4 @@ pub(crate) fn encode(layers: &Layers, out: &mut [u8; OCTETS]) {
     out.put([s0, s1, s2, s3, s4, s5]);
     out.put([d0, d1, d2, d3, d4, d5]);
     out.end();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_identifier_belongs_to_the_innermost_tunnel_that_has_one() {
-        let of = |kinds: &[Tunnel], gre_key| {
-            let mut layers = Layers { depth: u8::try_from(kinds.len()).unwrap(), gre_key, ..Layers::default() };
-            layers.tunnels.iter_mut().zip(kinds).for_each(|(place, kind)| *place = *kind as u8 | 0x40);
-            identified(&layers)
-        };
-        assert_eq!(of(&[Tunnel::Vxlan, Tunnel::IpInIp], 0), Some(Tunnel::Vxlan));
-        assert_eq!(of(&[Tunnel::Vxlan, Tunnel::Gre], 0), Some(Tunnel::Vxlan));
-        assert_eq!(of(&[Tunnel::Vxlan, Tunnel::Gre], 7), Some(Tunnel::Gre));
-        assert_eq!(of(&[Tunnel::GtpU], 0), Some(Tunnel::GtpU));
-        assert_eq!(of(&[Tunnel::EtherIp], 0), None);
-    }
 }

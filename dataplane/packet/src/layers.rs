@@ -220,3 +220,22 @@ impl Notes for Layers {
         self.depth = self.depth.saturating_add(1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identifier_belongs_to_the_innermost_tunnel_that_has_one() {
+        let of = |kinds: &[Tunnel], gre_key| {
+            let mut layers = Layers { depth: u8::try_from(kinds.len()).expect("few"), gre_key, ..Layers::default() };
+            layers.tunnels.iter_mut().zip(kinds).for_each(|(place, kind)| *place = *kind as u8 | 0x40);
+            layers.identified()
+        };
+        assert_eq!(of(&[Tunnel::Vxlan, Tunnel::IpInIp], 0), Some(Tunnel::Vxlan));
+        assert_eq!(of(&[Tunnel::Vxlan, Tunnel::Gre], 0), Some(Tunnel::Vxlan));
+        assert_eq!(of(&[Tunnel::Vxlan, Tunnel::Gre], 7), Some(Tunnel::Gre));
+        assert_eq!(of(&[Tunnel::GtpU], 0), Some(Tunnel::GtpU));
+        assert_eq!(of(&[Tunnel::EtherIp], 0), None);
+    }
+}
