@@ -1,14 +1,15 @@
-//! What tshark reads of IPFIX: messages as a capture, and the flow records it finds there.
+//! What tshark reads of a capture; and of IPFIX: messages as a capture, and the flow records it finds there.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::harness::run;
+use crate::harness::{Said, run};
 use crate::traffic::{ByteOrder, CaptureWriter, Format, Packet, Resolution, SECOND, Stack, capture};
 
 /// Values of a flow record by the name of their field, in the order in which they came: forward and reverse have one name.
@@ -16,15 +17,36 @@ pub type Flow = BTreeMap<String, Vec<String>>;
 
 /// tshark over a capture of messages; `None`, said loudly, where it is not installed.
 pub fn tshark(path: &Path) -> Option<Command> {
-    let mut command = Command::new("tshark");
-    if command.arg("-v").output().is_err() {
-        eprintln!("SKIPPED: tshark does not run; `make deps` installs it");
+    static FAULT: OnceLock<Option<String>> = OnceLock::new();
+    let fault = FAULT.get_or_init(|| Command::new("tshark").arg("-v").output().err().map(|error| error.to_string()));
+    if let Some(error) = fault {
+        eprintln!("SKIPPED: tshark does not run ({error}); `make deps` installs it");
         return None;
     }
     let mut command = Command::new("tshark");
     // Without being told otherwise it refuses templates of more than 60 fields.
     command.args(["-n", "-o", "cflow.max_template_fields:0", "-r"]).arg(path);
     Some(command)
+}
+
+/// Asks for these fields, a line a frame, separated by tabs. What it says of its status is the caller's to judge: it fails at the end
+/// of a damaged capture.
+pub fn ask<'a>(command: &mut Command, fields: impl IntoIterator<Item = &'a str>) -> Said {
+    command.args(["-T", "fields"]);
+    for field in fields {
+        command.args(["-e", field]);
+    }
+    run(command)
+}
+
+/// The lines of [`ask`], of a capture that is whole.
+///
+/// # Panics
+/// When it fails.
+pub fn lines<'a>(command: &mut Command, fields: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let said = ask(command, fields);
+    assert_eq!(said.code, Some(0), "tshark: {}", said.stderr);
+    said.stdout.lines().map(str::to_owned).collect()
 }
 
 /// Wraps messages, each with the source port of its stream, into UDP datagrams to port 4739, so that tshark takes them for what they are.

@@ -6,11 +6,11 @@
 use sonde_flow::perf::quic_valid;
 use sonde_flow::record::{Kind, Record};
 use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Resolution, SECOND, capture::ETHERNET, office};
+use sonde_tests::tshark;
 use sonde_worker::replay::{ReplaySettings, run};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Least share of the answers that tshark times in captures that are whole and found with their flow. Raise them when they rise.
 const DNS_MIN: f64 = 0.97;
@@ -43,20 +43,12 @@ fn of<'a>(records: &'a HashMap<[End; 2], Record>, [a, b]: &[End; 2]) -> Option<&
 
 /// Seconds that answers took by tshark, by conversation, server first; `None` when tshark does not run.
 fn dns_times(path: &Path) -> Option<BTreeMap<[End; 2], Vec<f64>>> {
-    let mut command = Command::new("tshark");
-    command.args(["-n", "-T", "fields", "-E", "occurrence=l", "-Y", "dns.time && udp.port == 53", "-r"]).arg(path);
-    for field in ["ip.src", "ipv6.src", "udp.srcport", "ip.dst", "ipv6.dst", "udp.dstport", "dns.time"] {
-        command.args(["-e", field]);
-    }
-    let output = match command.output() {
-        Ok(output) => output,
-        Err(error) => {
-            eprintln!("SKIPPED: tshark does not run ({error}); `make deps` installs it");
-            return None;
-        }
-    };
+    let mut command = tshark::tshark(path)?;
+    command.args(["-E", "occurrence=l", "-Y", "dns.time && udp.port == 53"]);
+    let fields = ["ip.src", "ipv6.src", "udp.srcport", "ip.dst", "ipv6.dst", "udp.dstport", "dns.time"];
+    let said = tshark::ask(&mut command, fields);
     let mut found: BTreeMap<_, Vec<f64>> = BTreeMap::new();
-    for line in String::from_utf8(output.stdout).unwrap().lines() {
+    for line in said.stdout.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
         let [src, src6, sport, dst, dst6, dport, time] = fields[..] else { panic!("{line}") };
         let end = |four: &str, six: &str, port: &str| (if four.is_empty() { six } else { four }.parse().unwrap(), port.parse().unwrap());

@@ -165,10 +165,9 @@ fn what_a_stopped_dataplane_still_held_is_reported_as_forced_end() {
 
 /// All values of a field in all frames.
 fn tshark_values(path: &Path, field: &str) -> Option<Vec<u64>> {
-    let said = run(tshark::tshark(path)?.args(["-T", "fields", "-e", field]));
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let lines = tshark::lines(&mut tshark::tshark(path)?, [field]);
     // Of a field that comes several times in a frame the values are joined by commas.
-    Some(said.stdout.split([',', '\n']).filter(|value| !value.is_empty()).map(|value| value.parse().unwrap()).collect())
+    Some(lines.iter().flat_map(|line| line.split(',')).filter(|value| !value.is_empty()).map(|value| value.parse().unwrap()).collect())
 }
 
 /// An office's traffic through the dataplane to our collector over UDP: what was sent, and what came.

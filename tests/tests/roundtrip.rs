@@ -5,11 +5,11 @@
 
 use sonde_packet::{Frame, Headers, Layers, Link, Network, Tunnels, View, decapsulate, layers, proto, syn_options};
 use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Resolution, START, Sample, capture, samples};
+use sonde_tests::tshark;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
-use std::process::Command;
 
 /// What tshark has to be told: which dissector a port has that is none by itself, and formats that the two ends of a tunnel agree on.
 const DECODE_AS: &[&str] = &["udp.port==8472,vxlan", "mpls.label==2000,pwethnocw", "mpls.label==2001,pwethcw", "l2tp.pw_type==0,eth"];
@@ -292,42 +292,31 @@ fn options(seen: &Seen) -> Option<(u16, Option<u8>)> {
 type Row = BTreeMap<String, Vec<String>>;
 
 /// The values tshark has for each of the fields, a row a frame; nothing when tshark is not installed.
-fn tshark(file: &Path, preferences: &[String], fields: &BTreeSet<&str>) -> Option<Vec<Row>> {
-    let mut command = Command::new("tshark");
-    command.args(["-n", "-T", "fields", "-E", "separator=\t", "-E", "occurrence=a", "-E", "aggregator=|", "-r"]).arg(file);
+fn asked(file: &Path, preferences: &[String], fields: &BTreeSet<&str>) -> Option<Vec<Row>> {
+    let mut command = tshark::tshark(file)?;
+    command.args(["-E", "separator=\t", "-E", "occurrence=a", "-E", "aggregator=|"]);
     for preference in PREFERENCES.iter().copied().chain(preferences.iter().map(String::as_str)) {
         command.args(["-o", preference]);
     }
     for rule in DECODE_AS {
         command.args(["-d", rule]);
     }
-    for field in fields {
-        command.args(["-e", field]);
-    }
-    let output = match command.output() {
-        Ok(output) => output,
-        Err(error) => {
-            eprintln!("SKIPPED: tshark does not run ({error}); `make deps` installs it");
-            return None;
-        }
-    };
-    assert!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let row = |line: &str| {
+    let lines = tshark::lines(&mut command, fields.iter().copied());
+    let row = |line: &String| {
         let values = line.split('\t').map(|value| value.split('|').filter(|v| !v.is_empty()).map(str::to_owned).collect());
         fields.iter().map(|field| (*field).to_owned()).zip(values).collect()
     };
-    Some(text.lines().map(row).collect())
+    Some(lines.iter().map(row).collect())
 }
 
 /// The rows of all samples, each read with what tshark has to know of it.
 fn rows(samples: &[Sample], file: &Path, fields: &BTreeSet<&str>) -> Option<Vec<Row>> {
-    let mut rows = tshark(file, &[], fields)?;
+    let mut rows = asked(file, &[], fields)?;
     assert_eq!(rows.len(), samples.len());
     for (name, cookie, sublayer) in COOKIES {
         let at = samples.iter().position(|sample| sample.name == *name).expect("a sample of this name");
         let agreed = [format!("l2tp.cookie_size:{cookie}"), format!("l2tp.l2_specific:{sublayer}")];
-        rows[at] = tshark(file, &agreed, fields)?.swap_remove(at);
+        rows[at] = asked(file, &agreed, fields)?.swap_remove(at);
     }
     Some(rows)
 }

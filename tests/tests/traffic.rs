@@ -3,35 +3,24 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
-use std::process::Command;
 
 use sonde_tests::traffic::{
     ByteOrder, CaptureWriter, Format, Icmp, Layer, Mix, Packet, Population, Resolution, SECOND, START, Sctp, Size, Stack, Tcp, capture,
     fragments, office, tcp_flags,
 };
+use sonde_tests::tshark;
 
 /// Checks that tshark verifies and does not by default.
 const CHECKSUMS: &[&str] = &["ip.check_checksum", "tcp.check_checksum", "udp.check_checksum"];
 
 /// Lines of `tshark -T fields`, or nothing when tshark is not installed.
-fn tshark(file: &Path, filter: &str, fields: &[&str]) -> Option<Vec<String>> {
-    let mut command = Command::new("tshark");
-    command.args(["-n", "-T", "fields", "-r"]).arg(file).args(["-Y", filter, "-o", "sctp.checksum:TRUE"]);
+fn asked(file: &Path, filter: &str, fields: &[&str]) -> Option<Vec<String>> {
+    let mut command = tshark::tshark(file)?;
+    command.args(["-Y", filter, "-o", "sctp.checksum:TRUE"]);
     for check in CHECKSUMS {
         command.args(["-o", &format!("{check}:TRUE")]);
     }
-    for field in fields {
-        command.args(["-e", field]);
-    }
-    let output = match command.output() {
-        Ok(output) => output,
-        Err(error) => {
-            eprintln!("SKIPPED: tshark does not run ({error}); `make deps` installs it");
-            return None;
-        }
-    };
-    assert!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
-    Some(String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect())
+    Some(tshark::lines(&mut command, fields.iter().copied()))
 }
 
 /// Writes the frames and asserts that tshark reads all of them and finds no fault.
@@ -41,11 +30,11 @@ fn check(packets: &[Packet], format: Format, resolution: Resolution, order: Byte
     let mut writer = CaptureWriter::new(File::create(&path).unwrap(), format, resolution, order, capture::ETHERNET).unwrap();
     packets.iter().for_each(|packet| writer.packet(packet).unwrap());
     writer.finish().unwrap();
-    let Some(all) = tshark(&path, "frame", &["frame.time_epoch"]) else { return dir };
+    let Some(all) = asked(&path, "frame", &["frame.time_epoch"]) else { return dir };
     assert_eq!(all.len(), packets.len());
     let faults = "_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0 \
                   || icmp.checksum.status == 0 || icmpv6.checksum.status == 0 || sctp.checksum.status == 0";
-    let faulty = tshark(&path, faults, &["frame.number", "frame.protocols", "_ws.expert.message"]).unwrap();
+    let faulty = asked(&path, faults, &["frame.number", "frame.protocols", "_ws.expert.message"]).unwrap();
     assert_eq!(faulty, Vec::<String>::new());
     dir
 }
@@ -89,7 +78,7 @@ fn every_kind() -> Vec<Packet> {
 #[test]
 fn every_kind_of_frame_is_well_formed() {
     let dir = check(&every_kind(), Format::Pcap, Resolution::Nano, ByteOrder::Little);
-    let Some(protocols) = tshark(&dir.path().join("capture"), "frame", &["frame.protocols"]) else { return };
+    let Some(protocols) = asked(&dir.path().join("capture"), "frame", &["frame.protocols"]) else { return };
     for wanted in ["eth:ethertype:vlan:ethertype:vlan:ethertype:vlan:ethertype:ip:tcp", "eth:ethertype:ip:ah:tcp", "eth:ethertype:ip:sctp"]
     {
         assert!(protocols.iter().any(|found| found == wanted), "{wanted} not in {protocols:?}");
@@ -105,7 +94,7 @@ fn every_file_format_keeps_its_times() {
         for order in [ByteOrder::Little, ByteOrder::Big] {
             for (resolution, unit) in [(Resolution::Nano, 1), (Resolution::Micro, 1000)] {
                 let dir = check(&packets, format, resolution, order);
-                let Some(times) = tshark(&dir.path().join("capture"), "frame", &["frame.time_epoch"]) else { return };
+                let Some(times) = asked(&dir.path().join("capture"), "frame", &["frame.time_epoch"]) else { return };
                 let expected = packets.iter().map(|p| p.time / unit * unit).map(|t| format!("{}.{:09}", t / SECOND, t % SECOND));
                 assert_eq!(times, expected.collect::<Vec<_>>(), "{format:?} {order:?} {resolution:?}");
             }
@@ -118,16 +107,16 @@ fn an_office_looks_like_one() {
     let packets = office(300, 20 * SECOND, 7);
     let dir = check(&packets, Format::PcapNg, Resolution::Nano, ByteOrder::Little);
     let path = dir.path().join("capture");
-    let Some(lines) = tshark(&path, "frame", &["_ws.col.Protocol"]) else { return };
+    let Some(lines) = asked(&path, "frame", &["_ws.col.Protocol"]) else { return };
     let seen: BTreeSet<&str> = lines.iter().map(String::as_str).collect();
     for wanted in ["ARP", "DNS", "HTTP", "ICMP", "ICMPv6", "LLDP", "MDNS", "NTP", "SSH", "STP", "TCP", "TLSv1.3"] {
         assert!(seen.contains(wanted), "{wanted} not in {seen:?}");
     }
-    let names = tshark(&path, "tls.handshake.type == 1", &["tls.handshake.extensions_server_name"]).unwrap();
+    let names = asked(&path, "tls.handshake.type == 1", &["tls.handshake.extensions_server_name"]).unwrap();
     assert!(names.len() > 50 && names.iter().all(|name| name.contains(".example.")), "{names:?}");
     // What the sessions say adds up: no gap, no acknowledgement of what was not sent.
     let faults = "tcp.analysis.lost_segment || tcp.analysis.ack_lost_segment || tcp.analysis.retransmission || tcp.analysis.out_of_order";
-    assert_eq!(tshark(&path, faults, &["frame.number"]).unwrap(), Vec::<String>::new());
+    assert_eq!(asked(&path, faults, &["frame.number"]).unwrap(), Vec::<String>::new());
 }
 
 #[test]
@@ -141,7 +130,7 @@ fn populations_are_well_formed() {
         });
         let dir = check(&made.collect::<Vec<_>>(), Format::Pcap, Resolution::Micro, ByteOrder::Big);
         let faults = "tcp.analysis.lost_segment || tcp.analysis.ack_lost_segment || tcp.analysis.retransmission";
-        let Some(lines) = tshark(&dir.path().join("capture"), faults, &["frame.number"]) else { return };
+        let Some(lines) = asked(&dir.path().join("capture"), faults, &["frame.number"]) else { return };
         assert_eq!(lines, Vec::<String>::new(), "{mix:?}");
     }
 }
