@@ -13,13 +13,14 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use sonde_flow::pattern::Wants;
 use sonde_flow::{Room, Sizing};
 use sonde_memory::FileMap;
 use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
 use sonde_settings::paths::Paths;
 use sonde_worker::source::LoopSource;
-use sonde_worker::source::template::{Size, TemplateSource, Traffic};
+use sonde_worker::source::template::{self, PLAIN, Size, TUNNELLED, TemplateSource};
 
 use crate::machine;
 use export::{Exporting, Outcome};
@@ -32,7 +33,10 @@ pub struct Args {
     /// Different flows, hit at random in both directions; with --source pcap, flows the table is made for
     #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1 << 28))]
     flows: u32,
-    /// Octets of a frame with FCS, or "imix"
+    /// What the frames of the template are; tcp and connections are simple IMIX
+    #[arg(long, value_enum, default_value_t = Traffic::Udp, conflicts_with = "flood")]
+    traffic: Traffic,
+    /// Octets of a frame with FCS, in a tunnel of the inner one, or "imix"; for udp and vxlan
     #[arg(long, default_value = "64", value_parser = size)]
     size: Size,
     /// Where frames come from: "template", or "pcap=FILE", a capture that is read from memory again and again
@@ -41,6 +45,9 @@ pub struct Args {
     /// Every packet is the SYN of a new flow, and the table, for 1,048,576 flows, is full
     #[arg(long)]
     flood: bool,
+    /// What is kept of a flow beside its counters
+    #[arg(long, value_enum, default_value_t = Fields::Default)]
+    fields: Fields,
     /// How long to measure, in seconds of a worker's CPU time
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
@@ -56,6 +63,30 @@ pub struct Args {
     /// For programs
     #[arg(long)]
     json: bool,
+}
+
+/// What the frames of the template are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Traffic {
+    /// UDP datagrams at random
+    Udp,
+    /// UDP datagrams in VXLAN
+    Vxlan,
+    /// TCP connections that go on for ever: requests of one segment, answers of four
+    Tcp,
+    /// TCP connections of 24 segments, from the first SYN to the last FIN
+    Connections,
+}
+
+/// What is kept of a flow beside its counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Fields {
+    /// Nothing
+    Plain,
+    /// Layers and performance, for every flow that has them
+    Default,
+    /// And histograms, first packets, bursts and `NetTiSA`
+    Patterns,
 }
 
 /// Where frames come from.
@@ -178,14 +209,28 @@ impl Post<'_> {
                 let frames = source.as_ref().map_or(0, LoopSource::frames);
                 self.measure(source, frames, prepared, exporter)
             }
-            None => {
-                let Args { flows, size, flood, .. } = *self.args;
-                let traffic = Traffic { flows, size, tcp: flood, flood, seed: 5 + u64::from(self.worker) };
-                let source = TemplateSource::new(&traffic, None).context("the frames of the benchmark");
-                let frames = source.as_ref().map_or(0, TemplateSource::frames);
-                self.measure(source, frames, prepared, exporter)
-            }
+            None if self.args.traffic == Traffic::Vxlan => self.measure_template::<TUNNELLED>(prepared, exporter),
+            None => self.measure_template::<PLAIN>(prepared, exporter),
         }
+    }
+
+    fn measure_template<const KEPT: usize>(
+        &self,
+        ring: Result<sonde_flow::ring::Writer>,
+        exporter: Option<Option<u32>>,
+    ) -> Result<Measured> {
+        let Args { flows, size, flood, traffic, .. } = *self.args;
+        let kind = match traffic {
+            _ if flood => template::Kind::Flood,
+            Traffic::Udp => template::Kind::Udp(size),
+            Traffic::Vxlan => template::Kind::Vxlan(size),
+            Traffic::Tcp => template::Kind::Tcp,
+            Traffic::Connections => template::Kind::Connections,
+        };
+        let traffic = template::Traffic { flows, kind, seed: 5 + u64::from(self.worker) };
+        let source = TemplateSource::<KEPT>::new(&traffic, None).context("the frames of the benchmark");
+        let frames = source.as_ref().map_or(0, TemplateSource::frames);
+        self.measure(source, frames, ring, exporter)
     }
 
     fn measure<S: sonde_worker::source::Source>(
@@ -221,14 +266,16 @@ impl Post<'_> {
     }
 
     fn sizing(&self) -> Sizing {
+        let Args { flows, flood, fields, traffic, .. } = *self.args;
+        let room = |flows: u64| match fields {
+            Fields::Plain => Room::plain(flows),
+            Fields::Default => Room::whole(flows),
+            Fields::Patterns => Room { wants: Wants::ALL, ..Room::whole(flows) },
+        };
         Sizing {
-            // A template has IPv4 only, and nothing that would stand beside an entry; of a recording nobody knows.
-            ipv4: match self.args.source {
-                Origin::Template if self.args.flood => Room::plain(FLOOD_FLOWS),
-                Origin::Template => Room::plain(self.args.flows.into()),
-                _ => Room::whole(self.args.flows.into()),
-            },
-            wide: if self.args.source == Origin::Template { Room::plain(1024) } else { Room::whole(self.args.flows.into()) },
+            ipv4: room(if flood { FLOOD_FLOWS } else { flows.into() }),
+            // A template has IPv4 only, of which flows in tunnels stand in the wide table; of a recording nobody knows.
+            wide: room(if self.args.source == Origin::Template && traffic != Traffic::Vxlan { 1024 } else { flows.into() }),
             wanted: Wanted { huge: true, populate: true },
             simd: Simd::detect(),
             seed: 99,
@@ -256,7 +303,9 @@ mod tests {
     fn a_template_s_journey_accounts_for_every_packet_and_record() {
         let args = Args {
             flows: 1000,
+            traffic: Traffic::Udp,
             size: Size::Imix,
+            fields: Fields::Default,
             source: Origin::Template,
             flood: true,
             seconds: 1,

@@ -1,8 +1,12 @@
 //! A source without a NIC: frames that were made once and are lent again and again. For benchmarks.
 //!
-//! The frames are read from memory in sequence, as a NIC's DMA would leave them; only their first 64 bytes are kept, which is all
+//! The frames are read from memory in sequence, as a NIC's DMA would leave them; only their headers are kept, which is all
 //! that metering reads. There are at least a million different ones: a shorter trace is learnt by the branch predictor, and
 //! decoding looks three times faster than it is.
+//!
+//! Not here: what stands in a frame (`frames`).
+
+mod frames;
 
 use sonde_memory::slab::{OutOfMemory, Slab, Wanted};
 use sonde_packet::{Frame, Link};
@@ -21,31 +25,56 @@ pub enum Size {
 
 /// What the frames are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// UDP datagrams of these sizes, each flow hit equally often, in random order, in both directions.
+    Udp(Size),
+    /// The same in VXLAN (RFC 7348), between some hundred tunnel ends; the sizes are those of the inner frames.
+    Vxlan(Size),
+    /// TCP connections that go on for ever: a request, an answer of four segments, acknowledgements, again and again; simple IMIX.
+    Tcp,
+    /// TCP connections of 24 segments: handshake, two such exchanges less three acknowledgements, and the end; simple IMIX.
+    Connections,
+    /// Every packet is the SYN of a new flow, 64 octets.
+    Flood,
+}
+
+impl Kind {
+    /// Frames that belong together: each flow has so many, or a multiple, in their order.
+    fn round(self) -> usize {
+        match self {
+            Self::Udp(_) | Self::Vxlan(_) | Self::Flood => 1,
+            Self::Tcp => frames::EXCHANGE.len(),
+            Self::Connections => frames::CONNECTION.len(),
+        }
+    }
+}
+
+/// What the source lends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traffic {
-    /// Different flows; each is hit equally often, in random order, in both directions.
+    /// Different flows. Of a flood it does not matter.
     pub flows: u32,
-    /// Frame sizes.
-    pub size: Size,
-    /// TCP (established, no flags but ACK) instead of UDP.
-    pub tcp: bool,
-    /// Every packet is the SYN of a new flow; `flows` does not matter.
-    pub flood: bool,
+    /// What their frames are.
+    pub kind: Kind,
     /// Seed of the order.
     pub seed: u64,
 }
 
 /// Least different frames.
 const FRAMES_MIN: usize = 1 << 20;
-const KEPT: usize = 64;
+/// Octets that are kept of most frames.
+pub const PLAIN: usize = 64;
+/// Octets that are kept of frames in a tunnel.
+pub const TUNNELLED: usize = 128;
 
-/// Lends template frames for ever, or until a number of frames.
+/// Lends template frames for ever, or until a number of frames; `KEPT` octets of each, [`PLAIN`] or [`TUNNELLED`].
 #[derive(Debug)]
-pub struct TemplateSource {
+pub struct TemplateSource<const KEPT: usize> {
     frames: Slab<[u8; KEPT]>,
     wire: Slab<u16>,
     at: usize,
     pass: u32,
-    flood: bool,
+    kind: Kind,
     left: u64,
     clock: Clock,
 }
@@ -59,22 +88,22 @@ fn random(state: &mut u64) -> u64 {
     z ^ z >> 31
 }
 
-impl TemplateSource {
+impl<const KEPT: usize> TemplateSource<KEPT> {
     /// Makes the frames.
     ///
     /// # Errors
     /// The memory is not there.
     pub fn new(traffic: &Traffic, limit: Option<u64>) -> Result<Self, OutOfMemory> {
-        let flows = if traffic.flood { FRAMES_MIN } else { traffic.flows.max(1) as usize };
-        let frames = flows * FRAMES_MIN.div_ceil(flows);
-        let frames = frames.next_multiple_of(BURST_MAX);
+        let flows = if traffic.kind == Kind::Flood { FRAMES_MIN } else { traffic.flows.max(1) as usize };
+        let round = flows * traffic.kind.round();
+        let frames = (round * FRAMES_MIN.div_ceil(round)).next_multiple_of(BURST_MAX);
         let wanted = Wanted { huge: false, populate: false };
         let mut source = Self {
             frames: Slab::zeroed(frames, wanted)?,
             wire: Slab::zeroed(frames, wanted)?,
             at: 0,
             pass: 0,
-            flood: traffic.flood,
+            kind: traffic.kind,
             left: limit.unwrap_or(u64::MAX),
             clock: Clock::new(),
         };
@@ -84,26 +113,16 @@ impl TemplateSource {
 
     fn fill(&mut self, traffic: &Traffic, flows: usize) {
         let mut state = traffic.seed;
-        // A shuffled order of flow numbers (Fisher-Yates), in a slab because there may be many.
+        // A shuffled order of flow numbers (Fisher-Yates).
         let count = self.frames.len();
         let mut order: Vec<u32> = (0..count).map(|n| u32::try_from(n % flows).unwrap_or(0)).collect();
         for n in (1..count).rev() {
             let other = usize::try_from(random(&mut state) % (n as u64 + 1)).unwrap_or(0);
             order.swap(n, other);
         }
+        let mut maker = frames::Maker::new(traffic, flows, count);
         for ((frame, wire), flow) in self.frames.iter_mut().zip(&mut *self.wire).zip(order) {
-            let r = random(&mut state);
-            let size = match traffic.size {
-                Size::Fixed(size) => size,
-                Size::Imix => match r >> 32 & 0xfff {
-                    0..2389 => 64,
-                    2389..3754 => 594,
-                    _ => 1518,
-                },
-            };
-            // The FCS does not reach a probe.
-            *wire = size.saturating_sub(4).max(60);
-            *frame = make(flow, r, *wire, traffic);
+            *wire = maker.make(flow, random(&mut state), frame);
         }
     }
 
@@ -111,48 +130,23 @@ impl TemplateSource {
     pub fn frames(&self) -> usize {
         self.frames.len()
     }
-}
 
-/// One frame of a flow: endpoints are a function of the flow number, the rest of `r`.
-fn make(flow: u32, r: u64, wire: u16, traffic: &Traffic) -> [u8; KEPT] {
-    let mut identity = u64::from(flow) ^ traffic.seed.rotate_left(32);
-    let ends = random(&mut identity);
-    let [c0, c1, c2, s0, s1, p0, p1, s2] = ends.to_be_bytes();
-    let [_, f1, f2, f3] = flow.to_be_bytes();
-    // The flow number is in the client's address, so that flows are different whatever the hash gives.
-    let client = [10, f1, f2, f3];
-    let server = [172, 16 | s2 & 15, s0, s1];
-    let (client_port, server_port) = (u16::from_be_bytes([p0 | 0x40, p1]), [53u16, 443, 123, 161][usize::from(c0 & 3)]);
-    let turned = r & 1 == 1 && !traffic.flood;
-    let (src, dst, sport, dport) =
-        if turned { (server, client, server_port, client_port) } else { (client, server, client_port, server_port) };
-    let octets = wire - 14;
-    let tcp = traffic.tcp || traffic.flood;
-    let mut bytes = [0u8; KEPT];
-    let header = [
-        [2, 0, 0, 0, c1, c2].as_slice(),
-        &[2, 0, 0, 0, c2, c1],
-        &[8, 0, 0x45, 0],
-        &octets.to_be_bytes(),
-        &[0, 0, 0x40, 0, 64, if tcp { 6 } else { 17 }, 0, 0],
-        &src,
-        &dst,
-        &sport.to_be_bytes(),
-        &dport.to_be_bytes(),
-    ]
-    .concat();
-    let rest = if tcp {
-        vec![0, 0, 0, 1, 0, 0, 0, 1, 0x50, if traffic.flood { 2 } else { 0x10 }, 0xff, 0xff, 0, 0, 0, 0]
-    } else {
-        [(octets - 20).to_be_bytes().as_slice(), &[0, 0]].concat()
-    };
-    for (to, from) in bytes.iter_mut().zip(header.iter().chain(&rest)) {
-        *to = *from;
+    /// Makes the frames of a burst, lent before, new ones.
+    #[inline]
+    fn renew(&mut self, range: std::ops::Range<usize>) {
+        let frames = self.frames.get_mut(range).unwrap_or_default().iter_mut();
+        match self.kind {
+            Kind::Flood => {
+                let [_, _, _, pass] = self.pass.to_be_bytes();
+                frames.for_each(|frame| frames::renew_syn(frame, pass));
+            }
+            Kind::Tcp if self.pass > 0 => frames.for_each(|frame| frames::renew_segment(frame)),
+            _ => {}
+        }
     }
-    bytes
 }
 
-impl Source for TemplateSource {
+impl<const KEPT: usize> Source for TemplateSource<KEPT> {
     #[inline]
     fn burst<F: FnOnce(&[Frame<'_>], u64)>(&mut self, work: F) -> Polled {
         let now = self.clock.now();
@@ -167,13 +161,7 @@ impl Source for TemplateSource {
         let range = self.at..self.at + BURST_MAX;
         self.at = range.end;
         self.left = self.left.saturating_sub(BURST_MAX as u64);
-        if self.flood {
-            // The source address is the number of the pass in its first byte and the template's beyond: new for 2^32 packets.
-            let [_, _, _, pass] = self.pass.to_be_bytes();
-            for frame in self.frames.get_mut(range.clone()).unwrap_or_default() {
-                frame[26] = pass;
-            }
-        }
+        self.renew(range.clone());
         let (Some(bytes), Some(wire)) = (self.frames.get(range.clone()), self.wire.get(range)) else {
             work(&[], now);
             return Polled::End;
@@ -188,5 +176,94 @@ impl Source for TemplateSource {
         });
         work(&frames, now);
         Polled::Frames
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use sonde_packet::{Network, Tcp, decode};
+
+    use super::*;
+
+    /// What the frames of so many passes are.
+    fn lent<const KEPT: usize>(kind: Kind, flows: u32, passes: usize, mut see: impl FnMut(&Frame<'_>)) {
+        let mut source = TemplateSource::<KEPT>::new(&Traffic { flows, kind, seed: 3 }, None).expect("some memory");
+        for _ in 0..source.frames() * passes / BURST_MAX {
+            assert_eq!(source.burst(|frames, _| frames.iter().for_each(&mut see)), Polled::Frames);
+        }
+    }
+
+    /// Share of frames by size, in twelfths.
+    fn twelfths<const KEPT: usize>(kind: Kind) -> HashMap<u32, u64> {
+        let (mut sizes, mut all) = (HashMap::<u32, u64>::new(), 0);
+        lent::<KEPT>(kind, 1000, 1, |frame| {
+            *sizes.entry(frame.wire_len + 4).or_default() += 1;
+            all += 1;
+        });
+        sizes.into_iter().map(|(size, count)| (size, (count * 12 + all / 2) / all)).collect()
+    }
+
+    #[test]
+    fn simple_imix_is_7_to_4_to_1() {
+        let imix = HashMap::from([(64, 7), (594, 4), (1518, 1)]);
+        assert_eq!(twelfths::<PLAIN>(Kind::Udp(Size::Imix)), imix);
+        assert_eq!(twelfths::<PLAIN>(Kind::Tcp), imix);
+        assert_eq!(twelfths::<PLAIN>(Kind::Connections), imix);
+        assert_eq!(twelfths::<TUNNELLED>(Kind::Vxlan(Size::Imix)), imix.into_iter().map(|(size, n)| (size + 50, n)).collect());
+    }
+
+    /// Sequence number, acknowledgement number and flags of a segment.
+    fn segment(frame: &Frame<'_>) -> (u32, u32, u16) {
+        let number = |at: usize| u32::from_be_bytes(*frame.bytes[at..].first_chunk().expect("kept"));
+        (number(38), number(42), u16::from(frame.bytes[47]))
+    }
+
+    fn segments_follow_each_other(kind: Kind) {
+        let mut next: HashMap<([u8; 4], u16, [u8; 4], u16), u32> = HashMap::new();
+        let mut seen = 0u64;
+        lent::<PLAIN>(kind, 100_000, 3, |frame| {
+            let headers = decode(frame).expect("a segment");
+            let (seq, ack, flags) = segment(frame);
+            let Network::V4(src, dst) = headers.network else { panic!("{headers:?}") };
+            let own = (src, headers.sport, dst, headers.dport);
+            let other = (dst, headers.dport, src, headers.sport);
+            if flags & Tcp::SYN == 0
+                && let Some(expected) = next.get(&own)
+            {
+                assert_eq!(seq, *expected, "the next of its direction");
+                assert!(next.get(&other).is_none_or(|sent| ack == *sent), "everything is acknowledged");
+                seen += 1;
+            }
+            let taken = u32::from(flags & (Tcp::SYN | Tcp::FIN) != 0);
+            next.insert(own, seq.wrapping_add(headers.octets - 40).wrapping_add(taken));
+        });
+        assert!(seen > 3 << 19, "{seen}");
+    }
+
+    #[test]
+    fn segments_of_connections_that_go_on_follow_each_other_over_all_passes() {
+        segments_follow_each_other(Kind::Tcp);
+        segments_follow_each_other(Kind::Connections);
+    }
+
+    #[test]
+    fn every_syn_of_a_flood_is_a_flow_of_its_own() {
+        let mut seen = std::collections::HashSet::new();
+        lent::<PLAIN>(Kind::Flood, 1, 2, |frame| assert!(seen.insert(<[u8; 12]>::try_from(&frame.bytes[26..38]).expect("kept"))));
+    }
+
+    #[test]
+    fn what_is_in_a_tunnel_is_there_to_be_seen() {
+        let mut flows = std::collections::HashSet::new();
+        lent::<TUNNELLED>(Kind::Vxlan(Size::Fixed(64)), 1000, 1, |frame| {
+            let outer = decode(frame).expect("a datagram");
+            assert_eq!((outer.dport, outer.protocol, frame.wire_len), (4789, 17, 110));
+            let inner = Frame { bytes: &frame.bytes[50..], wire_len: 60, ..*frame };
+            let inner = decode(&inner).expect("what is inside");
+            flows.insert(inner.sport.max(inner.dport));
+        });
+        assert!(flows.len() > 900);
     }
 }

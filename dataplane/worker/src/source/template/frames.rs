@@ -1,0 +1,304 @@
+//! The frames of a template: what stands in them, and how they become new ones when they are lent again.
+
+use super::{Kind, Size, Traffic, random};
+
+/// A segment of a TCP connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    /// 0: the client sends it, 1: the server.
+    from: usize,
+    /// Octets on the wire with FCS.
+    size: u16,
+    /// Flags (RFC 9293 section 3.1).
+    flags: u8,
+    window: u16,
+}
+
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const PSH: u8 = 8;
+const ACK: u8 = 16;
+
+const fn data(from: usize, size: u16, flags: u8) -> Segment {
+    Segment { from, size, flags: flags | ACK, window: WINDOW }
+}
+
+const fn bare(from: usize, flags: u8, window: u16) -> Segment {
+    Segment { from, size: 64, flags, window }
+}
+
+/// Far larger than what is on its way, unscaled.
+const WINDOW: u16 = 0xf000;
+
+/// A request, its answer of four segments, and what acknowledges them: simple IMIX.
+pub(super) const EXCHANGE: [Segment; 12] = [
+    data(0, 594, PSH),
+    bare(1, ACK, WINDOW),
+    data(1, 594, 0),
+    bare(0, ACK, WINDOW),
+    data(1, 594, 0),
+    bare(0, ACK, WINDOW),
+    data(1, 594, 0),
+    bare(0, ACK, WINDOW),
+    data(1, 1518, PSH),
+    bare(0, ACK, WINDOW),
+    // The application has read: windows have moved.
+    bare(0, ACK, WINDOW + 1),
+    bare(1, ACK, WINDOW + 1),
+];
+
+/// A whole connection: simple IMIX.
+pub(super) const CONNECTION: [Segment; 24] = [
+    bare(0, SYN, WINDOW),
+    bare(1, SYN | ACK, WINDOW),
+    bare(0, ACK, WINDOW),
+    data(0, 594, PSH),
+    data(1, 594, 0),
+    bare(0, ACK, WINDOW),
+    data(1, 594, 0),
+    bare(0, ACK, WINDOW),
+    data(1, 594, 0),
+    bare(0, ACK, WINDOW),
+    data(1, 1518, PSH),
+    bare(0, ACK, WINDOW),
+    data(0, 594, PSH),
+    data(1, 594, 0),
+    bare(0, ACK, WINDOW),
+    data(1, 594, 0),
+    bare(0, ACK, WINDOW),
+    data(1, 594, 0),
+    bare(0, ACK, WINDOW),
+    data(1, 1518, PSH),
+    bare(0, ACK, WINDOW),
+    bare(0, FIN | ACK, WINDOW),
+    bare(1, FIN | ACK, WINDOW),
+    bare(0, ACK, WINDOW),
+];
+
+impl Segment {
+    /// Octets of payload.
+    fn payload(&self) -> u32 {
+        // Ethernet with FCS, IPv4, TCP.
+        if self.size == 64 { 0 } else { u32::from(self.size).saturating_sub(18 + 20 + 20) }
+    }
+
+    /// Sequence numbers it takes (RFC 9293 section 3.4).
+    fn taken(&self) -> u32 {
+        self.payload() + u32::from(self.flags & (SYN | FIN) != 0)
+    }
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Connection {
+    /// Segments made.
+    made: u32,
+    /// Next sequence number of each end.
+    next: [u32; 2],
+}
+
+/// Makes frames, for each flow in their order.
+#[derive(Debug)]
+pub(super) struct Maker {
+    kind: Kind,
+    seed: u64,
+    /// Of every flow; none where flows are not connections.
+    connections: Vec<Connection>,
+    /// Frames of every flow; the first flows have one more.
+    each: u32,
+    more: u32,
+}
+
+impl Maker {
+    /// For so many flows and frames.
+    pub(super) fn new(traffic: &Traffic, flows: usize, frames: usize) -> Self {
+        let connections = if matches!(traffic.kind, Kind::Tcp | Kind::Connections) { flows } else { 0 };
+        let low = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self {
+            kind: traffic.kind,
+            seed: traffic.seed,
+            connections: vec![Connection::default(); connections],
+            each: low(frames / flows),
+            more: low(frames % flows),
+        }
+    }
+
+    /// Makes the next frame of a flow; `r` is random. Returns its octets on the wire, without the FCS that does not reach a probe.
+    pub(super) fn make(&mut self, flow: u32, r: u64, frame: &mut [u8]) -> u16 {
+        let ends = Ends::new(flow, self.seed);
+        match self.kind {
+            Kind::Udp(size) => {
+                let wire = octets(size, r);
+                put(frame, &ends.udp(r & 1 == 1, wire));
+                wire
+            }
+            Kind::Vxlan(size) => {
+                let wire = octets(size, r);
+                let inner = ends.udp(r & 1 == 1, wire);
+                put(frame, &ends.vxlan(r & 1 == 1, wire, &inner));
+                wire + 50
+            }
+            Kind::Flood => {
+                put(frame, &ends.tcp(&bare(0, SYN, 0xffff), [0, 0]));
+                60
+            }
+            Kind::Tcp => {
+                let round = 0..self.each + u32::from(flow < self.more);
+                let sent =
+                    |end| round.clone().map(|n| step(&EXCHANGE, n)).filter(|s| s.from == end).fold(0, |sum, s| s.taken().wrapping_add(sum));
+                let renewal = [sent(0), sent(1)];
+                let (segment, numbers) = self.segment(flow, &EXCHANGE);
+                put(frame, &ends.tcp(&segment, numbers));
+                // Behind the headers of the 64 octets that are kept: what the numbers grow by until the frame is lent again.
+                let [own, other] = if segment.from == 0 { renewal } else { [renewal[1], renewal[0]] };
+                if let Some(rest) = frame.get_mut(RENEWAL..) {
+                    put(rest, &[own.to_be_bytes(), other.to_be_bytes()].concat());
+                }
+                segment.size - 4
+            }
+            Kind::Connections => {
+                let (segment, numbers) = self.segment(flow, &CONNECTION);
+                put(frame, &ends.tcp(&segment, numbers));
+                segment.size - 4
+            }
+        }
+    }
+
+    /// The next segment of a connection, with its sequence and acknowledgement numbers.
+    fn segment(&mut self, flow: u32, script: &[Segment]) -> (Segment, [u32; 2]) {
+        let Some(connection) = self.connections.get_mut(flow as usize) else { return (bare(0, ACK, WINDOW), [0, 0]) };
+        let segment = step(script, connection.made);
+        if segment.flags & SYN != 0 && segment.flags & ACK == 0 {
+            connection.next = [1000, 5000];
+        }
+        let [own, other] = [segment.from & 1, !segment.from & 1];
+        let numbers = [connection.next[own], if segment.flags & ACK == 0 { 0 } else { connection.next[other] }];
+        connection.next[own] = connection.next[own].wrapping_add(segment.taken());
+        connection.made += 1;
+        (segment, numbers)
+    }
+}
+
+fn step(script: &[Segment], made: u32) -> Segment {
+    script[made as usize % script.len()]
+}
+
+/// Octets of a frame without FCS.
+fn octets(size: Size, r: u64) -> u16 {
+    let size = match size {
+        Size::Fixed(size) => size,
+        Size::Imix => match r >> 32 & 0xfff {
+            0..2389 => 64,
+            2389..3754 => 594,
+            _ => 1518,
+        },
+    };
+    size.saturating_sub(4).max(60)
+}
+
+fn put(frame: &mut [u8], bytes: &[u8]) {
+    for (to, from) in frame.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+}
+
+/// The ends of a flow, a function of its number.
+struct Ends {
+    addresses: [[u8; 4]; 2],
+    ports: [u16; 2],
+    salt: u8,
+}
+
+impl Ends {
+    fn new(flow: u32, seed: u64) -> Self {
+        let mut identity = u64::from(flow) ^ seed.rotate_left(32);
+        let [port, salt, _, s0, s1, p0, p1, s2] = random(&mut identity).to_be_bytes();
+        let [_, f1, f2, f3] = flow.to_be_bytes();
+        Self {
+            // The flow number is in the client's address, so that flows are different whatever the hash gives.
+            addresses: [[10, f1, f2, f3], [172, 16 | s2 & 15, s0, s1]],
+            ports: [u16::from_be_bytes([p0 | 0x40, p1]), [443, 3478, 8801, 9993][usize::from(port & 3)]],
+            salt,
+        }
+    }
+
+    /// Ethernet and IPv4; `turned`: from server to client.
+    fn ip(&self, turned: bool, protocol: u8, octets: u16) -> Vec<u8> {
+        let [client, server] = &self.addresses;
+        let (src, dst) = if turned { (server, client) } else { (client, server) };
+        [
+            [2, 0, 0, 0, 0, self.salt].as_slice(),
+            &[2, 0, 0, 0, self.salt, 0],
+            &[8, 0, 0x45, 0],
+            &octets.to_be_bytes(),
+            &[0, 0, 0x40, 0, 64, protocol, 0, 0],
+            src,
+            dst,
+        ]
+        .concat()
+    }
+
+    fn ports(&self, turned: bool) -> [u8; 4] {
+        let [client, server] = self.ports.map(u16::to_be_bytes);
+        let [[a, b], [c, d]] = if turned { [server, client] } else { [client, server] };
+        [a, b, c, d]
+    }
+
+    /// A UDP datagram in a frame of so many octets.
+    fn udp(&self, turned: bool, wire: u16) -> Vec<u8> {
+        let octets = wire - 14;
+        [self.ip(turned, 17, octets).as_slice(), &self.ports(turned), &(octets - 20).to_be_bytes(), &[0, 0]].concat()
+    }
+
+    fn tcp(&self, segment: &Segment, [seq, ack]: [u32; 2]) -> Vec<u8> {
+        let turned = segment.from == 1;
+        let octets = 40 + u16::try_from(segment.payload()).unwrap_or(u16::MAX - 40);
+        [
+            self.ip(turned, 6, octets).as_slice(),
+            &self.ports(turned),
+            &seq.to_be_bytes(),
+            &ack.to_be_bytes(),
+            &[0x50, segment.flags],
+            &segment.window.to_be_bytes(),
+            &[0; 4],
+        ]
+        .concat()
+    }
+
+    /// The frame `inner`, of which `wire` octets pass, in VXLAN between two tunnel ends (RFC 7348 section 5).
+    fn vxlan(&self, turned: bool, wire: u16, inner: &[u8]) -> Vec<u8> {
+        let tunnel = Self {
+            addresses: [[192, 0, 2, self.salt], [198, 51, 100, self.salt & 15]],
+            ports: [49152 | u16::from(self.salt), 4789],
+            salt: self.salt,
+        };
+        // What is sent back has a source port of its own, and the same destination port.
+        let mut outer = tunnel.udp(false, wire + 50);
+        if turned {
+            outer.splice(26..34, tunnel.addresses.into_iter().rev().flatten());
+        }
+        [outer.as_slice(), &[8, 0, 0, 0, 0, 0, self.salt & 3, 0], inner].concat()
+    }
+}
+
+/// Where the renewal of a segment stands.
+const RENEWAL: usize = 54;
+
+/// A new flow: the source address is the number of the pass in its first byte and the template's beyond, new for 2^32 packets.
+#[inline]
+pub(super) fn renew_syn(frame: &mut [u8], pass: u8) {
+    if let Some(octet) = frame.get_mut(26) {
+        *octet = pass;
+    }
+}
+
+/// The segment that stands at this place in the connection's next rounds.
+#[inline]
+pub(super) fn renew_segment(frame: &mut [u8]) {
+    let Some(header) = frame.first_chunk_mut::<{ RENEWAL + 8 }>() else { return };
+    for (number, growth) in [(38, RENEWAL), (42, RENEWAL + 4)] {
+        let read = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let renewed = read(number).wrapping_add(read(growth));
+        header[number..number + 4].copy_from_slice(&renewed.to_be_bytes());
+    }
+}
