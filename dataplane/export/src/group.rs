@@ -3,43 +3,51 @@
 //! A template is the plain fields of a kind of flow, and behind them those of its groups, in the order of their bits. Its id says so:
 //! 256, and 0 for IPv4, 1 for IPv6, 2 for layer 2, and 16 times the bits. So plain flows pay for nothing, a field that a template
 //! has was looked at, and one more group is one more module and one more row of [`GROUPS`].
+//!
+//! A group that may stand beside all others makes the templates twice as many; those of which a record has one at most
+//! ([`PERFORMANCE`]) are fewer.
 
 use sonde_flow::record::{Kind, Record};
 
 use crate::template::{self, Field, Template};
-use crate::{arp, enriched, stack, tcp, tunnel};
+use crate::{arp, enriched, quic, stack, tcp, tunnel, udp};
 
 /// One group.
 struct Group {
-    bit: u8,
+    bit: u16,
     /// Its fields behind those of IPv4, IPv6 and layer 2; none where that kind of flow does not have it.
     fields: [&'static [Field]; 3],
 }
 
 /// All groups, in the order of their bits, which is that of their fields in a record.
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 7] = [
     Group { bit: Groups::PLACES.0, fields: [&enriched::IPV4_FIELDS, &enriched::IPV6_FIELDS, &[]] },
     Group { bit: Groups::STACK.0, fields: [&stack::FIELDS; 3] },
     Group { bit: Groups::TUNNEL.0, fields: [&tunnel::FIELDS; 3] },
     Group { bit: Groups::TCP.0, fields: [&tcp::FIELDS, &tcp::FIELDS, &[]] },
     Group { bit: Groups::ARP.0, fields: [&[], &[], &arp::FIELDS] },
+    Group { bit: Groups::UDP.0, fields: [&udp::FIELDS, &udp::FIELDS, &[]] },
+    Group { bit: Groups::QUIC.0, fields: [&quic::FIELDS, &quic::FIELDS, &[]] },
 ];
 
 /// Most lists of fields a template is made of: plain, and the groups.
 pub const PARTS: usize = 1 + GROUPS.len();
 
-/// Sets of groups there are.
-pub(crate) const SETS: usize = 1 << GROUPS.len();
+/// A record has one of these at most.
+const PERFORMANCE: u16 = Groups::TCP.0 | Groups::UDP.0 | Groups::QUIC.0;
+
+/// Numbers of sets: bits above that of places.
+pub(crate) const LANES: usize = 1 << (GROUPS.len() - 1);
 
 /// Groups that go first where a record or its template would not fit a message.
-const LEAVE: [Groups; 5] = [Groups::ARP, Groups::STACK, Groups::TUNNEL, Groups::TCP, Groups::PLACES];
+const LEAVE: [Groups; 7] = [Groups::ARP, Groups::STACK, Groups::TUNNEL, Groups::UDP, Groups::QUIC, Groups::TCP, Groups::PLACES];
 
 /// The kinds of flows, in the order of their templates.
 pub const KINDS: [Kind; 3] = [Kind::Ipv4, Kind::Ipv6, Kind::Layer2];
 
 /// A set of groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Groups(u8);
+pub struct Groups(u16);
 
 impl Groups {
     /// None.
@@ -54,12 +62,18 @@ impl Groups {
     pub const TCP: Self = Self(1 << 3);
     /// ARP: [`arp`].
     pub const ARP: Self = Self(1 << 4);
+    /// How requests over UDP were answered: [`udp`].
+    pub const UDP: Self = Self(1 << 5);
+    /// How a QUIC connection performed: [`quic`].
+    pub const QUIC: Self = Self(1 << 6);
 
     /// What the record has to say. Places are the exporter's: they are looked up where it has a table.
     #[inline]
     pub fn of(record: &Record) -> Self {
         let has = |group: Self, there: bool| if there { group.0 } else { 0 };
-        let mut bits = has(Self::TCP, record.tcp.is_some());
+        // A flow has one of them. Whatever else a ring may hold, a template does.
+        let [tcp, udp, quic] = [record.tcp.is_some(), record.udp.is_some(), record.quic.is_some()];
+        let mut bits = has(Self::TCP, tcp) | has(Self::UDP, udp & !tcp) | has(Self::QUIC, quic & !(tcp | udp));
         if let Some(layers) = &record.layers {
             bits |= has(Self::STACK, stack::is_there(layers));
             bits |= has(Self::TUNNEL, tunnel::is_there(layers));
@@ -68,9 +82,10 @@ impl Groups {
         Self(bits)
     }
 
-    /// All sets.
+    /// All that [`Groups::of`] may find.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        (0..=u8::MAX).map(Self).take(SETS)
+        let sets = (0..=u16::MAX).map(|lane| Self(lane << 1)).take(LANES);
+        sets.filter(|set| (set.0 & PERFORMANCE).count_ones() <= 1)
     }
 
     /// Whether the group is among them.
@@ -85,10 +100,10 @@ impl Groups {
         Self(self.0 | other.0)
     }
 
-    /// Number of the set, less than the number of sets.
+    /// Number of a record's set, less than [`LANES`]: places are the same for all of an exporter.
     #[inline]
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize
+    pub(crate) const fn lane(self) -> usize {
+        (self.0 >> 1) as usize % LANES
     }
 
     /// Those that flows of this kind have.
@@ -133,7 +148,7 @@ pub fn of(kind: Kind, groups: Groups) -> Template {
             *part = group.fields[at];
         }
     }
-    Template { id: plain.id + 16 * u16::from(groups.of_kind(kind).0), parts, ..plain }
+    Template { id: plain.id + 16 * groups.of_kind(kind).0, parts, ..plain }
 }
 
 #[cfg(test)]
@@ -149,13 +164,15 @@ mod tests {
         assert_eq!(KINDS.map(|kind| id(kind, Groups::TUNNEL)), [320, 321, 322]);
         assert_eq!(KINDS.map(|kind| id(kind, Groups::TCP)), [384, 385, 258]);
         assert_eq!(KINDS.map(|kind| id(kind, Groups::ARP)), [256, 257, 514]);
+        assert_eq!(KINDS.map(|kind| id(kind, Groups::UDP)), [768, 769, 258]);
+        assert_eq!(KINDS.map(|kind| id(kind, Groups::QUIC)), [1280, 1281, 258]);
         assert_eq!(id(Kind::Ipv6, Groups::PLACES.and(Groups::TCP)), 401);
     }
 
     #[test]
     fn groups_leave_one_after_the_other_until_record_and_template_fit() {
-        let all = Groups::all().last().expect("some");
-        for kind in KINDS {
+        for (kind, set) in KINDS.into_iter().flat_map(|kind| Groups::all().map(move |set| (kind, set))) {
+            let all = set.and(Groups::PLACES);
             assert_eq!(all.that_fit(kind, 850 - 20), all.of_kind(kind), "what docs/ipfix.md says has room for everything");
             assert_eq!(Groups::PLACES.that_fit(kind, 512 - 20), Groups::PLACES.of_kind(kind), "the smallest one for places");
             let mut before = 0;

@@ -12,9 +12,9 @@ use sonde_flow::record::{Kind, NO_VLAN, Record};
 use crate::batch::{Batch, HEADER_OCTETS, SET_HEADER_OCTETS};
 use crate::cursor::Cursor;
 use crate::enriched::Enrichment;
-use crate::group::{self, Groups, KINDS, SETS};
+use crate::group::{self, Groups, KINDS, LANES};
 use crate::template::{self, Template};
-use crate::{arp, stack, tcp, tunnel};
+use crate::{arp, quic, stack, tcp, tunnel, udp};
 
 const IPV4_OCTETS: usize = template::IPV4.record_octets();
 const IPV6_OCTETS: usize = template::IPV6.record_octets();
@@ -166,6 +166,16 @@ fn encode_groups(record: &Record, groups: Groups, enrichment: Option<&Enrichment
     {
         arp::encode(layers, out.take());
     }
+    if groups.has(Groups::UDP)
+        && let Some(udp) = &record.udp
+    {
+        udp::encode(udp, out.take());
+    }
+    if groups.has(Groups::QUIC)
+        && let Some(quic) = &record.quic
+    {
+        quic::encode(quic, out.take());
+    }
 }
 
 /// Encodes records into the batch of their template.
@@ -177,9 +187,7 @@ pub struct Encoder {
     batches: Vec<Batch>,
     templates: Vec<Template>,
     /// Which of them is that of a kind of flow with a set of groups.
-    lanes: [[u8; SETS]; KINDS.len()],
-    /// Groups that this exporter adds to every record.
-    always: Groups,
+    lanes: [[u8; LANES]; KINDS.len()],
     enrichment: Option<Enrichment>,
 }
 
@@ -193,14 +201,13 @@ impl Encoder {
         let mut encoder = Self {
             batches: Vec::new(),
             templates: Vec::new(),
-            lanes: [[0; SETS]; KINDS.len()],
-            always,
+            lanes: [[0; LANES]; KINDS.len()],
             enrichment: enrichment.map(Enrichment::new),
         };
         let room = message_octets_max.saturating_sub(HEADER_OCTETS + SET_HEADER_OCTETS);
         for kind in KINDS {
-            for wanted in Groups::all().filter(|wanted| wanted.has(Groups::PLACES) == (always == Groups::PLACES)) {
-                let groups = wanted.that_fit(kind, room);
+            for set in Groups::all() {
+                let groups = set.and(always).that_fit(kind, room);
                 let template = group::of(kind, groups);
                 let known = encoder.templates.iter().position(|other| other.id == template.id);
                 let at = known.unwrap_or_else(|| {
@@ -208,7 +215,7 @@ impl Encoder {
                     encoder.templates.push(template);
                     encoder.templates.len() - 1
                 });
-                encoder.lanes[group::position(kind)][wanted.index()] = u8::try_from(at).expect("at most 96 templates");
+                encoder.lanes[group::position(kind)][set.lane()] = u8::try_from(at).expect("at most 40 templates");
             }
         }
         encoder
@@ -230,8 +237,7 @@ impl Encoder {
     /// Encodes one record. Returns its batch when that is full now: it must be sent and cleared before the next record.
     #[inline]
     pub fn put(&mut self, record: &Record) -> Option<&mut Batch> {
-        let wanted = Groups::of(record).and(self.always);
-        let lane = self.lanes[group::position(record.kind)][wanted.index()];
+        let lane = self.lanes[group::position(record.kind)][Groups::of(record).lane()];
         let batch = &mut self.batches[usize::from(lane)];
         let groups = batch.groups();
         let enrichment = self.enrichment.as_ref();

@@ -219,7 +219,8 @@ mod tests {
 
     /// Every template there is.
     fn all() -> Vec<Template> {
-        let flows = KINDS.into_iter().flat_map(|kind| Groups::all().map(move |groups| group::of(kind, groups.that_fit(kind, 65_000))));
+        let sets = || Groups::all().flat_map(|set| [set, set.and(Groups::PLACES)]);
+        let flows = KINDS.into_iter().flat_map(|kind| sets().map(move |groups| group::of(kind, groups.that_fit(kind, 65_000))));
         flows.chain([STATISTICS, INTERFACES]).collect()
     }
 

@@ -5,7 +5,9 @@ use sonde_export::announce;
 use sonde_export::batch::Stamp;
 use sonde_export::elements::{CESNET_PEN, FLOWMON_PEN, NTOP_PEN, REVERSE_PEN};
 use sonde_export::ipfix::Encoder;
-use sonde_flow::perf::{ResponseTimes, Spread, Syn, TcpDirection, TcpPerformance, valid};
+use sonde_flow::perf::{
+    Application, QuicPerformance, ResponseTimes, Spread, Syn, TcpDirection, TcpPerformance, UdpPerformance, quic_valid, valid,
+};
 use sonde_flow::record::{Kind, Record};
 use sonde_packet::{Arp, Layers, Network, SegmentRouting, Tunnel};
 use sonde_tests::collector::{Collected, Decoder, Record as Fields};
@@ -127,6 +129,29 @@ fn check_tcp(tcp: &TcpPerformance, fields: &Fields) {
     assert_eq!([flowmon(80), flowmon(81)], [u64::from(syns[client].octets.min(255)), syns[client].ttl.into()]);
 }
 
+fn check_udp(udp: &UdpPerformance, fields: &Fields) {
+    let application = match udp.application {
+        None => 0,
+        Some(Application::Dns) => 0x03_0035,
+        Some(Application::Ntp) => 0x03_007b,
+        Some(Application::Snmp) => 0x03_00a1,
+        Some(Application::Radius) => 0x03_0714,
+    };
+    assert_eq!(number(fields, 0, 95), application, "applicationId");
+    let ResponseTimes { count, sum, .. } = udp.responses;
+    let mean = sum / u64::from(count.max(1));
+    assert_eq!(number(fields, FLOWMON_PEN, 70), units(count != 0, mean, 1000));
+    assert_eq!(number(fields, NTOP_PEN, 125), units(count != 0, mean, 1_000_000));
+}
+
+fn check_quic(quic: &QuicPerformance, fields: &Fields) {
+    let has = |bits: u8| quic.valid & bits == bits;
+    let [client, server] = [quic_valid::CLIENT_RTT_KARN, quic_valid::SERVER_RTT_KARN];
+    assert_eq!(number(fields, FLOWMON_PEN, 69), units(has(client | server), quic.server_rtt + quic.client_rtt, 1000));
+    assert_eq!(number(fields, NTOP_PEN, 123), units(has(client), quic.client_rtt / 2, 1_000_000));
+    assert_eq!(number(fields, NTOP_PEN, 124), units(has(server), quic.server_rtt / 2, 1_000_000));
+}
+
 fn check_arp(arp: &Arp, fields: &Fields) {
     assert_eq!(number(fields, CESNET_PEN, 33), u64::from(arp.operation));
     let text = |address: [u8; 4]| address.map(|octet| octet.to_string()).join(".");
@@ -139,7 +164,12 @@ fn check(record: &Record, fields: &Fields) {
     let layers = record.layers.unwrap_or_default();
     let ip = record.kind != Kind::Layer2;
     let stack = layers.mpls_labels != 0 || layers.spi != 0 || layers.srh.segments != 0;
-    let groups = [(32, stack), (64, layers.depth != 0), (128, ip && record.tcp.is_some()), (256, !ip && layers.arp.operation != 0)];
+    // A record has one of them; whatever else a ring may hold, the first is sent.
+    let tcp = record.tcp.as_ref().filter(|_| ip);
+    let udp = record.udp.as_ref().filter(|_| ip && tcp.is_none());
+    let quic = record.quic.as_ref().filter(|_| ip && tcp.is_none() && udp.is_none());
+    let arp = !ip && layers.arp.operation != 0;
+    let groups = [(32, stack), (64, layers.depth != 0), (128, tcp.is_some()), (256, arp), (512, udp.is_some()), (1024, quic.is_some())];
     let kind = match record.kind {
         Kind::Ipv4 => 0,
         Kind::Ipv6 => 1,
@@ -153,10 +183,16 @@ fn check(record: &Record, fields: &Fields) {
     if layers.depth != 0 {
         check_tunnel(&layers, fields);
     }
-    if let (true, Some(tcp)) = (ip, &record.tcp) {
+    if let Some(tcp) = tcp {
         check_tcp(tcp, fields);
     }
-    if !ip && layers.arp.operation != 0 {
+    if let Some(udp) = udp {
+        check_udp(udp, fields);
+    }
+    if let Some(quic) = quic {
+        check_quic(quic, fields);
+    }
+    if arp {
         check_arp(&layers.arp, fields);
     }
 }
@@ -234,13 +270,31 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_udp()(application in 0usize..5, responses in any::<(u32, u32)>(), none in any::<bool>()) -> UdpPerformance {
+        let all = [Application::Dns, Application::Ntp, Application::Snmp, Application::Radius];
+        let (count, sum) = responses;
+        let responses = ResponseTimes { count: if none { 0 } else { count }, sum: u64::from(sum) << 16, ..ResponseTimes::default() };
+        UdpPerformance { application: all.get(application).copied(), responses, ..UdpPerformance::default() }
+    }
+}
+
+prop_compose! {
+    fn any_quic()(valid in any::<u8>(), client in 0u8..=1, rtt in any::<[u32; 2]>()) -> QuicPerformance {
+        let [server_rtt, client_rtt] = rtt.map(u64::from);
+        QuicPerformance { valid, client, server_rtt, client_rtt, ..QuicPerformance::default() }
+    }
+}
+
+prop_compose! {
     fn any_record()(
         flow_id in any::<u64>(),
         kind in prop::sample::select(vec![Kind::Ipv4, Kind::Ipv6, Kind::Layer2]),
         layers in prop::option::of(any_layers()),
         tcp in prop::option::of(any_tcp()),
+        udp in prop::option::of(any_udp()),
+        quic in prop::option::of(any_quic()),
     ) -> Record {
-        Record { flow_id, kind, layers, tcp, ..Record::default() }
+        Record { flow_id, kind, layers, tcp, udp, quic, ..Record::default() }
     }
 }
 
@@ -279,8 +333,12 @@ fn a_flow_that_has_nothing_beside_it_has_the_plain_template() {
 #[test]
 fn every_template_is_announced_and_they_are_few() {
     let encoder = Encoder::new(1400, 64, None);
-    assert_eq!(encoder.templates().count(), 8 + 8 + 8 + 2, "labels, tunnels and TCP or ARP with each other, and two for options");
+    assert_eq!(
+        encoder.templates().count(),
+        16 + 16 + 8 + 2,
+        "labels and tunnels with each other and with one of performance or ARP; options"
+    );
     let messages = announce::templates(encoder.templates(), 1400);
     let octets: usize = messages.iter().map(|message| message.octets.len()).sum();
-    assert!(octets < 10_000, "{octets} octets at each refresh");
+    assert!(octets < 15_000, "{octets} octets at each refresh");
 }
