@@ -65,7 +65,7 @@ pub struct Args {
     /// Which flow of a tunnelled packet is metered.
     #[arg(long, value_enum, default_value_t = TunnelView::Both)]
     pub tunnels: TunnelView,
-    /// Keep the patterns of packets, too: histograms of sizes and times, the first 30 packets, bursts, `NetTiSA`. In JSON.
+    /// Keep the patterns of packets, too: histograms of sizes and times, the first 30 packets, bursts, `NetTiSA`. In JSON and IPFIX.
     #[arg(long)]
     pub patterns: bool,
     /// Most flows at a time: more memory for recordings with more than this many at once.
