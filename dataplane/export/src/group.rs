@@ -4,8 +4,8 @@
 //! 256, and 0 for IPv4, 1 for IPv6, 2 for layer 2, and 16 times the bits. So plain flows pay for nothing, a field that a template
 //! has was looked at, and one more group is one more module and one more row of [`GROUPS`].
 //!
-//! A group that may stand beside all others makes the templates twice as many; those of which a record has one at most
-//! ([`PERFORMANCE`]) are fewer.
+//! A group that may stand beside all others makes the templates twice as many. So those of performance exclude each other, and a record
+//! has all patterns that its probe keeps, or none.
 
 use sonde_flow::pattern::Wants;
 use sonde_flow::record::{Kind, Record};
