@@ -17,7 +17,7 @@ use sonde_memory::slab::{Backing, Wanted};
 use sonde_memory::tags::Simd;
 use sonde_proto::southbound::Description;
 use sonde_settings::paths::Paths;
-use sonde_settings::{Boot, Device, Placement, Settings};
+use sonde_settings::{Boot, Device, Patterns, Placement, Settings};
 use sonde_stats::{Info, Segment};
 use sonde_worker::clock::Clock;
 use sonde_worker::mailbox::Letter;
@@ -145,7 +145,8 @@ impl Rest<'_> {
         let gauges = gauges.collect::<Result<_, _>>()?;
         let interfaces = boot.ports.iter().map(|port| (u32::from(port.ingress), port.name.clone())).collect();
         let lookups = Arc::new(Lookups::start(&self.segment, &self.settings.live.enrichment).map_err(other)?);
-        let exporters = Exporters::new(self.segment.clone(), self.rings.clone(), interfaces, Arc::clone(&lookups));
+        let patterns = wants(&boot.patterns);
+        let exporters = Exporters::new(self.segment.clone(), self.rings.clone(), interfaces, Arc::clone(&lookups), patterns);
         Ok((opened, gauges, Readers { exporters, lookups }))
     }
 
@@ -255,9 +256,11 @@ fn seats(boot: &Boot, placement: &Placement, paths: &Paths) -> Result<Vec<Seat>,
 fn room(boot: &Boot, flows: u64) -> Room {
     let table = &boot.table;
     let (tcp, udp) = (share(flows, table.performance_percent), share(flows, table.udp_performance_percent));
-    let kept = &boot.patterns;
-    let wants = Wants { histograms: kept.histograms, first_packets: kept.first_packets, bursts: kept.bursts, nettisa: kept.nettisa };
-    Room { tcp, udp, patterns: share(flows, kept.percent), wants, ..Room::whole(flows) }
+    Room { tcp, udp, patterns: share(flows, boot.patterns.percent), wants: wants(&boot.patterns), ..Room::whole(flows) }
+}
+
+fn wants(kept: &Patterns) -> Wants {
+    Wants { histograms: kept.histograms, first_packets: kept.first_packets, bursts: kept.bursts, nettisa: kept.nettisa }
 }
 
 fn share(flows: u64, percent: u32) -> u64 {

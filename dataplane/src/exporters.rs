@@ -10,6 +10,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use sonde_export::session::{self, Config};
+use sonde_flow::pattern::Wants;
 use sonde_flow::ring::{Cursor, Reader};
 use sonde_settings::{Exporter, Live, Transport};
 use sonde_stats::{Block, Kind, Segment};
@@ -27,6 +28,7 @@ pub struct Exporters {
     rings: Vec<PathBuf>,
     interfaces: Vec<(u32, String)>,
     lookups: Arc<Lookups>,
+    patterns: Wants,
 }
 
 #[derive(Debug)]
@@ -72,9 +74,10 @@ pub struct Plan {
 }
 
 impl Exporters {
-    /// None yet. They will read these rings, tell collectors the names of these interfaces, and look up addresses here.
-    pub fn new(segment: Segment, rings: Vec<PathBuf>, interfaces: Vec<(u32, String)>, lookups: Arc<Lookups>) -> Self {
-        Self { all: BTreeMap::new(), segment, rings, interfaces, lookups }
+    /// None yet. They will read these rings, tell collectors the names of these interfaces, and look up addresses here; the workers keep
+    /// these patterns of packets.
+    pub fn new(segment: Segment, rings: Vec<PathBuf>, interfaces: Vec<(u32, String)>, lookups: Arc<Lookups>, patterns: Wants) -> Self {
+        Self { all: BTreeMap::new(), segment, rings, interfaces, lookups, patterns }
     }
 
     /// Does everything that can fail for `desired` to run, and changes nothing.
@@ -195,6 +198,7 @@ impl Exporters {
             message_octets_max: settings.message_octets_max.into(),
             options_interval: Duration::from_secs(settings.options_interval_s.into()),
             interfaces: self.interfaces.clone(),
+            patterns: self.patterns,
             ..Config::new(protocol, &settings.address())
         }
     }

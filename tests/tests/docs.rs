@@ -5,6 +5,7 @@ use std::path::Path;
 
 use sonde_export::elements::VARIABLE;
 use sonde_export::ipfix::Encoder;
+use sonde_flow::pattern::Wants;
 
 fn page(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
@@ -74,14 +75,20 @@ fn element_rows(text: &str) -> BTreeSet<(u32, u16, String, String)> {
 #[test]
 fn every_exported_element_is_explained_and_no_other() {
     let with_places = Some(std::sync::Arc::default());
-    let encoders = [Encoder::new(65_000, 1, None), Encoder::new(65_000, 1, with_places)];
+    let encoders = [None, with_places].map(|places| Encoder::new(65_000, 1, places, Wants::ALL));
     let fields: BTreeSet<_> = encoders.iter().flat_map(Encoder::templates).flat_map(|template| template.fields()).collect();
     let reversed: BTreeSet<_> = fields.iter().filter(|field| field.reverse).map(|field| field.element.id).collect();
     let sent = fields.iter().filter(|field| !field.reverse).map(|field| {
-        let element = field.element;
+        // Of a list its items are explained.
+        let element = field.list.map_or(field.element, |list| list.item);
         let length = if element.length == VARIABLE { "variable".to_owned() } else { element.length.to_string() };
-        let both = element.pen == 0 && reversed.contains(&element.id);
-        (element.pen, element.id, element.name.to_owned(), if both { format!("{length} + {length}") } else { length })
+        let octets = match field.list {
+            Some(list) if list.least == list.most => format!("{} x {length}", list.most),
+            Some(list) => format!("to {} x {length}", list.most),
+            None if element.pen == 0 && reversed.contains(&element.id) => format!("{length} + {length}"),
+            None => length,
+        };
+        (element.pen, element.id, element.name.to_owned(), octets)
     });
     assert_eq!(element_rows(&page("docs/ipfix.md")), sent.collect());
 }

@@ -81,7 +81,42 @@ fn layered() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Layers of every kind, and TCP of both versions.
+/// Requests and answers of DNS, NTP and RADIUS, of DNS one that nobody answers, and connections of QUIC, one whose Initial is sent again.
+fn datagrams() -> Vec<Packet> {
+    // Milliseconds, whether it is an answer, payload.
+    type Talk = Vec<(u64, bool, Vec<u8>)>;
+    let dns = |flags: u8| [vec![0x12, 0x34, flags, 0, 0, 1], vec![0; 30]].concat();
+    let mut ntp = [vec![0x23; 40], vec![1, 2, 3, 4, 5, 6, 7, 8], vec![0x24; 24], vec![1, 2, 3, 4, 5, 6, 7, 8], vec![0; 16]].concat();
+    let ntp_answer = ntp.split_off(48);
+    let radius = |code: u8| [vec![code, 7, 0, 20], vec![0; 16]].concat();
+    let long = |first: u8| [vec![first, 0, 0, 0, 1, 8], vec![5; 1194]].concat();
+    let talks: [(u16, Talk); 6] = [
+        (53, vec![(0, false, dns(1)), (7, true, dns(0x81)), (100, false, dns(1)), (111, true, dns(0x81))]),
+        (123, vec![(3, false, ntp), (5, true, ntp_answer)]),
+        (1812, vec![(1, false, radius(1)), (44, true, radius(2))]),
+        (53, vec![(9, false, dns(1))]),
+        (443, vec![(0, false, long(0xc0)), (21, true, long(0xc0)), (34, false, long(0xe0)), (40, true, vec![0x40; 60])]),
+        (443, vec![(2, false, long(0xc0)), (3, false, long(0xc0)), (21, true, long(0xc0)), (34, false, long(0xe0))]),
+    ];
+    let mut packets = Vec::new();
+    for (host, (port, talk)) in (0..).zip(talks) {
+        for (ms, answer, payload) in talk {
+            let (from, to) = if answer { (2, 1) } else { (1, 2) };
+            let (sport, dport) = if answer { (port, 40_000) } else { (40_000, port) };
+            let stack = if host % 2 == 0 {
+                Stack::ethernet().ipv4([10, 3, from, host], [10, 3, to, host])
+            } else {
+                Stack::ethernet().ipv6([from; 16], [to; 16])
+            };
+            let sport = if sport == port { sport } else { sport + u16::from(host) };
+            let dport = if dport == port { dport } else { dport + u16::from(host) };
+            packets.push(Packet { time: START + ms * MILLISECOND + 1_234, bytes: stack.udp(sport, dport).payload(payload).build() });
+        }
+    }
+    packets
+}
+
+/// Layers of every kind, TCP of both versions, and UDP whose performance is measured.
 fn everything(path: &Path) {
     let mut packets: Vec<_> = (0..).zip(layered()).map(|(n, bytes)| Packet { time: START + n * MILLISECOND, bytes }).collect();
     for (n, address, other) in [(0, "10.2.0.1", "10.2.0.2"), (1, "2001:db8:2::1", "2001:db8:2::2")] {
@@ -92,6 +127,7 @@ fn everything(path: &Path) {
         talk.send(true, &[1; 700]).wait(7_654_321).send(false, &[2; 20_000]).wait(MILLISECOND).send(true, &[3; 300]);
         packets.extend(talk.close(Close::Fin));
     }
+    packets.extend(datagrams());
     write(path, packets);
 }
 
@@ -232,6 +268,7 @@ fn compare(paths: &[PathBuf], scratch: &Path) -> Option<BTreeSet<&'static str>> 
             let [number, octets, packets] = ["/flow_id", "/octets", "/packets_reverse"].map(|path| json(flow, path).unwrap());
             let key = [port(at).to_string(), number, octets, packets];
             let found = read.get(&key).unwrap_or_else(|| panic!("{}: tshark does not read {key:?}", paths[at].display()));
+            check_latencies(flow, found);
             equal.extend(same(flow, found));
         }
     }
@@ -276,6 +313,33 @@ fn units(flow: &Value, path: &str, nanoseconds: f64) -> u64 {
     flow.pointer(path).and_then(Value::as_f64).map_or(0, units)
 }
 
+/// The round trip of the handshake of TCP or QUIC, in microseconds, and half of its halves, of client and server, in milliseconds.
+fn round_trip(flow: &Value) -> [u64; 3] {
+    if flow["rtt_unambiguous"] != true {
+        return [0; 3];
+    }
+    let [server, client] = ["server_rtt_us", "client_rtt_us"].map(|name| flow[name].as_f64().unwrap());
+    let of = |us: f64, nanoseconds| units(&serde_json::json!({ "us": us }), "/us", nanoseconds);
+    [of(server + client, 1e3), of(client / 2.0, 1e6), of(server / 2.0, 1e6)]
+}
+
+/// What tshark reads of the latencies that come in milliseconds.
+fn check_latencies(flow: &Value, read: &Flow) {
+    let found = |field: &str| read.get(field).map_or(0, |values| values[0].parse::<u64>().unwrap());
+    let latencies = ["cflow.pie.ntop.client_nw_latency_ms", "cflow.pie.server_nw_latency_ms"].map(found);
+    let performance = ["tcp", "quic"].into_iter().find(|name| flow[name].is_object());
+    let unambiguous = performance.filter(|name| flow[name]["rtt_unambiguous"] == true);
+    if let Some(name) = unambiguous {
+        let [_, client, server] = round_trip(&flow[name]);
+        assert_eq!(latencies, [client, server], "{flow}");
+    }
+    if flow["udp"].is_object() {
+        let answered = flow["udp"]["responses"].as_u64().is_some_and(|count| count != 0);
+        let expected = if answered { units(flow, "/udp/response_mean_us", 1e6) } else { 0 };
+        assert_eq!(found("cflow.pie.ntop.appl_latency_ms"), expected, "{flow}");
+    }
+}
+
 fn value(record: &Record, element: Element) -> u64 {
     record.value(element).unwrap_or_else(|| panic!("no {element:?} in template {}", record.template))
 }
@@ -283,10 +347,7 @@ fn value(record: &Record, element: Element) -> u64 {
 /// What tshark does not know: Flowmon's and CESNET's elements, and what it has no name for.
 fn check_performance(flow: &Value, record: &Record) {
     let number = |path: &str| json(flow, path).map_or(0, |text| text.parse::<u64>().unwrap());
-    let unambiguous = flow["tcp"]["rtt_unambiguous"] == true;
-    let rtt = ["/tcp/server_rtt_us", "/tcp/client_rtt_us"].map(|path| flow.pointer(path).and_then(Value::as_f64).unwrap_or(0.0));
-    let both = serde_json::json!({ "us": rtt[0] + rtt[1] });
-    assert_eq!(value(record, (FLOWMON, 69)), if unambiguous { units(&both, "/us", 1000.0) } else { 0 }, "npnRoundTripTime");
+    assert_eq!(value(record, (FLOWMON, 69)), round_trip(&flow["tcp"])[0], "npnRoundTripTime");
     let answered = flow["tcp"]["responses"].is_u64();
     assert_eq!(value(record, (FLOWMON, 70)), if answered { units(flow, "/tcp/response_mean_us", 1000.0) } else { 0 });
     for (name, ids) in [("jitter", [63, 62, 64, 61]), ("delay", [67, 66, 68, 65])] {
@@ -308,6 +369,27 @@ fn check_performance(flow: &Value, record: &Record) {
     assert_eq!(value(record, (FLOWMON, 81)), number(&format!("/tcp/{client}/syn_ttl")));
 }
 
+/// Which kind of performance of UDP the flow has, when it is what the record says.
+fn check_datagrams(flow: &Value, record: &Record) -> Option<&'static str> {
+    if let Some(application) = json(flow, "/udp/application") {
+        let (name, port) =
+            [("dns", 53), ("ntp", 123), ("snmp", 161), ("radius", 1812)].into_iter().find(|(name, _)| *name == application)?;
+        assert_eq!(value(record, (0, 95)), 3 << 16 | port, "applicationId");
+        let answered = flow["udp"]["responses"].as_u64().is_some_and(|count| count != 0);
+        let mean = [(FLOWMON, 70), (NTOP, 125)].map(|element| value(record, element));
+        assert_eq!(mean, [1e3, 1e6].map(|unit| if answered { units(flow, "/udp/response_mean_us", unit) } else { 0 }), "{flow}");
+        return Some(if answered { name } else { "unanswered" });
+    }
+    flow["quic"].is_object().then(|| {
+        let [all, client, server] = round_trip(&flow["quic"]);
+        assert_eq!(value(record, (FLOWMON, 69)), all, "npnRoundTripTime of {flow}");
+        if all != 0 {
+            assert_eq!([123, 124].map(|id| value(record, (NTOP, id))), [client, server], "{flow}");
+        }
+        if all == 0 { "quic again" } else { "quic" }
+    })
+}
+
 #[test]
 fn a_collector_reads_the_performance_and_the_layers_that_tshark_does_not_know() {
     let folder = tempfile::tempdir().unwrap();
@@ -319,6 +401,7 @@ fn a_collector_reads_the_performance_and_the_layers_that_tshark_does_not_know() 
     write(&path, packets);
     let (office, office_file) = replayed(&path, "both");
     let mut measured = 0;
+    let mut datagrams = BTreeSet::new();
     for (flows, file) in [(layers, layers_file), (office, office_file)] {
         let collected = Decoder::file(&file);
         assert_eq!((collected.faults, collected.missing, collected.records.len()), (Vec::new(), 0, flows.len()));
@@ -330,6 +413,7 @@ fn a_collector_reads_the_performance_and_the_layers_that_tshark_does_not_know() 
                 check_performance(flow, record);
                 measured += u32::from(value(record, (FLOWMON, 69)) != 0 && value(record, (FLOWMON, 70)) != 0);
             }
+            datagrams.extend(check_datagrams(flow, record));
             if let Some(operation) = json(flow, "/layers/arp_operation").filter(|operation| operation != "0") {
                 let text = |id| record.text((CESNET, id)).unwrap().trim_end_matches('\0').to_owned();
                 let arp = [value(record, (CESNET, 33)).to_string(), text(35), text(37)];
@@ -342,6 +426,8 @@ fn a_collector_reads_the_performance_and_the_layers_that_tshark_does_not_know() 
         }
     }
     assert!(measured > 20, "{measured} connections with round trip and response time");
+    let all = BTreeSet::from(["dns", "ntp", "radius", "unanswered", "quic", "quic again"]);
+    assert_eq!(datagrams, all);
 }
 
 /// Elements with their values.
@@ -352,7 +438,7 @@ fn timeless(record: &Record) -> Values {
     let times = |(pen, id): &Element| match *pen {
         0 => matches!(id, 10 | 136 | 148 | 152 | 153 | 156 | 157),
         FLOWMON => matches!(id, 61..=70),
-        NTOP => matches!(id, 123 | 124 | 531..=538),
+        NTOP => matches!(id, 123..=125 | 531..=538),
         _ => false,
     };
     record.values.iter().filter(|(element, _)| !times(element)).map(|(element, value)| (*element, value.clone())).collect()
@@ -385,7 +471,8 @@ fn a_dataplane_sends_what_a_replay_writes() {
     assert_eq!(sent.faults, Vec::<String>::new());
     assert_eq!(sorted(&sent), sorted(&written));
     let templates: BTreeSet<_> = sent.records.iter().map(|record| record.template).collect();
-    // Plain, with labels, with a tunnel, with TCP; ARP.
+    // Plain, with labels, with a tunnel, with TCP; ARP; requests over UDP and QUIC.
+    assert!([768, 769, 1280, 1281].iter().all(|id| templates.contains(id)), "{templates:?}");
     assert!([256, 257, 288, 289, 320, 321, 384, 385, 514].iter().filter(|id| templates.contains(id)).count() >= 7, "{templates:?}");
 }
 

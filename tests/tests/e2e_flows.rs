@@ -9,8 +9,8 @@ use std::process::Command;
 use netflow_parser::variable_versions::ipfix::FlowSetBody;
 use netflow_parser::variable_versions::ipfix::lookup::IPFixField;
 use netflow_parser::{NetflowPacket, NetflowParser};
-use sonde_tests::collector::{Collected, Collector, elements};
-use sonde_tests::harness::{Lab, PATIENCE, Process, run, until};
+use sonde_tests::collector::{Collected, Collector, Decoder, elements};
+use sonde_tests::harness::{Lab, PATIENCE, Process, binary, run, until};
 use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Mix, Packet, Population, Resolution, SECOND, Size, Totals, capture, office};
 use sonde_tests::tshark;
 
@@ -37,18 +37,18 @@ fn population(mix: Mix, flows: u64, packets: u64) -> impl Iterator<Item = Packet
 }
 
 /// A dataplane that reads the capture once and sends its flows to `collector` soon after their last packet.
-fn dataplane(lab: &Lab, capture: &Path, collector: &str, transport: &str, workers: &str) -> Process {
+fn dataplane(lab: &Lab, capture: &Path, collector: &str, transport: &str, more: &[&str]) -> Process {
     let port = format!("boot.ports[0].device=net_pcap0,rx_pcap={}", capture.display());
     let (address, transport) = (format!("live.exporters[0].address={collector}"), format!("live.exporters[0].transport={transport}"));
-    lab.dataplane(&[
+    let sets = [
         &port,
-        workers,
         "live.timeouts.idle_timeout_ms=500",
         "live.exporters[0].name=exporters/test",
         "live.exporters[0].options_interval_s=1",
         &address,
         &transport,
-    ])
+    ];
+    lab.dataplane(&[&sets, more].concat())
 }
 
 fn packets(collected: &Collected) -> u64 {
@@ -92,7 +92,7 @@ fn journey(what: &str, workers: &str, collector: Collector, transport: &str) {
     let lab = Lab::new(what);
     let path = lab.path("office.pcap");
     let totals = write(&path, office(1500, 20 * SECOND, 3));
-    let dataplane = dataplane(&lab, &path, &collector.address().to_string(), transport, workers);
+    let dataplane = dataplane(&lab, &path, &collector.address().to_string(), transport, &[workers]);
     let complete = collector.wait(PATIENCE, |collected| packets(collected) >= totals.frames && !collected.options.is_empty());
     assert!(complete, "{} of {} packets were reported", collector.look(packets), totals.frames);
     check_end(dataplane, &totals);
@@ -119,7 +119,7 @@ fn two_workers_report_the_same_through_the_dispatcher() {
     let path = lab.path("udp.pcap");
     let totals = write(&path, population(Mix::UdpDual, 5000, 60_000));
     let collector = Collector::udp().unwrap();
-    let dataplane = dataplane(&lab, &path, &collector.address().to_string(), "udp", "boot.cores.workers=[0, 1]");
+    let dataplane = dataplane(&lab, &path, &collector.address().to_string(), "udp", &["boot.cores.workers=[0, 1]"]);
     dataplane.wait_for("dispatch", PATIENCE);
     let complete = collector.wait(PATIENCE, |collected| packets(collected) >= totals.frames);
     assert!(complete, "{} of {} packets were reported", collector.look(packets), totals.frames);
@@ -175,7 +175,7 @@ fn office_to_collector(lab: &Lab) -> (Totals, Collected) {
     let path = lab.path("office.pcap");
     let totals = write(&path, office(600, 5 * SECOND, 4));
     let collector = Collector::udp().unwrap();
-    let dataplane = dataplane(lab, &path, &collector.address().to_string(), "udp", "boot.cores.workers=[]");
+    let dataplane = dataplane(lab, &path, &collector.address().to_string(), "udp", &["boot.cores.workers=[]"]);
     assert!(collector.wait(PATIENCE, |collected| packets(collected) >= totals.frames));
     check_end(dataplane, &totals);
     (totals, collector.stop())
@@ -250,9 +250,9 @@ fn nfcapd(lab: &Lab) -> Option<(Process, u16, PathBuf)> {
 }
 
 /// Sends the capture's flows to nfcapd, and sums up what nfdump reads of its files: flows, packets and octets of both directions.
-fn through_nfcapd(lab: &Lab, path: &Path, totals: &Totals, records: u64) -> Option<[u64; 3]> {
+fn through_nfcapd(lab: &Lab, path: &Path, totals: &Totals, records: u64, patterns: &[&str]) -> Option<[u64; 3]> {
     let (nfcapd, port, spool) = nfcapd(lab)?;
-    let dataplane = dataplane(lab, path, &format!("127.0.0.1:{port}"), "udp", "boot.cores.workers=[]");
+    let dataplane = dataplane(lab, path, &format!("127.0.0.1:{port}"), "udp", &[&["boot.cores.workers=[]"], patterns].concat());
     let control_plane = lab.control_plane();
     until("the records to be sent", || {
         let stats = control_plane.json(&["exporters", "stats"]);
@@ -278,7 +278,7 @@ fn nfcapd_collects_the_same_sums_of_ipv4() {
     let lab = Lab::new("nfcapd");
     let path = lab.path("tcp.pcap");
     let totals = write(&path, population(Mix::Tcp, 700, 14_000));
-    let Some(found) = through_nfcapd(&lab, &path, &totals, 700) else { return };
+    let Some(found) = through_nfcapd(&lab, &path, &totals, 700, &[]) else { return };
     assert_eq!(found, [700, totals.frames, totals.ipv4_octets]);
 }
 
@@ -288,8 +288,23 @@ fn nfcapd_collects_the_same_sums_of_both_versions() {
     let path = lab.path("dual.pcap");
     let totals = write(&path, population(Mix::UdpDual, 700, 14_000));
     assert!(totals.ipv6_packets > 1000);
-    let Some(found) = through_nfcapd(&lab, &path, &totals, 700) else { return };
+    let Some(found) = through_nfcapd(&lab, &path, &totals, 700, &[]) else { return };
     assert_eq!(found, [700, totals.frames, totals.ip_octets()]);
+}
+
+#[test]
+fn nfcapd_passes_over_patterns() {
+    let lab = Lab::new("nfcapd-patterns");
+    let path = lab.path("office.pcap");
+    // Records of different lengths in one message.
+    let totals = write(&path, office(400, 5 * SECOND, 7));
+    let patterns =
+        ["boot.patterns.histograms=true", "boot.patterns.first_packets=30", "boot.patterns.bursts=true", "boot.patterns.nettisa=true"];
+    let written = Command::new(binary("sonde")).arg("replay").arg(&path).args(["--format", "ipfix"]).output().unwrap();
+    let flows = Decoder::file(&written.stdout).records;
+    let Some(found) = through_nfcapd(&lab, &path, &totals, flows.len() as u64, &patterns) else { return };
+    let [packets, octets] = [elements::PACKETS, elements::OCTETS].map(|element| flows.iter().map(|record| record.both(element)).sum());
+    assert_eq!(found, [flows.len() as u64, packets, octets]);
 }
 
 /// The first number of this name anywhere in the document; the API gives 64-bit numbers as text.

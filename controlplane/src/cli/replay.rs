@@ -65,7 +65,7 @@ pub struct Args {
     /// Which flow of a tunnelled packet is metered.
     #[arg(long, value_enum, default_value_t = TunnelView::Both)]
     pub tunnels: TunnelView,
-    /// Keep the patterns of packets, too: histograms of sizes and times, the first 30 packets, bursts, `NetTiSA`. In JSON.
+    /// Keep the patterns of packets, too: histograms of sizes and times, the first 30 packets, bursts, `NetTiSA`. In JSON and IPFIX.
     #[arg(long)]
     pub patterns: bool,
     /// Most flows at a time: more memory for recordings with more than this many at once.
@@ -207,7 +207,7 @@ fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progres
         Format::Csv if args.table == Table::TcpRtt => Box::new(rtt::Rtt::new(out)?),
         Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
         Format::Json => Box::new(json::Json::new(out, args.table, whose)),
-        Format::Ipfix => Box::new(ipfix::Ipfix::new(out, whose)),
+        Format::Ipfix => Box::new(ipfix::Ipfix::new(out, whose, patterns(args))),
     };
     let progress = (progress && io::stderr().is_terminal()).then(Progress::start);
     let mut code = 0;
@@ -235,6 +235,11 @@ fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progres
     Ok(code)
 }
 
+/// All, or none.
+fn patterns(args: &Args) -> Wants {
+    if args.patterns { Wants::ALL } else { Wants::default() }
+}
+
 fn replay_one(args: &Args, path: &Path, sink: &mut dyn Sink, progress: Option<&Progress>) -> Result<Summary, ReplayError> {
     let recording = Recording::open(path)?;
     let settings = ReplaySettings {
@@ -243,7 +248,7 @@ fn replay_one(args: &Args, path: &Path, sink: &mut dyn Sink, progress: Option<&P
         tcp_end_linger_ns: args.tcp_end_linger_ms * 1_000_000,
         vlan_in_key: !args.no_vlan_in_key,
         tunnels: Tunnels::new(args.tunnels.into(), TUNNEL_DEPTH_MAX),
-        patterns: if args.patterns { Wants::ALL } else { Wants::default() },
+        patterns: patterns(args),
         flows_max: args.flows_max.into(),
     };
     sink.begin(&path.to_string_lossy(), recording.ethernet());

@@ -1,6 +1,6 @@
 //! `encode/*`: nanoseconds a record from a `Record` to finished messages, stamped, in cache. `encode/nothing` only reads the records:
 //! what the loop costs. `encode/table` interprets the template field by field: what straight-line code saves. `encode/groups_v4` has labels, a
-//! tunnel and TCP performance; `encode/enriched_*` look up both addresses.
+//! tunnel and TCP performance, `encode/patterns_v4` all patterns of twenty packets; `encode/enriched_*` look up both addresses.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use sonde_enrich::{Enricher, Handle, Network, Sources};
 use sonde_export::batch::Stamp;
 use sonde_export::ipfix::Encoder;
 use sonde_export::template::{self, Template};
+use sonde_flow::pattern::{PatternState, Sample, Wants};
 use sonde_flow::perf::TcpPerformance;
 use sonde_flow::record::{Kind, Record};
 use sonde_packet::Layers;
@@ -112,7 +113,7 @@ fn main() {
         }
         black_box(&out);
     });
-    let plain = || Encoder::new(1400, usize::MAX, None);
+    let plain = || Encoder::new(1400, usize::MAX, None, Wants::default());
     encode("encode/ipfix_v4", &[Kind::Ipv4], plain());
     encode("encode/ipfix_v6", &[Kind::Ipv6], plain());
     encode("encode/ipfix_layer2", &[Kind::Layer2], plain());
@@ -123,10 +124,17 @@ fn main() {
         record.tcp = Some(TcpPerformance { valid: u64::MAX, ..TcpPerformance::default() });
     }
     encode_all("encode/groups_v4", &grouped, plain());
+    let mut state = PatternState::default();
+    (1..=20).for_each(|time| state.add(Wants::ALL, &Sample { time, payload: 500, flags: 0x18, way: u8::from(time % 3 == 0) }));
+    let mut words = [0; 232];
+    let filled = state.encode(Wants::ALL, &mut words);
+    let patterned = |record: Record| Record::from_parts(&record.encode(), &words[..filled]).expect("a record");
+    let patterned: Vec<_> = records(&[Kind::Ipv4]).into_iter().map(patterned).collect();
+    encode_all("encode/patterns_v4", &patterned, Encoder::new(1400, usize::MAX, None, Wants::ALL));
     // In a table that stays in the caches: what the fields cost beyond the memory of a look-up, which `enrich/lookup` tells.
     let handle = Arc::new(Handle::default());
     let networks = vec![Network::new("0.0.0.0/1", "office").expect("a prefix")];
     handle.post(Enricher::load(&Sources { networks, ..Sources::default() }).ok());
-    encode("encode/enriched_v4", &[Kind::Ipv4], Encoder::new(1400, usize::MAX, Some(Arc::clone(&handle))));
-    encode("encode/enriched_v6", &[Kind::Ipv6], Encoder::new(1400, usize::MAX, Some(handle)));
+    encode("encode/enriched_v4", &[Kind::Ipv4], Encoder::new(1400, usize::MAX, Some(Arc::clone(&handle)), Wants::default()));
+    encode("encode/enriched_v6", &[Kind::Ipv6], Encoder::new(1400, usize::MAX, Some(handle), Wants::default()));
 }

@@ -6,7 +6,8 @@ pub const REVERSE_PEN: u32 = 29_305;
 /// Private enterprise number of ntop, whose nProbe has elements for what IANA has none for. Their names are nProbe's.
 pub const NTOP_PEN: u32 = 35_632;
 
-/// Private enterprise number of CESNET, whose ipfixprobe has elements for what a SYN says and for ARP. Their names are those of libfds.
+/// Private enterprise number of CESNET, whose ipfixprobe has elements for what a SYN says, for ARP and for the pattern of a flow's
+/// packets. Their names are those of libfds, their lengths those that ipfixprobe sends (libfds has 16 bits for some counters).
 pub const CESNET_PEN: u32 = 8057;
 
 /// Private enterprise number of Flowmon Networks: how a TCP connection performed, forward, in microseconds. Their names are those of libfds.
@@ -88,6 +89,7 @@ pub const ELEMENTS: &[Element] = &[
     one(75, 3, "mplsLabelStackSection6"),
     one(80, 6, "destinationMacAddress"),
     one(82, VARIABLE, "interfaceName"),
+    one(95, 3, "applicationId"),
     one(136, 1, "flowEndReason"),
     one(148, 8, "flowId"),
     one(149, 4, "observationDomainId"),
@@ -121,6 +123,7 @@ pub const ELEMENTS: &[Element] = &[
     one(245, 2, "dot1qCustomerVlanId"),
     one(246, 1, "dot1qCustomerPriority"),
     one(256, 2, "ethernetType"),
+    one(291, VARIABLE, "basicList"),
     one(295, 4, "IPSecSPI"),
     one(296, 4, "greKey"),
     one(351, 8, "layer2SegmentId"),
@@ -139,6 +142,35 @@ pub const ELEMENTS: &[Element] = &[
     cesnet(37, 16, "ARPDstPa"),
     cesnet(900, 2, "tcpMss"),
     cesnet(902, 2, "tcpSynSize"),
+    cesnet(1013, 2, "packetLength"),
+    cesnet(1014, 8, "packetTime"),
+    cesnet(1015, 1, "packetFlag"),
+    cesnet(1016, 1, "packetDirection"),
+    cesnet(1020, 4, "ntsMeanPacketPayload"),
+    cesnet(1021, 2, "ntsMinPacketPayload"),
+    cesnet(1022, 2, "ntsMaxPacketPayload"),
+    cesnet(1023, 4, "ntsStdevPacketPayload"),
+    cesnet(1024, 4, "ntsKurtosisPacketPayload"),
+    cesnet(1025, 4, "ntsRootMeanSquarePacketPayload"),
+    cesnet(1026, 4, "ntsAverageDispersionPacketPayload"),
+    cesnet(1027, 4, "ntsMeanScaledTime"),
+    cesnet(1028, 4, "ntsMeanDifftimes"),
+    cesnet(1029, 4, "ntsMinDifftimes"),
+    cesnet(1030, 4, "ntsMaxDifftimes"),
+    cesnet(1031, 4, "ntsTimeDistribution"),
+    cesnet(1032, 4, "ntsSwitchingRatio"),
+    cesnet(1050, 4, "burstSrcPackets"),
+    cesnet(1051, 4, "burstSrcBytes"),
+    cesnet(1052, 8, "burstSrcTimeStart"),
+    cesnet(1053, 8, "burstSrcTimeStop"),
+    cesnet(1054, 4, "burstDstPackets"),
+    cesnet(1055, 4, "burstDstBytes"),
+    cesnet(1056, 8, "burstDstTimeStart"),
+    cesnet(1057, 8, "burstDstTimeStop"),
+    cesnet(1060, 4, "phistSrcSizes"),
+    cesnet(1061, 4, "phistSrcInterPacketTime"),
+    cesnet(1062, 4, "phistDstSizes"),
+    cesnet(1063, 4, "phistDstInterPacketTime"),
     ntop(101, 2, "SRC_IP_COUNTRY"),
     ntop(102, 16, "SRC_IP_CITY"),
     ntop(103, 2, "DST_IP_COUNTRY"),
@@ -155,6 +187,7 @@ pub const ELEMENTS: &[Element] = &[
     ntop(117, 2, "UNTUNNELED_L4_DST_PORT"),
     ntop(123, 4, "CLIENT_NW_LATENCY_MS"),
     ntop(124, 4, "SERVER_NW_LATENCY_MS"),
+    ntop(125, 4, "APPL_LATENCY_MS"),
     ntop(396, 16, "UNTUNNELED_IPV6_SRC_ADDR"),
     ntop(397, 16, "UNTUNNELED_IPV6_DST_ADDR"),
     ntop(417, 2, "TCP_WIN_MSS_IN"),

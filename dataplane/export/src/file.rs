@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use sonde_enrich::Handle;
+use sonde_flow::pattern::Wants;
 use sonde_flow::record::{Output, Record};
 
 use crate::announce::{self, Message, Statistics};
@@ -43,9 +44,9 @@ pub struct FileWriter<W> {
 
 impl<W: Write> FileWriter<W> {
     /// A file of this observation domain; `interfaces` are the numbers (`ingressInterface`) and names of ports. Addresses are looked
-    /// up in the table that `enrichment` holds now, if it is given.
-    pub fn new(out: W, domain: u32, interfaces: Vec<(u32, String)>, enrichment: Option<Arc<Handle>>) -> Self {
-        let encoder = Encoder::new(MESSAGE_OCTETS_MAX, 1, enrichment);
+    /// up in the table that `enrichment` holds now, if it is given; `patterns` of packets are those that records have.
+    pub fn new(out: W, domain: u32, interfaces: Vec<(u32, String)>, enrichment: Option<Arc<Handle>>, patterns: Wants) -> Self {
+        let encoder = Encoder::new(MESSAGE_OCTETS_MAX, 1, enrichment, patterns);
         let totals = Totals::default();
         Self { out, encoder, domain, sequence: 0, time: 0, interfaces, announced: false, totals, failed: None }
     }

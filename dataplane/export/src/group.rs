@@ -3,43 +3,73 @@
 //! A template is the plain fields of a kind of flow, and behind them those of its groups, in the order of their bits. Its id says so:
 //! 256, and 0 for IPv4, 1 for IPv6, 2 for layer 2, and 16 times the bits. So plain flows pay for nothing, a field that a template
 //! has was looked at, and one more group is one more module and one more row of [`GROUPS`].
+//!
+//! A group that may stand beside all others makes the templates twice as many. So those of performance exclude each other, and a record
+//! has all patterns that its probe keeps, or none.
 
+use sonde_flow::pattern::Wants;
 use sonde_flow::record::{Kind, Record};
 
+use crate::pattern::{burst, first, histogram, nettisa};
 use crate::template::{self, Field, Template};
-use crate::{arp, enriched, stack, tcp, tunnel};
+use crate::{arp, enriched, quic, stack, tcp, tunnel, udp};
 
 /// One group.
 struct Group {
-    bit: u8,
+    bit: u16,
     /// Its fields behind those of IPv4, IPv6 and layer 2; none where that kind of flow does not have it.
     fields: [&'static [Field]; 3],
 }
 
 /// All groups, in the order of their bits, which is that of their fields in a record.
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 11] = [
     Group { bit: Groups::PLACES.0, fields: [&enriched::IPV4_FIELDS, &enriched::IPV6_FIELDS, &[]] },
     Group { bit: Groups::STACK.0, fields: [&stack::FIELDS; 3] },
     Group { bit: Groups::TUNNEL.0, fields: [&tunnel::FIELDS; 3] },
     Group { bit: Groups::TCP.0, fields: [&tcp::FIELDS, &tcp::FIELDS, &[]] },
     Group { bit: Groups::ARP.0, fields: [&[], &[], &arp::FIELDS] },
+    Group { bit: Groups::UDP.0, fields: [&udp::FIELDS, &udp::FIELDS, &[]] },
+    Group { bit: Groups::QUIC.0, fields: [&quic::FIELDS, &quic::FIELDS, &[]] },
+    Group { bit: Groups::HISTOGRAMS.0, fields: [&histogram::FIELDS; 3] },
+    Group { bit: Groups::NETTISA.0, fields: [&nettisa::FIELDS; 3] },
+    // Lists that vary are last: they have what is left of the message.
+    Group { bit: Groups::FIRST_PACKETS.0, fields: [&first::FIELDS; 3] },
+    Group { bit: Groups::BURSTS.0, fields: [&burst::FIELDS; 3] },
 ];
 
 /// Most lists of fields a template is made of: plain, and the groups.
 pub const PARTS: usize = 1 + GROUPS.len();
 
-/// Sets of groups there are.
-pub(crate) const SETS: usize = 1 << GROUPS.len();
+/// A record has one of these at most.
+const PERFORMANCE: u16 = Groups::TCP.0 | Groups::UDP.0 | Groups::QUIC.0;
+
+/// What a record has by itself: the bits between places and patterns.
+const OWN: u16 = (Groups::HISTOGRAMS.0 - 1) & !Groups::PLACES.0;
+
+/// Numbers of sets: the bits that a record has by itself, and whether it has patterns.
+pub(crate) const LANES: usize = (OWN as usize / 2 + 1) * 2;
 
 /// Groups that go first where a record or its template would not fit a message.
-const LEAVE: [Groups; 5] = [Groups::ARP, Groups::STACK, Groups::TUNNEL, Groups::TCP, Groups::PLACES];
+const LEAVE: [Groups; 11] = [
+    Groups::BURSTS,
+    Groups::FIRST_PACKETS,
+    Groups::HISTOGRAMS,
+    Groups::NETTISA,
+    Groups::ARP,
+    Groups::STACK,
+    Groups::TUNNEL,
+    Groups::UDP,
+    Groups::QUIC,
+    Groups::TCP,
+    Groups::PLACES,
+];
 
 /// The kinds of flows, in the order of their templates.
 pub const KINDS: [Kind; 3] = [Kind::Ipv4, Kind::Ipv6, Kind::Layer2];
 
 /// A set of groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Groups(u8);
+pub struct Groups(u16);
 
 impl Groups {
     /// None.
@@ -54,26 +84,70 @@ impl Groups {
     pub const TCP: Self = Self(1 << 3);
     /// ARP: [`arp`].
     pub const ARP: Self = Self(1 << 4);
+    /// How requests over UDP were answered: [`udp`].
+    pub const UDP: Self = Self(1 << 5);
+    /// How a QUIC connection performed: [`quic`].
+    pub const QUIC: Self = Self(1 << 6);
 
-    /// What the record has to say. Places are the exporter's: they are looked up where it has a table.
+    /// Histograms of sizes and times: [`histogram`].
+    pub const HISTOGRAMS: Self = Self(1 << 7);
+    /// Statistics of the series of packets: [`nettisa`].
+    pub const NETTISA: Self = Self(1 << 8);
+    /// The first packets: [`first`].
+    pub const FIRST_PACKETS: Self = Self(1 << 9);
+    /// Bursts: [`burst`].
+    pub const BURSTS: Self = Self(1 << 10);
+
+    /// All patterns. A record has those that its probe keeps, or none.
+    pub const PATTERNS: Self = Self(0b1111 << 7);
+
+    /// The patterns that a probe keeps.
+    pub fn kept(wants: Wants) -> Self {
+        let has = |group: Self, there: bool| if there { group } else { Self::NONE };
+        has(Self::HISTOGRAMS, wants.histograms)
+            .and(has(Self::NETTISA, wants.nettisa))
+            .and(has(Self::FIRST_PACKETS, wants.first_packets != 0))
+            .and(has(Self::BURSTS, wants.bursts))
+    }
+
+    /// What the record has to say, of a probe that keeps these patterns. Places are the exporter's: they are looked up where it has a
+    /// table.
     #[inline]
-    pub fn of(record: &Record) -> Self {
+    pub fn of(record: &Record, kept: Self) -> Self {
         let has = |group: Self, there: bool| if there { group.0 } else { 0 };
-        let mut bits = has(Self::TCP, record.tcp.is_some());
+        // A flow has one of them. Whatever else a ring may hold, a template does.
+        let [tcp, udp, quic] = [record.tcp.is_some(), record.udp.is_some(), record.quic.is_some()];
+        let mut bits = has(Self::TCP, tcp) | has(Self::UDP, udp & !tcp) | has(Self::QUIC, quic & !(tcp | udp));
         if let Some(layers) = &record.layers {
             bits |= has(Self::STACK, stack::is_there(layers));
             bits |= has(Self::TUNNEL, tunnel::is_there(layers));
             bits |= has(Self::ARP, arp::is_there(layers));
         }
+        if kept != Self::NONE && kept.has(Self::patterns_of(record)) {
+            bits |= kept.0;
+        }
         Self(bits)
     }
 
-    /// All sets.
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
-        (0..=u8::MAX).map(Self).take(SETS)
+    /// The patterns that are in the record.
+    fn patterns_of(record: &Record) -> Self {
+        let has = |group: Self, there: bool| if there { group.0 } else { 0 };
+        Self(
+            has(Self::HISTOGRAMS, record.histograms.is_some())
+                | has(Self::NETTISA, record.nettisa.is_some())
+                | has(Self::FIRST_PACKETS, record.first_packets.is_some())
+                | has(Self::BURSTS, record.bursts.is_some()),
+        )
     }
 
-    /// Whether the group is among them.
+    /// All that [`Groups::of`] may find, where these patterns are kept.
+    pub(crate) fn all(kept: Self) -> impl Iterator<Item = Self> {
+        let own = (0..=OWN).step_by(2).map(Self).filter(|set| (set.0 & PERFORMANCE).count_ones() <= 1);
+        let patterns = [Self::NONE, kept].into_iter().take(if kept == Self::NONE { 1 } else { 2 });
+        patterns.flat_map(move |patterns| own.clone().map(move |set| set.and(patterns)))
+    }
+
+    /// Whether one of these groups is among them.
     #[inline]
     pub const fn has(self, group: Self) -> bool {
         self.0 & group.0 != 0
@@ -85,14 +159,14 @@ impl Groups {
         Self(self.0 | other.0)
     }
 
-    /// Number of the set, less than the number of sets.
+    /// Number of a record's set, less than [`LANES`]: places are the same for all of an exporter.
     #[inline]
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize
+    pub(crate) const fn lane(self) -> usize {
+        (self.0 & OWN | (self.0 & Self::PATTERNS.0 != 0) as u16) as usize
     }
 
     /// Those that flows of this kind have.
-    fn of_kind(self, kind: Kind) -> Self {
+    pub(crate) fn of_kind(self, kind: Kind) -> Self {
         let taken = GROUPS.iter().filter(|group| !group.fields[position(kind)].is_empty());
         Self(taken.fold(0, |bits, group| bits | group.bit) & self.0)
     }
@@ -133,7 +207,7 @@ pub fn of(kind: Kind, groups: Groups) -> Template {
             *part = group.fields[at];
         }
     }
-    Template { id: plain.id + 16 * u16::from(groups.of_kind(kind).0), parts, ..plain }
+    Template { id: plain.id + 16 * groups.of_kind(kind).0, parts, ..plain }
 }
 
 #[cfg(test)]
@@ -149,14 +223,22 @@ mod tests {
         assert_eq!(KINDS.map(|kind| id(kind, Groups::TUNNEL)), [320, 321, 322]);
         assert_eq!(KINDS.map(|kind| id(kind, Groups::TCP)), [384, 385, 258]);
         assert_eq!(KINDS.map(|kind| id(kind, Groups::ARP)), [256, 257, 514]);
+        assert_eq!(KINDS.map(|kind| id(kind, Groups::UDP)), [768, 769, 258]);
+        assert_eq!(KINDS.map(|kind| id(kind, Groups::QUIC)), [1280, 1281, 258]);
+        assert_eq!(KINDS.map(|kind| id(kind, Groups::HISTOGRAMS)), [2304, 2305, 2306]);
+        assert_eq!(KINDS.map(|kind| id(kind, Groups::NETTISA)), [4352, 4353, 4354]);
+        assert_eq!(KINDS.map(|kind| id(kind, Groups::FIRST_PACKETS)), [8448, 8449, 8450]);
+        assert_eq!(KINDS.map(|kind| id(kind, Groups::BURSTS)), [16_640, 16_641, 16_642]);
         assert_eq!(id(Kind::Ipv6, Groups::PLACES.and(Groups::TCP)), 401);
     }
 
     #[test]
     fn groups_leave_one_after_the_other_until_record_and_template_fit() {
-        let all = Groups::all().last().expect("some");
-        for kind in KINDS {
-            assert_eq!(all.that_fit(kind, 850 - 20), all.of_kind(kind), "what docs/ipfix.md says has room for everything");
+        let kept = Groups::kept(Wants::ALL);
+        for (kind, set) in KINDS.into_iter().flat_map(|kind| Groups::all(kept).map(move |set| (kind, set))) {
+            let all = set.and(Groups::PLACES);
+            let enough = if set.has(Groups::PATTERNS) { 1132 } else { 850 };
+            assert_eq!(all.that_fit(kind, enough - 20), all.of_kind(kind), "what docs/ipfix.md says has room for everything");
             assert_eq!(Groups::PLACES.that_fit(kind, 512 - 20), Groups::PLACES.of_kind(kind), "the smallest one for places");
             let mut before = 0;
             for octets in 400..1400 {

@@ -1,20 +1,22 @@
 //! Records to IPFIX messages (RFC 7011). Pure: no clock, no socket, no allocation a record.
 //!
-//! Each template has a [`Batch`] of its own: messages of one data set, all of the same size when they are full. So a batch goes
-//! to the kernel in one call (UDP_SEGMENT wants equal segments, only the last may be shorter), and a record never waits for a
-//! message to be shared with other templates. Sequence numbers are stamped when a batch is sent, so that they follow the wire.
+//! Each template has a [`Batch`] of its own: messages of one data set, all of the same size when they are full, but where records have
+//! lists that vary. So a batch goes to the kernel in one call (UDP_SEGMENT wants equal segments, only the last may be shorter), and a record
+//! never waits for a message to be shared with other templates. Sequence numbers are stamped when a batch is sent, so that they follow the wire.
 
 use std::sync::Arc;
 
 use sonde_enrich::Handle;
+use sonde_flow::pattern::Wants;
 use sonde_flow::record::{Kind, NO_VLAN, Record};
 
-use crate::batch::{Batch, HEADER_OCTETS, SET_HEADER_OCTETS};
+use crate::batch::{self, Batch};
 use crate::cursor::Cursor;
 use crate::enriched::Enrichment;
-use crate::group::{self, Groups, KINDS, SETS};
+use crate::group::{self, Groups, KINDS, LANES};
+use crate::pattern::{burst, first, histogram, nettisa};
 use crate::template::{self, Template};
-use crate::{arp, stack, tcp, tunnel};
+use crate::{arp, quic, stack, tcp, tunnel, udp};
 
 const IPV4_OCTETS: usize = template::IPV4.record_octets();
 const IPV6_OCTETS: usize = template::IPV6.record_octets();
@@ -123,9 +125,10 @@ fn encode_layer2(record: &Record, out: &mut [u8; LAYER2_OCTETS]) {
     out.end();
 }
 
-/// Writes a record: the plain fields of its kind, then its groups, in the order of their bits.
+/// Writes a record: the plain fields of its kind, then its groups, in the order of their bits. Returns how many octets it has.
 #[inline]
-fn encode(record: &Record, groups: Groups, enrichment: Option<&Enrichment>, out: &mut [u8]) {
+fn encode(record: &Record, groups: Groups, enrichment: Option<&Enrichment>, out: &mut [u8]) -> usize {
+    let room = out.len();
     let mut out = Cursor(out);
     match record.kind {
         Kind::Ipv4 => encode_ipv4(record, out.take()),
@@ -135,7 +138,7 @@ fn encode(record: &Record, groups: Groups, enrichment: Option<&Enrichment>, out:
     if groups != Groups::NONE {
         encode_groups(record, groups, enrichment, &mut out);
     }
-    out.end();
+    room - out.0.len()
 }
 
 /// Every group that the template has is there, or the record would have another one.
@@ -166,6 +169,37 @@ fn encode_groups(record: &Record, groups: Groups, enrichment: Option<&Enrichment
     {
         arp::encode(layers, out.take());
     }
+    if groups.has(Groups::UDP)
+        && let Some(udp) = &record.udp
+    {
+        udp::encode(udp, out.take());
+    }
+    if groups.has(Groups::QUIC)
+        && let Some(quic) = &record.quic
+    {
+        quic::encode(quic, out.take());
+    }
+    if groups.has(Groups::PATTERNS) {
+        encode_patterns(record, groups, out);
+    }
+}
+
+/// A record has all patterns that its probe keeps. Of first packets and bursts it may have none.
+#[inline(never)]
+fn encode_patterns(record: &Record, groups: Groups, out: &mut Cursor<'_>) {
+    if groups.has(Groups::HISTOGRAMS) {
+        histogram::encode(&record.histograms.unwrap_or_default(), out.take());
+    }
+    if groups.has(Groups::NETTISA) {
+        nettisa::encode(&record.nettisa.unwrap_or_default(), out.take());
+    }
+    let bursts = groups.has(Groups::BURSTS);
+    if groups.has(Groups::FIRST_PACKETS) {
+        first::encode(&record.first_packets.unwrap_or_default(), out, if bursts { burst::OCTETS_LEAST } else { 0 });
+    }
+    if bursts {
+        burst::encode(&record.bursts.unwrap_or_default(), out);
+    }
 }
 
 /// Encodes records into the batch of their template.
@@ -177,9 +211,9 @@ pub struct Encoder {
     batches: Vec<Batch>,
     templates: Vec<Template>,
     /// Which of them is that of a kind of flow with a set of groups.
-    lanes: [[u8; SETS]; KINDS.len()],
-    /// Groups that this exporter adds to every record.
-    always: Groups,
+    lanes: [[u8; LANES]; KINDS.len()],
+    /// The patterns that the probe keeps.
+    kept: Groups,
     enrichment: Option<Enrichment>,
 }
 
@@ -187,29 +221,35 @@ impl Encoder {
     /// An encoder of messages of at most `message_octets_max` octets (512 to 65000), `messages_max` of them in a batch or as
     /// many as one UDP_SEGMENT call takes. Groups that do not fit such a message are not sent.
     ///
-    /// With an `enrichment` the addresses of IP flows are looked up there, and what is found is sent.
-    pub fn new(message_octets_max: usize, messages_max: usize, enrichment: Option<Arc<Handle>>) -> Self {
+    /// With an `enrichment` the addresses of IP flows are looked up there, and what is found is sent. `patterns` are those that the probe
+    /// keeps: others are not sent.
+    pub fn new(message_octets_max: usize, messages_max: usize, enrichment: Option<Arc<Handle>>, patterns: Wants) -> Self {
+        let kept = Groups::kept(patterns);
         let always = if enrichment.is_some() { Groups::PLACES } else { Groups::NONE };
         let mut encoder = Self {
             batches: Vec::new(),
             templates: Vec::new(),
-            lanes: [[0; SETS]; KINDS.len()],
-            always,
+            lanes: [[0; LANES]; KINDS.len()],
+            kept,
             enrichment: enrichment.map(Enrichment::new),
         };
-        let room = message_octets_max.saturating_sub(HEADER_OCTETS + SET_HEADER_OCTETS);
-        for kind in KINDS {
-            for wanted in Groups::all().filter(|wanted| wanted.has(Groups::PLACES) == (always == Groups::PLACES)) {
-                let groups = wanted.that_fit(kind, room);
-                let template = group::of(kind, groups);
-                let known = encoder.templates.iter().position(|other| other.id == template.id);
-                let at = known.unwrap_or_else(|| {
-                    encoder.batches.push(Batch::new(&template, groups, message_octets_max, messages_max));
-                    encoder.templates.push(template);
-                    encoder.templates.len() - 1
-                });
-                encoder.lanes[group::position(kind)][wanted.index()] = u8::try_from(at).expect("at most 96 templates");
+        let room = batch::room(message_octets_max);
+        for (kind, set) in KINDS.into_iter().flat_map(|kind| Groups::all(kept).map(move |set| (kind, set))) {
+            let [lanes, own] = [group::position(kind), set.of_kind(kind).lane()];
+            if own != set.lane() {
+                // Fewer groups have smaller numbers: it is known already.
+                encoder.lanes[lanes][set.lane()] = encoder.lanes[lanes][own];
+                continue;
             }
+            let groups = set.and(always).that_fit(kind, room);
+            let template = group::of(kind, groups);
+            let known = encoder.templates.iter().position(|other| other.id == template.id);
+            let at = known.unwrap_or_else(|| {
+                encoder.batches.push(Batch::new(&template, groups, message_octets_max, messages_max));
+                encoder.templates.push(template);
+                encoder.templates.len() - 1
+            });
+            encoder.lanes[lanes][own] = u8::try_from(at).expect("at most 80 templates");
         }
         encoder
     }
@@ -230,8 +270,7 @@ impl Encoder {
     /// Encodes one record. Returns its batch when that is full now: it must be sent and cleared before the next record.
     #[inline]
     pub fn put(&mut self, record: &Record) -> Option<&mut Batch> {
-        let wanted = Groups::of(record).and(self.always);
-        let lane = self.lanes[group::position(record.kind)][wanted.index()];
+        let lane = self.lanes[group::position(record.kind)][Groups::of(record, self.kept).lane()];
         let batch = &mut self.batches[usize::from(lane)];
         let groups = batch.groups();
         let enrichment = self.enrichment.as_ref();

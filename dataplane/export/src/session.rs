@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sonde_enrich::Handle;
+use sonde_flow::pattern::Wants;
 use sonde_flow::ring::{Cursor, Reader};
 use sonde_stats::Block;
 
@@ -66,6 +67,8 @@ pub struct Config {
     pub interfaces: Vec<(u32, String)>,
     /// Where addresses are looked up; `None`: they are not, and the templates have no fields for what would be found.
     pub enrichment: Option<Arc<Handle>>,
+    /// Which patterns of packets the probe keeps; the templates have no fields for others.
+    pub patterns: Wants,
     /// How long things may take.
     pub timing: Timing,
 }
@@ -82,6 +85,7 @@ impl Config {
             options_interval: Duration::from_secs(60),
             interfaces: Vec::new(),
             enrichment: None,
+            patterns: Wants::default(),
             timing: Timing::default(),
         }
     }
@@ -139,7 +143,7 @@ impl<'a> Session<'a> {
             Protocol::Udp => Transport::Udp(Udp::new(address, domain, config.timing, now)),
             Protocol::Tcp => Transport::Tcp(Tcp::new(address, domain, config.timing, now)),
         };
-        let encoder = Encoder::new(config.message_octets_max, usize::MAX, config.enrichment.clone());
+        let encoder = Encoder::new(config.message_octets_max, usize::MAX, config.enrichment.clone(), config.patterns);
         Self {
             config,
             inputs,

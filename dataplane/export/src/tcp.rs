@@ -5,14 +5,14 @@
 //! come in pairs, "in" being forward. Nothing has elements for windows, kinds of retransmissions, duplicate acknowledgements,
 //! quantiles of response times and the way a connection was opened: those are in the API and in `sonde replay`.
 //!
-//! **What was not measured.** A time that was measured is never 0: it is rounded up to a whole unit, and is one unit at least. So a time
-//! of 0 says "not measured", as does a round trip whose SYN was sent more than once (Karn's rule: nobody knows which was answered).
-//! Where no SYN of a direction was seen its `tcpOptions`, window, MSS and scale are 0; where one was seen without an option, the bit of
+//! **What was not measured** is 0 ([`measured`]), as is a round trip whose SYN was sent more than once (Karn's rule: nobody knows which
+//! was answered). Where no SYN of a direction was seen its `tcpOptions`, window, MSS and scale are 0; where one was seen without an option, the bit of
 //! the option in `tcpOptions` is 0, too. Counters of 16 bits stop at 65,535.
 
 use sonde_flow::perf::{Spread, Syn, TcpDirection, TcpPerformance, valid};
 
 use crate::cursor::Cursor;
+use crate::measured::{self, MICROSECOND, MILLISECOND, time};
 use crate::template::{Field, field, flowmon, ntop, octets, reverse};
 
 pub(crate) const FIELDS: [Field; 52] = [
@@ -73,16 +73,6 @@ pub(crate) const FIELDS: [Field; 52] = [
 /// Octets of these fields.
 const OCTETS: usize = octets(&FIELDS);
 
-const MICROSECOND: u64 = 1_000;
-const MILLISECOND: u64 = 1_000_000;
-
-/// Nanoseconds as units, rounded up; 0 for what was not measured, and for nothing else.
-#[inline]
-fn units(measured: bool, nanoseconds: u64, unit: u64) -> [u8; 4] {
-    let units = if measured { nanoseconds.div_ceil(unit).max(1) } else { 0 };
-    u32::try_from(units).unwrap_or(u32::MAX).to_be_bytes()
-}
-
 /// Writes the fields. Once a connection and record: 52 fields.
 pub(crate) fn encode(tcp: &TcpPerformance, out: &mut [u8; OCTETS]) {
     let mut out = Cursor(out);
@@ -111,19 +101,17 @@ pub(crate) fn encode(tcp: &TcpPerformance, out: &mut [u8; OCTETS]) {
 #[inline]
 fn put_times(out: &mut Cursor<'_>, tcp: &TcpPerformance) {
     let has = |bits: u64| tcp.valid & bits == bits;
-    let (server, client) = (has(valid::SERVER_RTT_KARN), has(valid::CLIENT_RTT_KARN));
-    out.put(units(server && client, tcp.server_rtt.saturating_add(tcp.client_rtt), MICROSECOND));
-    let mean = tcp.responses.sum.checked_div(tcp.responses.count.into());
-    out.put(units(has(valid::RESPONSES) && mean.is_some(), mean.unwrap_or(0), MICROSECOND));
-    // nProbe's element is the way to one end, half of the round trip from the tap to there.
-    out.put(units(client, tcp.client_rtt / 2, MILLISECOND));
-    out.put(units(server, tcp.server_rtt / 2, MILLISECOND));
+    let server = has(valid::SERVER_RTT_KARN).then_some(tcp.server_rtt);
+    let client = has(valid::CLIENT_RTT_KARN).then_some(tcp.client_rtt);
+    measured::put_round_trip(out, server, client);
+    out.put(time(measured::mean(&tcp.responses).filter(|_| has(valid::RESPONSES)), MICROSECOND));
+    measured::put_latencies(out, server, client);
 }
 
 #[inline]
 fn put_spread(out: &mut Cursor<'_>, spread: &Spread, measured: bool, unit: u64) {
     for value in [spread.min, spread.mean, spread.max, spread.deviation] {
-        out.put(units(measured, value, unit));
+        out.put(time(measured.then_some(value), unit));
     }
 }
 
@@ -154,16 +142,4 @@ fn put_syns(out: &mut Cursor<'_>, syns: [Syn; 2], client: usize) {
     let client = syns[client & 1];
     out.put([u8::try_from(client.octets).unwrap_or(u8::MAX)]);
     out.put([client.ttl]);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_measured_time_is_never_0_and_another_is_nothing_else() {
-        let read = |measured, nanoseconds| u32::from_be_bytes(units(measured, nanoseconds, MICROSECOND));
-        assert_eq!([read(true, 0), read(true, 1), read(true, 1000), read(true, 1001), read(true, u64::MAX)], [1, 1, 1, 2, u32::MAX]);
-        assert_eq!([read(false, 0), read(false, 1_000_000)], [0, 0]);
-    }
 }

@@ -11,6 +11,7 @@
 
 use crate::elements::{CESNET_PEN, Element, FLOWMON_PEN, NTOP_PEN, REVERSE_PEN, VARIABLE, element, enterprise};
 use crate::group::PARTS;
+use crate::pattern::list;
 
 /// One field of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +20,19 @@ pub struct Field {
     pub element: Element,
     /// Whether it is the reverse direction's (RFC 5103).
     pub reverse: bool,
+    /// What the items of a `basicList` are; `None`: the field is no list.
+    pub list: Option<List>,
+}
+
+/// The items of a list (RFC 6313 section 4.5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct List {
+    /// What each item is.
+    pub item: Element,
+    /// So many items have room in every record.
+    pub least: u16,
+    /// No record has more. Where it is `least`, every record has so many.
+    pub most: u16,
 }
 
 impl Field {
@@ -30,29 +44,35 @@ impl Field {
 
 /// A field of IANA's registry.
 pub(crate) const fn field(id: u16) -> Field {
-    Field { element: element(id), reverse: false }
+    Field { element: element(id), reverse: false, list: None }
 }
 
 /// A field of CESNET's.
 pub(crate) const fn cesnet(id: u16) -> Field {
-    Field { element: enterprise(CESNET_PEN, id), reverse: false }
+    Field { element: enterprise(CESNET_PEN, id), reverse: false, list: None }
+}
+
+/// A list whose items are an element of CESNET's.
+pub(crate) const fn cesnet_list(id: u16, least: u16, most: u16) -> Field {
+    let list = Some(List { item: enterprise(CESNET_PEN, id), least, most });
+    Field { element: element(291), reverse: false, list }
 }
 
 /// A field of ntop's.
 pub(crate) const fn ntop(id: u16) -> Field {
-    Field { element: enterprise(NTOP_PEN, id), reverse: false }
+    Field { element: enterprise(NTOP_PEN, id), reverse: false, list: None }
 }
 
 /// A field of Flowmon's.
 pub(crate) const fn flowmon(id: u16) -> Field {
-    Field { element: enterprise(FLOWMON_PEN, id), reverse: false }
+    Field { element: enterprise(FLOWMON_PEN, id), reverse: false, list: None }
 }
 
 /// A field of IANA's registry, of the reverse direction.
 pub(crate) const fn reverse(id: u16) -> Field {
     let element = element(id);
     assert!(element.reversible && element.pen == 0, "this element has no reverse (RFC 5103 section 6.1)");
-    Field { element, reverse: true }
+    Field { element, reverse: true, list: None }
 }
 
 /// A template, or an options template where `scope` is not 0.
@@ -127,16 +147,19 @@ const fn join<const A: usize, const B: usize, const N: usize>(a: [Field; A], b: 
     all
 }
 
-/// Octets of these fields.
+/// Octets of these fields; of lists that vary, with their least items.
 ///
 /// # Panics
-/// When a field has no fixed length.
+/// When a field that is no list has no fixed length.
 pub(crate) const fn octets(fields: &[Field]) -> usize {
     let mut sum = 0;
     let mut at = 0;
     while at < fields.len() {
-        assert!(fields[at].element.length != VARIABLE, "a record of variable length");
-        sum += fields[at].element.length as usize;
+        sum += match fields[at].list {
+            Some(List { item, least, .. }) => list::HEADER_OCTETS + least as usize * item.length as usize,
+            None => fields[at].element.length as usize,
+        };
+        assert!(fields[at].list.is_some() || fields[at].element.length != VARIABLE, "a record of variable length");
         at += 1;
     }
     sum
@@ -171,10 +194,15 @@ impl Template {
         self.parts.into_iter().flatten()
     }
 
-    /// Octets of one record.
+    /// Whether its records have different lengths.
+    pub fn varies(&self) -> bool {
+        self.fields().any(|field| field.list.is_some_and(|list| list.least != list.most))
+    }
+
+    /// Octets of one record; of one with lists that vary, with their least items.
     ///
     /// # Panics
-    /// When a field has no fixed length.
+    /// When a field that is no list has no fixed length.
     pub const fn record_octets(&self) -> usize {
         let mut sum = 0;
         let mut at = 0;
@@ -214,21 +242,29 @@ impl Template {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use sonde_flow::pattern::Wants;
+
     use super::*;
     use crate::group::{self, Groups, KINDS};
 
-    /// Every template there is.
+    /// Every template there is where all patterns are kept.
     fn all() -> Vec<Template> {
-        let flows = KINDS.into_iter().flat_map(|kind| Groups::all().map(move |groups| group::of(kind, groups.that_fit(kind, 65_000))));
-        flows.chain([STATISTICS, INTERFACES]).collect()
+        let sets = || Groups::all(Groups::kept(Wants::ALL)).flat_map(|set| [set, set.and(Groups::PLACES)]);
+        let mut all = vec![STATISTICS, INTERFACES];
+        for template in KINDS.into_iter().flat_map(|kind| sets().map(move |groups| group::of(kind, groups.that_fit(kind, 65_000)))) {
+            if all.iter().all(|other| other.id != template.id || !other.fields().eq(template.fields())) {
+                all.push(template);
+            }
+        }
+        all
     }
 
     #[test]
-    fn ids_are_those_of_data_sets_and_say_what_the_template_has() {
-        for (at, template) in all().iter().enumerate() {
-            assert!(template.id >= 256);
-            assert!(all()[at + 1..].iter().all(|other| other.id != template.id || other.fields().eq(template.fields())));
-        }
+    fn ids_are_those_of_data_sets_and_no_two_templates_have_one() {
+        let ids: BTreeSet<_> = all().iter().map(|template| template.id).collect();
+        assert!(ids.len() == all().len() && ids.first() == Some(&256), "{ids:?}");
     }
 
     #[test]
@@ -242,8 +278,10 @@ mod tests {
 
     #[test]
     fn every_element_of_the_table_is_sent() {
+        let fields: Vec<_> = all().iter().flat_map(Template::fields).collect();
         for element in crate::elements::ELEMENTS {
-            assert!(all().iter().any(|template| template.fields().any(|field| field.element == *element)), "{}", element.name);
+            let sent = |field: &&Field| field.element == *element || field.list.is_some_and(|list| list.item == *element);
+            assert!(fields.iter().any(sent), "{}", element.name);
         }
     }
 

@@ -9,6 +9,7 @@ use sonde_export::batch::{Batch, Stamp};
 use sonde_export::elements::{CESNET_PEN, REVERSE_PEN};
 use sonde_export::file::FileWriter;
 use sonde_export::ipfix::{Encoder, ntp};
+use sonde_flow::pattern::Wants;
 use sonde_flow::record::{EndReason, Initiator, Kind, NO_VLAN, Output, Record, vlan_id};
 
 const TIME: u32 = 1_700_000_000;
@@ -17,7 +18,7 @@ const TIME: u32 = 1_700_000_000;
 fn send(records: &[Record], octets_max: usize, messages_max: usize) -> Vec<Vec<u8>> {
     let mut sent = Vec::new();
     let mut sequence = 0;
-    let mut encoder = Encoder::new(octets_max, messages_max, None);
+    let mut encoder = Encoder::new(octets_max, messages_max, None, Wants::default());
     for mut message in announce::templates(encoder.templates(), octets_max) {
         Stamp { time: TIME, domain: 7, sequence }.write(&mut message.octets);
         sent.push(message.octets);
@@ -210,21 +211,21 @@ fn a_full_message_is_as_large_as_it_may_be() {
 
 #[test]
 fn all_messages_of_a_batch_but_the_last_have_its_segment_size() {
-    let mut encoder = Encoder::new(1400, 8, None);
+    let mut encoder = Encoder::new(1400, 8, None, Wants::default());
     let batch = (0..).find_map(|_| encoder.put(&Record::default()).map(|batch| batch.records())).unwrap();
     assert_eq!(batch, 72, "8 messages of 9 records");
     let [ipv4, ..] = encoder.batches() else { panic!("a batch for each template") };
     let sizes = ipv4.drain(false, |mut sealed| {
         assert_eq!((sealed.messages(), sealed.records()), (8, 72));
         let segment = sealed.segment;
-        sealed.each().all(|(message, records)| message.len() == segment && records == 9)
+        sealed.each().all(|(message, records)| Some(message.len()) == segment && records == 9)
     });
     assert_eq!(sizes, Some(true));
 }
 
 #[test]
 fn a_message_that_is_not_full_waits_unless_asked_for() {
-    let mut encoder = Encoder::new(1400, 8, None);
+    let mut encoder = Encoder::new(1400, 8, None, Wants::default());
     for _ in 0..12 {
         encoder.put(&Record::default());
     }
@@ -238,7 +239,7 @@ fn a_message_that_is_not_full_waits_unless_asked_for() {
 #[test]
 fn templates_are_split_over_small_messages_and_all_arrive() {
     for octets_max in [512, 600, 1400, 65_000] {
-        let encoder = Encoder::new(octets_max, 1, None);
+        let encoder = Encoder::new(octets_max, 1, None, Wants::default());
         let messages = announce::templates(encoder.templates(), octets_max);
         let mut collector = Collector::default();
         let mut announced = 0;
@@ -264,7 +265,7 @@ fn options_tell_the_statistics_and_every_interface() {
     let mut interfaces: Vec<_> = (1..=60).map(|n| (n, format!("uplink-{n}"))).collect();
     interfaces.push((61, long));
     let mut collector = Collector::default();
-    for message in announce::templates(Encoder::new(512, 1, None).templates(), 512) {
+    for message in announce::templates(Encoder::new(512, 1, None, Wants::default()).templates(), 512) {
         collector.message(&message.octets);
     }
     let (mut records, mut counted) = (Vec::new(), 0);
@@ -292,7 +293,7 @@ fn a_file_is_a_stream_of_messages() {
         .map(|(n, kind)| Record { flow_id: n, kind, end: (100 + n) * 1_000_000_000, octets: [n, 1], ..Record::default() })
         .collect();
     let write = || {
-        let mut file = FileWriter::new(Vec::new(), 3, vec![(1, "lan".to_owned())], None);
+        let mut file = FileWriter::new(Vec::new(), 3, vec![(1, "lan".to_owned())], None, Wants::default());
         for record in &records {
             file.put(record);
         }
@@ -314,7 +315,7 @@ fn a_file_is_a_stream_of_messages() {
 
 #[test]
 fn a_file_of_no_flow_has_templates_and_statistics() {
-    let (file, totals) = FileWriter::new(Vec::new(), 1, Vec::new(), None).finish().unwrap();
+    let (file, totals) = FileWriter::new(Vec::new(), 1, Vec::new(), None, Wants::default()).finish().unwrap();
     let messages = Collector::default().stream(&file);
     assert_eq!((totals.records, messages.len()), (0, 2));
 }
@@ -331,7 +332,7 @@ fn a_file_that_cannot_be_written_says_so_at_the_end() {
             Ok(())
         }
     }
-    let mut file = FileWriter::new(Full, 1, Vec::new(), None);
+    let mut file = FileWriter::new(Full, 1, Vec::new(), None, Wants::default());
     file.put(&Record::default());
     file.put(&Record::default());
     assert_eq!(file.finish().unwrap_err().kind(), std::io::ErrorKind::StorageFull);

@@ -7,6 +7,7 @@ use sonde_export::announce;
 use sonde_export::batch::{Batch, Stamp};
 use sonde_export::elements::NTOP_PEN;
 use sonde_export::ipfix::Encoder;
+use sonde_flow::pattern::Wants;
 use sonde_flow::record::{Kind, Record};
 use sonde_tests::collector::{Collected, Decoder, Record as Fields};
 use sonde_tests::mmdb::{Data, Writer};
@@ -79,7 +80,7 @@ fn place(asn: u64, length: u64, texts: [&str; 3]) -> (u64, u64, [String; 3]) {
 fn both_ends_are_said_in_the_elements_of_their_family() {
     let handle = Arc::new(Handle::default());
     handle.post(Some(table()));
-    let mut encoder = Encoder::new(1400, 8, Some(handle));
+    let mut encoder = Encoder::new(1400, 8, Some(handle), Wants::default());
     let four = Record { kind: Kind::Ipv4, src: ipv4([192, 0, 2, 1]), dst: ipv4([198, 51, 100, 1]), flow_id: 4, ..Record::default() };
     let six = Record { kind: Kind::Ipv6, src: ipv6("2001:db9::1"), dst: ipv6("2001:db8::1"), flow_id: 6, ..Record::default() };
     let two = Record { kind: Kind::Layer2, flow_id: 2, ..Record::default() };
@@ -100,7 +101,7 @@ fn both_ends_are_said_in_the_elements_of_their_family() {
 #[test]
 fn a_table_is_changed_between_two_batches_and_not_within_one() {
     let handle = Arc::new(Handle::default());
-    let mut encoder = Encoder::new(1400, 8, Some(Arc::clone(&handle)));
+    let mut encoder = Encoder::new(1400, 8, Some(Arc::clone(&handle)), Wants::default());
     let record = Record { kind: Kind::Ipv4, src: ipv4([192, 0, 2, 1]), ..Record::default() };
     encoder.put(&record);
     handle.post(Some(table()));

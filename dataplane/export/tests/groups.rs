@@ -2,10 +2,13 @@
 
 use proptest::prelude::*;
 use sonde_export::announce;
-use sonde_export::batch::Stamp;
+use sonde_export::batch::{Batch, Stamp};
 use sonde_export::elements::{CESNET_PEN, FLOWMON_PEN, NTOP_PEN, REVERSE_PEN};
 use sonde_export::ipfix::Encoder;
-use sonde_flow::perf::{ResponseTimes, Spread, Syn, TcpDirection, TcpPerformance, valid};
+use sonde_flow::pattern::{Burst, FirstPacket, PatternState, Sample, Wants};
+use sonde_flow::perf::{
+    Application, QuicPerformance, ResponseTimes, Spread, Syn, TcpDirection, TcpPerformance, UdpPerformance, quic_valid, valid,
+};
 use sonde_flow::record::{Kind, Record};
 use sonde_packet::{Arp, Layers, Network, SegmentRouting, Tunnel};
 use sonde_tests::collector::{Collected, Decoder, Record as Fields};
@@ -19,29 +22,35 @@ fn octets(fields: &Fields, pen: u32, id: u16) -> &[u8] {
     &fields.values[&(pen, id)]
 }
 
-/// Each record as a collector reads it, in the order of the templates.
-fn read(records: &[Record], octets_max: usize) -> Vec<Fields> {
-    let mut encoder = Encoder::new(octets_max, 64, None);
+/// Each record of a probe that keeps these patterns as a collector reads it, in the order of the templates.
+fn read(records: &[Record], octets_max: usize, kept: Wants) -> Vec<Fields> {
+    let mut encoder = Encoder::new(octets_max, 64, None, kept);
     let (mut decoder, mut collected) = (Decoder::default(), Collected::default());
     for message in announce::templates(encoder.templates(), octets_max) {
         decoder.message(&message.octets, &mut collected);
     }
-    for record in records {
-        assert!(encoder.put(record).is_none(), "the batches are large enough");
-    }
     let mut sequence = 0;
-    for batch in encoder.batches() {
-        batch.drain(true, |mut sealed| {
+    let mut take = |batch: &mut Batch, partial| {
+        batch.drain(partial, |mut sealed| {
             sequence = sealed.stamp(Stamp { time: 0, domain: 0, sequence });
-            sealed.each().for_each(|(message, _)| decoder.message(message, &mut collected));
+            for (message, _) in sealed.each() {
+                assert!(message.len() <= octets_max, "{} octets", message.len());
+                decoder.message(message, &mut collected);
+            }
         });
+    };
+    for record in records {
+        if let Some(full) = encoder.put(record) {
+            take(full, false);
+        }
     }
+    encoder.batches().iter_mut().for_each(|batch| take(batch, true));
     assert_eq!((collected.faults, collected.missing), (Vec::new(), 0));
     collected.records
 }
 
 fn one(record: &Record) -> Fields {
-    read(std::slice::from_ref(record), 1400).pop().unwrap()
+    read(std::slice::from_ref(record), 1400, Wants::default()).pop().unwrap()
 }
 
 fn check_stack(layers: &Layers, fields: &Fields) {
@@ -127,6 +136,29 @@ fn check_tcp(tcp: &TcpPerformance, fields: &Fields) {
     assert_eq!([flowmon(80), flowmon(81)], [u64::from(syns[client].octets.min(255)), syns[client].ttl.into()]);
 }
 
+fn check_udp(udp: &UdpPerformance, fields: &Fields) {
+    let application = match udp.application {
+        None => 0,
+        Some(Application::Dns) => 0x03_0035,
+        Some(Application::Ntp) => 0x03_007b,
+        Some(Application::Snmp) => 0x03_00a1,
+        Some(Application::Radius) => 0x03_0714,
+    };
+    assert_eq!(number(fields, 0, 95), application, "applicationId");
+    let ResponseTimes { count, sum, .. } = udp.responses;
+    let mean = sum / u64::from(count.max(1));
+    assert_eq!(number(fields, FLOWMON_PEN, 70), units(count != 0, mean, 1000));
+    assert_eq!(number(fields, NTOP_PEN, 125), units(count != 0, mean, 1_000_000));
+}
+
+fn check_quic(quic: &QuicPerformance, fields: &Fields) {
+    let has = |bits: u8| quic.valid & bits == bits;
+    let [client, server] = [quic_valid::CLIENT_RTT_KARN, quic_valid::SERVER_RTT_KARN];
+    assert_eq!(number(fields, FLOWMON_PEN, 69), units(has(client | server), quic.server_rtt + quic.client_rtt, 1000));
+    assert_eq!(number(fields, NTOP_PEN, 123), units(has(client), quic.client_rtt / 2, 1_000_000));
+    assert_eq!(number(fields, NTOP_PEN, 124), units(has(server), quic.server_rtt / 2, 1_000_000));
+}
+
 fn check_arp(arp: &Arp, fields: &Fields) {
     assert_eq!(number(fields, CESNET_PEN, 33), u64::from(arp.operation));
     let text = |address: [u8; 4]| address.map(|octet| octet.to_string()).join(".");
@@ -134,12 +166,90 @@ fn check_arp(arp: &Arp, fields: &Fields) {
     assert_eq!([35, 37].map(|id| read(id).trim_end_matches('\0').to_owned()), [text(arp.sender), text(arp.target)]);
 }
 
+/// The items of a list, all or as many of the first as fit the message.
+fn items(fields: &Fields, id: u16) -> Vec<u64> {
+    fields.list((CESNET_PEN, id)).unwrap_or_else(|| panic!("no list of {id}"))
+}
+
+/// Lists of what is expected, column by column, all as long; how long.
+fn check_lists<const N: usize>(fields: &Fields, ids: [u16; N], expected: &[[u64; N]]) -> usize {
+    let count = items(fields, ids[0]).len();
+    assert!(count <= expected.len());
+    for (column, id) in ids.into_iter().enumerate() {
+        assert_eq!(items(fields, id), expected[..count].iter().map(|row| row[column]).collect::<Vec<_>>(), "{id}");
+    }
+    count
+}
+
+/// The patterns that are kept. How many first packets and bursts of each direction did not fit.
+fn check_patterns(record: &Record, kept: Wants, fields: &Fields) -> [usize; 3] {
+    if kept.histograms {
+        let histograms = record.histograms.unwrap_or_default();
+        let expected = [histograms.sizes[0], histograms.times[0], histograms.sizes[1], histograms.times[1]];
+        for (id, expected) in (1060..).zip(expected) {
+            assert_eq!(items(fields, id), expected.map(u64::from), "{id}");
+        }
+    }
+    if kept.nettisa {
+        for (id, expected) in (1020..).zip(record.nettisa.unwrap_or_default().values()) {
+            let found = number(fields, CESNET_PEN, id);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "octets")]
+            let whole = (expected as u64).min(65_535);
+            let expected = if matches!(id, 1021 | 1022) { whole } else { expected.to_bits().into() };
+            assert_eq!(found, expected, "{id}");
+        }
+    }
+    let mut left = [0; 3];
+    if kept.first_packets != 0 {
+        let row = |packet: FirstPacket| {
+            let direction = if packet.way == 0 { 1 } else { 255 };
+            [packet.payload.into(), packet.time / 1_000_000, u64::from(packet.flags) % 256, direction]
+        };
+        let expected: Vec<_> = record.first_packets.unwrap_or_default().packets().map(row).collect();
+        left[0] = expected.len() - check_lists(fields, [1013, 1014, 1015, 1016], &expected);
+    }
+    if kept.bursts {
+        let bursts = record.bursts.unwrap_or_default();
+        let row = |burst: Burst| [burst.packets.into(), burst.octets.into(), burst.start / 1_000_000, burst.end / 1_000_000];
+        for (way, ids) in [[1050, 1051, 1052, 1053], [1054, 1055, 1056, 1057]].into_iter().enumerate() {
+            let expected: Vec<_> = bursts.bursts(u8::try_from(way).unwrap()).map(row).collect();
+            left[1 + way] = expected.len() - check_lists(fields, ids, &expected);
+        }
+    }
+    left
+}
+
 /// What the record must look like: its template, and every field of its groups.
 fn check(record: &Record, fields: &Fields) {
+    assert_eq!(check_kept(record, Wants::default(), fields), [0; 3]);
+}
+
+/// The same of a probe that keeps these patterns. How many first packets and bursts of each direction did not fit.
+fn check_kept(record: &Record, kept: Wants, fields: &Fields) -> [usize; 3] {
     let layers = record.layers.unwrap_or_default();
     let ip = record.kind != Kind::Layer2;
     let stack = layers.mpls_labels != 0 || layers.spi != 0 || layers.srh.segments != 0;
-    let groups = [(32, stack), (64, layers.depth != 0), (128, ip && record.tcp.is_some()), (256, !ip && layers.arp.operation != 0)];
+    // A record has one of them; whatever else a ring may hold, the first is sent.
+    let tcp = record.tcp.as_ref().filter(|_| ip);
+    let udp = record.udp.as_ref().filter(|_| ip && tcp.is_none());
+    let quic = record.quic.as_ref().filter(|_| ip && tcp.is_none() && udp.is_none());
+    let arp = !ip && layers.arp.operation != 0;
+    let patterns = kept.histograms && record.histograms.is_some()
+        || kept.nettisa && record.nettisa.is_some()
+        || kept.first_packets != 0 && record.first_packets.is_some()
+        || kept.bursts && record.bursts.is_some();
+    let groups = [
+        (2048, patterns && kept.histograms),
+        (4096, patterns && kept.nettisa),
+        (8192, patterns && kept.first_packets != 0),
+        (16_384, patterns && kept.bursts),
+        (32, stack),
+        (64, layers.depth != 0),
+        (128, tcp.is_some()),
+        (256, arp),
+        (512, udp.is_some()),
+        (1024, quic.is_some()),
+    ];
     let kind = match record.kind {
         Kind::Ipv4 => 0,
         Kind::Ipv6 => 1,
@@ -153,12 +263,19 @@ fn check(record: &Record, fields: &Fields) {
     if layers.depth != 0 {
         check_tunnel(&layers, fields);
     }
-    if let (true, Some(tcp)) = (ip, &record.tcp) {
+    if let Some(tcp) = tcp {
         check_tcp(tcp, fields);
     }
-    if !ip && layers.arp.operation != 0 {
+    if let Some(udp) = udp {
+        check_udp(udp, fields);
+    }
+    if let Some(quic) = quic {
+        check_quic(quic, fields);
+    }
+    if arp {
         check_arp(&layers.arp, fields);
     }
+    if patterns { check_patterns(record, kept, fields) } else { [0; 3] }
 }
 
 fn network() -> impl Strategy<Value = Network> {
@@ -234,13 +351,60 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_udp()(application in 0usize..5, responses in any::<(u32, u32)>(), none in any::<bool>()) -> UdpPerformance {
+        let all = [Application::Dns, Application::Ntp, Application::Snmp, Application::Radius];
+        let (count, sum) = responses;
+        let responses = ResponseTimes { count: if none { 0 } else { count }, sum: u64::from(sum) << 16, ..ResponseTimes::default() };
+        UdpPerformance { application: all.get(application).copied(), responses, ..UdpPerformance::default() }
+    }
+}
+
+prop_compose! {
+    fn any_quic()(valid in any::<u8>(), client in 0u8..=1, rtt in any::<[u32; 2]>()) -> QuicPerformance {
+        let [server_rtt, client_rtt] = rtt.map(u64::from);
+        QuicPerformance { valid, client, server_rtt, client_rtt, ..QuicPerformance::default() }
+    }
+}
+
+fn any_wants() -> impl Strategy<Value = Wants> {
+    let all = any::<([bool; 3], u8)>();
+    all.prop_map(|([histograms, bursts, nettisa], first)| Wants { histograms, first_packets: first % 31, bursts, nettisa })
+}
+
+/// A record that has these patterns of these packets and nothing else.
+fn patterns(wants: Wants, samples: impl IntoIterator<Item = Sample>) -> Record {
+    let mut state = PatternState::default();
+    samples.into_iter().for_each(|sample| state.add(wants, &sample));
+    let mut words = [0; 232];
+    let filled = state.encode(wants, &mut words);
+    Record::from_parts(&Record::default().encode(), &words[..filled]).unwrap()
+}
+
+/// Some with pauses, so that there are bursts.
+fn any_patterns() -> impl Strategy<Value = Record> {
+    let gap = prop_oneof![3 => 0u64..40, 1 => 900u64..5_000];
+    let sample = (gap, prop_oneof![0u32..2_000, any::<u32>()], any::<u16>(), any::<bool>());
+    (any_wants(), prop::collection::vec(sample, 1..100)).prop_map(|(wants, samples)| {
+        let mut time = 1_700_000_000_000_000_000;
+        let place = |(gap, payload, flags, reverse)| {
+            time += gap * 1_000_000 + 1;
+            Sample { time, payload, flags, way: u8::from(reverse) }
+        };
+        patterns(wants, samples.into_iter().map(place))
+    })
+}
+
+prop_compose! {
     fn any_record()(
         flow_id in any::<u64>(),
         kind in prop::sample::select(vec![Kind::Ipv4, Kind::Ipv6, Kind::Layer2]),
         layers in prop::option::of(any_layers()),
         tcp in prop::option::of(any_tcp()),
+        udp in prop::option::of(any_udp()),
+        quic in prop::option::of(any_quic()),
+        patterns in prop_oneof![Just(Record::default()), any_patterns()],
     ) -> Record {
-        Record { flow_id, kind, layers, tcp, ..Record::default() }
+        Record { flow_id, kind, layers, tcp, udp, quic, ..patterns }
     }
 }
 
@@ -251,8 +415,8 @@ proptest! {
     }
 
     #[test]
-    fn records_of_all_templates_travel_beside_each_other(records in prop::collection::vec(any_record(), 0..100)) {
-        let found = read(&records, 1400);
+    fn records_of_all_templates_travel_beside_each_other(records in prop::collection::vec(any_record(), 0..60)) {
+        let found = read(&records, 1400, Wants::default());
         prop_assert_eq!(found.len(), records.len());
         for record in &records {
             found.iter().filter(|fields| number(fields, 0, 148) == record.flow_id).for_each(|fields| check(record, fields));
@@ -260,11 +424,79 @@ proptest! {
     }
 
     #[test]
-    fn a_small_message_carries_what_fits_and_every_record(records in prop::collection::vec(any_record(), 0..50), octets_max in 512usize..1400) {
-        let found = read(&records, octets_max);
+    fn patterns_are_whole_in_messages_with_room(records in prop::collection::vec(any_record(), 0..20), kept in any_wants()) {
+        let found = read(&records, 3000, kept);
+        prop_assert_eq!(found.len(), records.len());
+        for record in &records {
+            for fields in found.iter().filter(|fields| number(fields, 0, 148) == record.flow_id) {
+                prop_assert_eq!(check_kept(record, kept, fields), [0; 3]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_message_carries_what_fits_and_every_record(
+        records in prop::collection::vec(any_record(), 0..30),
+        kept in any_wants(),
+        octets_max in 512usize..1400,
+    ) {
+        let found = read(&records, octets_max, kept);
         let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0u64, u64::wrapping_add);
         prop_assert_eq!(sum(&mut found.iter().map(|fields| number(fields, 0, 148))), sum(&mut records.iter().map(|r| r.flow_id)));
     }
+}
+
+/// IPv6, with everything that may go together, the most first packets and bursts.
+fn largest() -> Record {
+    // Bursts of three packets, one in each direction at a time.
+    let sample = |n: u64| Sample { time: (1 + n / 6 * 2_000 + n % 6) * 1_000_000, payload: 1000, flags: 0x18, way: u8::from(n % 6 >= 3) };
+    let patterns = patterns(Wants::ALL, (0..120).map(sample));
+    let layers = Layers { mpls_labels: 2, depth: 1, tunnels: [Tunnel::Vxlan as u8 | 0x80, 0, 0, 0], ..Layers::default() };
+    let tcp = Some(TcpPerformance { valid: u64::MAX, ..TcpPerformance::default() });
+    Record { kind: Kind::Ipv6, flow_id: 1, layers: Some(layers), tcp, ..patterns }
+}
+
+#[test]
+fn bursts_and_packets_that_do_not_fit_are_left_out_from_the_end() {
+    let cut = |octets_max| {
+        let found = read(&[largest()], octets_max, Wants::ALL);
+        assert_eq!(found[0].template, 257 + 32 + 64 + 128 + 2048 + 4096 + 8192 + 16_384);
+        check_kept(&largest(), Wants::ALL, &found[0])
+    };
+    assert_eq!(cut(2200), [0; 3]);
+    // First packets come first, then both directions have half of what is left.
+    let [_, forward, reverse] = cut(1700);
+    assert!(forward > 0 && reverse - forward <= 1, "{forward} {reverse}");
+    assert_eq!(cut(1400), [0, 11, 11], "where messages have their usual size");
+    let [packets, bursts @ ..] = cut(1200);
+    assert!(packets > 0 && bursts == [13, 13], "{packets} {bursts:?}");
+}
+
+#[test]
+fn messages_of_records_that_vary_are_as_full_as_they_can_be() {
+    let packets = |n: u64| (0..n).map(|n| Sample { time: (1 + n) * 1_000_000, payload: 100, flags: 0, way: 0 });
+    let kept = Wants { first_packets: 30, ..Wants::default() };
+    let records: Vec<_> = (1..400).map(|n| Record { flow_id: n, ..patterns(kept, packets(1 + n * 7 % 30)) }).collect();
+    let mut encoder = Encoder::new(1400, 8, None, kept);
+    let (mut sizes, mut flows) = (Vec::new(), 0);
+    let mut take = |batch: &mut Batch, partial| {
+        batch.drain(partial, |mut sealed| {
+            assert!(sealed.segment.is_none() && sealed.messages() <= 8);
+            flows += sealed.records();
+            sizes.extend(sealed.each().map(|(message, _)| message.len()));
+        });
+    };
+    for record in &records {
+        if let Some(full) = encoder.put(record) {
+            take(full, false);
+        }
+    }
+    encoder.batches().iter_mut().filter(|batch| !batch.is_empty()).for_each(|batch| take(batch, true));
+    assert_eq!(flows, records.len());
+    let (_, full) = sizes.split_last().unwrap();
+    // The largest record has 221 octets, and 400 in its lists.
+    assert!(full.iter().all(|size| (1400 - 621..=1400).contains(size)), "{sizes:?}");
+    assert!(full.iter().sum::<usize>() / full.len() > 1100, "{sizes:?}");
 }
 
 #[test]
@@ -278,9 +510,18 @@ fn a_flow_that_has_nothing_beside_it_has_the_plain_template() {
 
 #[test]
 fn every_template_is_announced_and_they_are_few() {
-    let encoder = Encoder::new(1400, 64, None);
-    assert_eq!(encoder.templates().count(), 8 + 8 + 8 + 2, "labels, tunnels and TCP or ARP with each other, and two for options");
+    let encoder = Encoder::new(1400, 64, None, Wants::default());
+    assert_eq!(
+        encoder.templates().count(),
+        16 + 16 + 8 + 2,
+        "labels and tunnels with each other and with one of performance or ARP; options"
+    );
     let messages = announce::templates(encoder.templates(), 1400);
     let octets: usize = messages.iter().map(|message| message.octets.len()).sum();
-    assert!(octets < 10_000, "{octets} octets at each refresh");
+    assert!(octets < 15_000, "{octets} octets at each refresh");
+    // All patterns: with each of them, and all or none.
+    let encoder = Encoder::new(1400, 64, None, Wants::ALL);
+    assert_eq!(encoder.templates().count(), 2 * (16 + 16 + 8) + 2);
+    let octets: usize = announce::templates(encoder.templates(), 1400).iter().map(|message| message.octets.len()).sum();
+    assert!(octets < 36_000, "{octets} octets at each refresh");
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use decoder::{Collector, Message, number};
 use sonde_export::ipfix::Encoder;
 use sonde_export::session::{COUNTERS, Config, Protocol, Timing, run};
+use sonde_flow::pattern::{PatternState, Sample, Wants};
 use sonde_flow::record::{Kind, Output, Record};
 use sonde_flow::ring::{Cursor, Reader, Writer};
 use sonde_stats::{Block, Kind as BlockKind};
@@ -102,7 +103,7 @@ fn config(protocol: Protocol, address: SocketAddr) -> Config {
 
 /// How many templates an exporter announces.
 fn templates() -> u64 {
-    Encoder::new(1400, 1, None).templates().count() as u64
+    Encoder::new(1400, 1, None, Wants::default()).templates().count() as u64
 }
 
 fn udp_collector() -> (UdpSocket, SocketAddr) {
@@ -444,4 +445,41 @@ fn what_a_dead_collector_does_not_take_stays_for_a_successor_or_is_lost_with_the
     drop(probe.writer.take());
     running.stop();
     assert_eq!((probe.count("lost_send"), probe.accounted()), (1000, 1000));
+}
+
+#[test]
+fn records_that_vary_arrive_one_message_a_datagram() {
+    let (socket, address) = udp_collector();
+    let mut probe = Probe::new();
+    let patterns = Wants { first_packets: 30, ..Wants::default() };
+    let running = probe.run(Config { patterns, ..config(Protocol::Udp, address) }, probe.reader());
+    for flow_id in 0..2000 {
+        let mut state = PatternState::default();
+        for time in 1..=1 + flow_id * 7 % 30 {
+            state.add(patterns, &Sample { time, payload: 1, flags: 0, way: 0 });
+        }
+        let mut words = [0; 32];
+        let filled = state.encode(patterns, &mut words);
+        let head = Record { flow_id, ..Record::default() }.encode();
+        probe.writer.as_mut().unwrap().put_words(&head, &words[..filled]);
+    }
+    probe.writer.as_mut().unwrap().publish();
+    let (mut collector, mut messages, mut octets) = (Collector::default(), Vec::new(), vec![0; 65_536]);
+    let numbers = |messages: &[Message]| {
+        let records = messages.iter().flat_map(|message| &message.records);
+        records.filter(|(id, _)| *id == 256 + 8192).map(|(_, fields)| number(fields, 0, 148)).collect::<Vec<_>>()
+    };
+    while numbers(&messages).len() < 2000
+        && let Ok(length) = socket.recv(&mut octets)
+    {
+        messages.push(collector.message(&octets[..length]));
+    }
+    running.stop();
+    assert_eq!(numbers(&messages), (0..2000).collect::<Vec<_>>());
+    check_sequence(&messages);
+    assert!(messages.iter().all(|message| message.octets <= 1400));
+    let octets: usize = messages.iter().map(|message| message.octets).sum();
+    let counters =
+        ["records", "messages", "octets", "lost_ring", "lost_send", "send_errors", "segments_batched"].map(|name| probe.count(name));
+    assert_eq!(counters, [2000, messages.len() as u64, octets as u64, 0, 0, 0, 0]);
 }

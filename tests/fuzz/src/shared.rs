@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use sonde_export::file::FileWriter;
+use sonde_flow::pattern::Wants;
 use sonde_flow::record::Record;
 use sonde_flow::ring::{BYTES_MIN, Reader, Writer};
 use sonde_stats::{Info, Kind, Segment, View};
@@ -76,25 +77,25 @@ pub fn ring(data: &[u8]) {
         let (later, now) = if choice & 2 != 0 { input.0.split_at(input.0.len() / 2) } else { ([].as_slice(), input.0) };
         victim.write(DATA_AT, now);
         if let Ok(mut reader) = Reader::open(&victim.path) {
-            drain(&mut reader);
+            drain(&mut reader, Wants::default());
             reader.seek_oldest();
-            drain(&mut reader);
+            drain(&mut reader, Wants::ALL);
             let cursor = reader.cursor();
             // The writer goes on meanwhile.
             victim.write(DATA_AT, later);
             victim.write(CONTROL_AT, later);
-            drain(&mut reader);
+            drain(&mut reader, Wants::default());
             reader.seek_oldest();
-            drain(&mut reader);
+            drain(&mut reader, Wants::default());
             reader.seek(cursor);
-            drain(&mut reader);
+            drain(&mut reader, Wants::default());
         }
         victim.mend(0, DATA_AT + data.len());
     });
 }
 
-fn drain(reader: &mut Reader) {
-    let mut file = FileWriter::new(Vec::new(), 1, Vec::new(), None);
+fn drain(reader: &mut Reader, patterns: Wants) {
+    let mut file = FileWriter::new(Vec::new(), 1, Vec::new(), None, patterns);
     drain_into(reader, |record| file.write(record).expect("memory is never full"));
     let (bytes, totals) = file.finish().expect("memory is never full");
     let collected = Decoder::file(&bytes);

@@ -50,7 +50,7 @@ pub const fn reverse(element: Element) -> Element {
     (29_305, element.1)
 }
 
-/// One data record: the values of its elements, as they came. Of an element that comes twice the last value is kept.
+/// One data record: the values of its elements, as they came. Of an element that comes twice the last value is kept, but all lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// Observation domain it came in.
@@ -59,6 +59,8 @@ pub struct Record {
     pub template: u16,
     /// Values in network byte order.
     pub values: BTreeMap<Element, Vec<u8>>,
+    /// Items of each list, by the element they are.
+    pub lists: BTreeMap<Element, Vec<Vec<u8>>>,
 }
 
 impl Record {
@@ -72,6 +74,12 @@ impl Record {
         let bytes = self.values.get(&element)?;
         assert!(bytes.len() <= 8, "element {element:?} has {} octets and is no number", bytes.len());
         Some(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
+
+    /// The items of a list as unsigned numbers, if it is there.
+    pub fn list(&self, item: Element) -> Option<Vec<u64>> {
+        let number = |bytes: &Vec<u8>| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        self.lists.get(&item).map(|items| items.iter().map(number).collect())
     }
 
     /// The value as text.
@@ -138,6 +146,8 @@ struct Template {
     is_options: bool,
 }
 
+/// basicList.
+const BASIC_LIST: Element = (0, 291);
 /// Length that says "look into the record" (RFC 7011 section 7).
 const VARIABLE: u16 = 65_535;
 
@@ -254,7 +264,7 @@ impl Decoder {
         let mut set = Cursor(body);
         // RFC 7011 section 3.3.1: padding is shorter than any record.
         while set.0.len() >= template.least().max(1) {
-            let mut record = Record { domain, template: id, values: BTreeMap::new() };
+            let mut record = Record { domain, template: id, ..Record::default() };
             for (element, length) in &template.fields {
                 let length = match *length {
                     VARIABLE => match set.u8()? {
@@ -263,7 +273,15 @@ impl Decoder {
                     },
                     fixed => fixed,
                 };
-                record.values.insert(*element, set.bytes(usize::from(length))?.to_vec());
+                let value = set.bytes(usize::from(length))?;
+                if *element == BASIC_LIST {
+                    let (item, items) = basic_list(value)?;
+                    if record.lists.insert(item, items).is_some() {
+                        return Err(format!("two lists of {item:?}"));
+                    }
+                } else {
+                    record.values.insert(*element, value.to_vec());
+                }
             }
             if template.is_options { collected.options.push(record) } else { collected.records.push(record) }
         }
@@ -276,6 +294,21 @@ fn field(set: &mut Cursor<'_>) -> Result<(Element, u16), String> {
     // RFC 7011 section 3.2: the top bit says that an enterprise number follows.
     let enterprise = if id & 0x8000 == 0 { 0 } else { set.u32()? };
     Ok(((enterprise, id & 0x7fff), length))
+}
+
+/// The element and the items of a list (RFC 6313 section 4.5.1).
+fn basic_list(bytes: &[u8]) -> Result<(Element, Vec<Vec<u8>>), String> {
+    let mut list = Cursor(bytes);
+    let semantic = list.u8()?;
+    if !matches!(semantic, 0..=4 | 255) {
+        return Err(format!("semantic {semantic} of a list is not assigned"));
+    }
+    let (item, length) = field(&mut list)?;
+    let length = usize::from(length);
+    if length == 0 || length == usize::from(VARIABLE) || !list.0.len().is_multiple_of(length) {
+        return Err(format!("items of {length} octets in {}", list.0.len()));
+    }
+    Ok((item, list.0.chunks(length).map(<[u8]>::to_vec).collect()))
 }
 
 fn padding(bytes: &[u8]) -> Result<(), String> {
@@ -308,6 +341,22 @@ mod tests {
         let record = &collected.records[0];
         assert_eq!((record.number(elements::PACKETS), record.both(elements::PACKETS)), (7, 16));
         assert_eq!(record.text((0, 82)).as_deref(), Some("eth"));
+    }
+
+    #[test]
+    fn lists_are_read_by_their_own_head() {
+        let template = [0, 2, 0, 16, 1, 0, 0, 2, 1, 35, 0xff, 0xff, 1, 35, 0xff, 0xff];
+        // Two octetDeltaCount of two octets, and no item of enterprise 9.
+        let data = [1, 0, 0, 24, 9, 4, 0, 1, 0, 2, 1, 2, 3, 4, 9, 3, 0x80, 7, 0, 1, 0, 0, 0, 9];
+        let collected = collect(&[message(0, &template), message(0, &data)]);
+        assert_eq!(collected.faults, Vec::<String>::new());
+        let record = &collected.records[0];
+        assert_eq!((record.list((0, 1)), record.list((9, 7)), record.list((9, 8))), (Some(vec![0x102, 0x304]), Some(vec![]), None));
+        for (at, wrong) in [(5, 77), (9, 3), (9, 0)] {
+            let mut data = data;
+            data[at] = wrong;
+            assert_eq!(collect(&[message(0, &template), message(0, &data)]).faults.len(), 1, "{at} {wrong}");
+        }
     }
 
     #[test]

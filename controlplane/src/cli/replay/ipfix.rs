@@ -3,6 +3,7 @@
 use super::Sink;
 use sonde_enrich::{Enricher, Handle};
 use sonde_export::file::FileWriter;
+use sonde_flow::pattern::Wants;
 use sonde_flow::record::{Output, Record};
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -19,15 +20,16 @@ pub struct Ipfix<W: Write> {
 }
 
 impl<W: Write> Ipfix<W> {
-    /// Writes to `out`; with a table to look up addresses, each record of an IP flow says what was found.
-    pub fn new(out: W, whose: Option<Enricher>) -> Self {
+    /// Writes to `out`; with a table to look up addresses, each record of an IP flow says what was found. `patterns` are those that records
+    /// have.
+    pub fn new(out: W, whose: Option<Enricher>, patterns: Wants) -> Self {
         let out = BufWriter::with_capacity(256 << 10, out);
         let whose = whose.map(|table| {
             let handle = Handle::default();
             handle.post(Some(table));
             Arc::new(handle)
         });
-        Self { writer: Some(FileWriter::new(out, DOMAIN, Vec::new(), whose)), fault: None }
+        Self { writer: Some(FileWriter::new(out, DOMAIN, Vec::new(), whose, patterns)), fault: None }
     }
 }
 

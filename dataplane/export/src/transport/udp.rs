@@ -143,10 +143,10 @@ impl Udp {
 
     pub(super) fn send(&mut self, mut sealed: Sealed<'_>, now: Now, tally: &mut Tally) {
         let stamp = Stamp { time: now.unix, domain: self.domain, sequence: self.sequence };
-        if self.segmentation && sealed.messages() > 1 {
+        if let Some(segment) = sealed.segment.filter(|_| self.segmentation && sealed.messages() > 1) {
             let following = sealed.stamp(stamp);
             let records = sealed.records() as u64;
-            if self.send_segments(&sealed, now, tally) {
+            if self.send_segments(&sealed, segment, now, tally) {
                 self.sequence = following;
                 tally.records += records;
                 return;
@@ -164,10 +164,10 @@ impl Udp {
         }
     }
 
-    /// Sends all messages in one call. False: nothing was sent, try them one by one.
-    fn send_segments(&mut self, sealed: &Sealed<'_>, now: Now, tally: &mut Tally) -> bool {
+    /// Sends all messages, each but the last of so many octets, in one call. False: nothing was sent, try them one by one.
+    fn send_segments(&mut self, sealed: &Sealed<'_>, segment: usize, now: Now, tally: &mut Tally) -> bool {
         let Some((socket, _)) = &self.socket else { return false };
-        let Ok(segment) = u16::try_from(sealed.segment) else { return false };
+        let Ok(segment) = u16::try_from(segment) else { return false };
         match send_segmented(socket, sealed.octets, segment) {
             Ok(_) => {
                 let messages = sealed.messages() as u64;
