@@ -9,9 +9,9 @@ use crate::extension::{LayersWords, write_layers};
 use crate::key::Key;
 use crate::measure::Measured;
 use crate::pattern::{PatternState, Wants};
-use crate::perf::TcpState;
+use crate::perf::{Rest, Ways};
 use crate::record::{EndReason, HEAD_WORDS, Initiator, NO_VLAN, NO_WSCALE, head};
-use crate::side::Side;
+use crate::side::{Side, Twin};
 use crate::word::{pack, quad};
 
 /// Set in [`Packet::flags`] beside the TCP flags: the packet is a fragment.
@@ -145,7 +145,7 @@ const OCTETS: u64 = (1 << 48) - 1;
 #[derive(Debug)]
 pub(crate) struct Sides {
     pub(crate) layers: Side<LayersWords>,
-    pub(crate) tcp: Side<TcpState>,
+    pub(crate) tcp: Twin<Ways, Rest>,
     pub(crate) udp: Side<Datagrams>,
     pub(crate) pattern: Side<PatternState>,
     /// What of them is kept.
@@ -417,6 +417,12 @@ impl<K: Key> Entry<K> {
         self.hot.measured = place;
     }
 
+    /// The other end of a TCP connection has the word.
+    #[inline(always)]
+    pub(crate) fn turn(&mut self, way: u8) {
+        self.hot.measured = self.measured().spoken(way).0;
+    }
+
     /// Place of the pattern of its packets; 0 is none.
     #[inline(always)]
     pub(crate) fn pattern_place(&self) -> u32 {
@@ -442,6 +448,14 @@ impl<K: Key> Entry<K> {
         (self.birth.layers | self.hot.measured | self.pattern_place()) != 0
     }
 
+    /// Least and greatest TTL of each direction; 0 where there was no packet.
+    fn ttls(&self) -> [[u8; 2]; 2] {
+        self.hot.octets_ttl.map(|word| {
+            let [.., least, greatest] = word.to_le_bytes();
+            [least, greatest]
+        })
+    }
+
     /// Appends the extensions of the flow's record to `words`, and says how many words they are.
     pub(crate) fn extend(&self, sides: &Sides, words: &mut [u64]) -> usize {
         let mut filled = 0;
@@ -451,7 +465,7 @@ impl<K: Key> Entry<K> {
             *place = *layers;
             filled = layers.len();
         }
-        filled += self.measured().report(sides, words.get_mut(filled..).unwrap_or_default());
+        filled += self.measured().report(sides, self.ttls(), words.get_mut(filled..).unwrap_or_default());
         if let Some(pattern) = sides.pattern.get(self.pattern_place()) {
             filled += pattern.encode(sides.wants, words.get_mut(filled..).unwrap_or_default());
         }

@@ -129,6 +129,10 @@ impl<K: Key> Table<K> {
     }
 
     fn expire<O: Output>(&mut self, slots: &[Slot], now: u64, timeouts: &Timeouts, worker: u8, counters: &mut Counters, out: &mut O) {
+        if !self.sides.are_empty() {
+            let entries = slots.iter().filter_map(|slot| self.entries.get(*slot as usize));
+            entries.for_each(|entry| entry.measured().prefetch_whole(&self.sides));
+        }
         for &slot in slots {
             let Some(entry) = self.entries.get_mut(slot as usize) else { continue };
             match entry.due(now, timeouts) {

@@ -9,7 +9,7 @@ use crate::datagram::Datagrams;
 use crate::entry::{Birthplace, Entry, FRAGMENT, PATTERN, Packet, SEGMENT, Sides, TCP_FLAGS};
 use crate::key::Key;
 use crate::pattern::Sample;
-use crate::perf::{Segment, TcpState};
+use crate::perf::{Segment, TcpMut, TcpRef};
 use crate::record;
 use crate::table::Room;
 
@@ -19,6 +19,7 @@ pub(crate) fn mark(rooms: [Room; 2]) -> u16 {
 }
 
 /// Where the performance of a flow is kept, as its entry notes it: the number of a place, and in the two highest bits its kind. 0 is none.
+/// The third bit says, of a TCP connection, from which direction the latest payload came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Measured(pub(crate) u32);
 
@@ -33,8 +34,9 @@ pub(crate) enum Kind {
 
 impl Measured {
     const KIND: u32 = 30;
+    const SPOKE: u32 = 29;
 
-    /// A place of a side, none of which has 2^30 places.
+    /// A place of a side, none of which has 2^29 places.
     pub(crate) fn new(kind: Kind, place: u32) -> Self {
         Self(place | (kind as u32) << Self::KIND)
     }
@@ -49,20 +51,39 @@ impl Measured {
 
     #[inline(always)]
     pub(crate) fn place(self) -> u32 {
-        self.0 & ((1 << Self::KIND) - 1)
+        self.0 & ((1 << Self::SPOKE) - 1)
+    }
+
+    /// The same, and who has sent the latest payload.
+    #[inline(always)]
+    pub(crate) fn spoken(self, way: u8) -> Self {
+        Self(self.0 & !(1 << Self::SPOKE) | u32::from(way & 1) << Self::SPOKE)
     }
 
     /// Asks for what a packet that goes this way will touch.
     #[inline(always)]
-    pub(crate) fn prefetch(self, sides: &Sides, way: u8) {
+    pub(crate) fn prefetch<K>(self, sides: &Sides, packet: &Packet<K>, way: u8) {
         if self.0 == 0 {
             return;
         }
-        if self.0 >> Self::KIND == 0 {
-            // Sequence numbers of both ends in the first line of `TcpState`, then a line of sums for each direction.
-            sides.tcp.prefetch(self.0, 1 + usize::from(way));
-        } else {
-            sides.udp.prefetch(self.place(), 1);
+        if self.0 >> Self::KIND != 0 {
+            return sides.udp.prefetch(self.place(), 1);
+        }
+        sides.tcp.prefetch_hot(self.place(), usize::from(way));
+        // Other payload than the last one's turns the connection.
+        let turns = (packet.octets > u32::from(packet.ip_header) + BARE) & (self.0 >> Self::SPOKE & 1 != u32::from(way));
+        if turns | (packet.flags & (Tcp::SYN | Tcp::FIN | Tcp::RST) != 0) {
+            sides.tcp.prefetch_hot(self.place(), usize::from(way ^ 1));
+            sides.tcp.prefetch_rest(self.place(), if turns { 0..2 } else { 0..5 });
+        }
+    }
+
+    /// Asks for everything that a report reads.
+    #[inline]
+    pub(crate) fn prefetch_whole(self, sides: &Sides) {
+        if self.0 != 0 && self.kind() == Kind::Tcp {
+            (0..2).for_each(|line| sides.tcp.prefetch_hot(self.place(), line));
+            sides.tcp.prefetch_rest(self.place(), 0..5);
         }
     }
 
@@ -77,22 +98,29 @@ impl Measured {
     pub(crate) fn rest(self, sides: &mut Sides) {
         let (tcp, udp) = (&mut sides.tcp, &mut sides.udp);
         match self.kind() {
-            Kind::Tcp => tcp.get_mut(self.place()).into_iter().for_each(TcpState::rest),
+            Kind::Tcp => tcp.get_mut(self.place()).into_iter().for_each(|(ways, rest)| TcpMut { ways, rest }.restart()),
             Kind::Udp => udp.get_mut(self.place()).into_iter().for_each(|state| state.udp_mut().rest()),
             Kind::Quic => udp.get_mut(self.place()).into_iter().for_each(|state| state.quic_mut().rest()),
         }
     }
 
     /// Writes the extension of the flow's record, and says how many words it is: 0 when there is nothing to say.
-    pub(crate) fn report(self, sides: &Sides, words: &mut [u64]) -> usize {
+    pub(crate) fn report(self, sides: &Sides, ttls: [[u8; 2]; 2], words: &mut [u64]) -> usize {
         let (tcp, udp) = (sides.tcp.get(self.place()), sides.udp.get(self.place()));
         match self.kind() {
-            Kind::Tcp => tcp.map_or(0, |state| state.report().encode(words)),
+            Kind::Tcp => tcp.map_or(0, |(ways, rest)| {
+                let mut report = TcpRef { ways, rest }.report();
+                report.set_ttl(ttls);
+                report.encode(words)
+            }),
             Kind::Udp => udp.map(|state| state.udp().report()).filter(|udp| udp.application.is_some()).map_or(0, |udp| udp.encode(words)),
             Kind::Quic => udp.map(Datagrams::quic).filter(|state| state.is_known()).map_or(0, |state| state.report().encode(words)),
         }
     }
 }
+
+/// Octets that a bare acknowledgement seldom has more of: the header and timestamps, or a short list of selective ones.
+const BARE: u32 = 40;
 
 /// The TCP segment of a packet, from its frame; `None` when its header was not captured, or is damaged.
 #[inline(always)]
@@ -150,7 +178,7 @@ impl<K> Packet<K> {
 impl<K: Key> Entry<K> {
     /// Adds a packet that was counted already to what is known of the connection.
     #[inline(always)]
-    pub(crate) fn measure(&self, packet: &Packet<K>, frame: &Frame<'_>, options: Option<&SynOptions>, sides: &mut Sides) {
+    pub(crate) fn measure(&mut self, packet: &Packet<K>, frame: &Frame<'_>, options: Option<&SynOptions>, sides: &mut Sides) {
         if packet.flags & PATTERN != 0 {
             self.add_to_pattern(packet, frame, sides);
         }
@@ -161,11 +189,16 @@ impl<K: Key> Entry<K> {
         if packet.flags & SEGMENT == 0 {
             return;
         }
-        let Some(state) = sides.tcp.get_mut(measured.place()) else { return };
+        let Some((ways, rest)) = sides.tcp.get_mut(measured.place()) else { return };
         let Some(segment) = segment(packet, frame, self.way(packet)) else { return };
+        let mut state = TcpMut { ways, rest };
         match options {
             Some(options) => state.add_syn(&segment, options),
-            None => state.add(&segment),
+            None => {
+                if state.add(segment) {
+                    self.turn(segment.way);
+                }
+            }
         }
     }
 
@@ -187,8 +220,8 @@ impl<K: Key> Entry<K> {
         }
         let Some(segment) = segment(packet, birthplace.frame, 0) else { return };
         let Some(place) = tcp.take() else { return birthplace.counters.add(Counter::PerformanceFull, 1) };
-        if let Some(state) = tcp.get_mut(place) {
-            state.begin(&segment, birthplace.options);
+        if let Some((ways, rest)) = tcp.get_mut(place) {
+            TcpMut { ways, rest }.begin(&segment, birthplace.options);
             self.set_measured(Measured::new(Kind::Tcp, place));
         }
     }
@@ -234,7 +267,7 @@ impl<K: Key> Entry<K> {
     /// Asks for what a packet of the flow will touch beside its entry.
     #[inline(always)]
     pub(crate) fn approach(&self, packet: &Packet<K>, sides: &Sides) {
-        self.measured().prefetch(sides, self.way(packet));
+        self.measured().prefetch(sides, packet, self.way(packet));
         if packet.flags & PATTERN != 0 {
             sides.pattern.prefetch(self.pattern_place(), 1);
         }
@@ -242,7 +275,8 @@ impl<K: Key> Entry<K> {
 
     /// Whether a packet opens another connection between the ports of this one, whose end nobody saw.
     pub(crate) fn is_reused_by(&self, packet: &Packet<K>, frame: &Frame<'_>, sides: &Sides) -> bool {
-        let Some(state) = sides.tcp.get(self.measured().place()) else { return false };
-        segment(packet, frame, self.way(packet)).is_some_and(|segment| state.is_reused_by(&segment))
+        let measured = self.measured();
+        let Some((ways, rest)) = sides.tcp.get(measured.place()).filter(|_| measured.kind() == Kind::Tcp) else { return false };
+        segment(packet, frame, self.way(packet)).is_some_and(|segment| TcpRef { ways, rest }.is_reused_by(&segment))
     }
 }

@@ -7,8 +7,8 @@ use bytemuck::Zeroable;
 use sonde_memory::prefetch::{prefetch, prefetch_line};
 use sonde_memory::slab::{OutOfMemory, Slab, Wanted};
 
-/// Most places: the entry has use for the two highest bits of a number.
-const PLACES_MAX: usize = 1 << 30;
+/// Most places: the entry has use for the three highest bits of a number.
+const PLACES_MAX: usize = 1 << 29;
 
 /// Numbered places of one kind.
 #[derive(Debug)]
@@ -112,6 +112,97 @@ impl<T: Zeroable + Copy + Send + 'static> Side<T> {
     }
 }
 
+/// Numbered places of two parts: what is touched often stands together.
+#[derive(Debug)]
+pub(crate) struct Twin<H: Zeroable + Copy + Send + 'static, R: Zeroable + Copy + Send + 'static> {
+    hot: Side<H>,
+    rest: Slab<R>,
+}
+
+impl<H: Zeroable + Copy + Send + 'static, R: Zeroable + Copy + Send + 'static> Twin<H, R> {
+    /// As [`Side::new`].
+    ///
+    /// # Errors
+    /// The memory is not there.
+    pub(crate) fn new(count: u64, wanted: Wanted) -> Result<Self, OutOfMemory> {
+        let hot = Side::new(count, wanted)?;
+        let rest = Slab::zeroed(hot.places.len(), wanted)?;
+        Ok(Self { hot, rest })
+    }
+
+    /// Bytes that `count` places take.
+    pub(crate) fn footprint(count: u64) -> u64 {
+        Side::<H>::footprint(count).saturating_add(count.saturating_add(1).saturating_mul(size_of::<R>() as u64))
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.hot.bytes().saturating_add(size_of_val(&*self.rest) as u64)
+    }
+
+    /// As [`Side::is_empty`].
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.hot.is_empty()
+    }
+
+    /// As [`Side::take`].
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<u32> {
+        self.hot.take()
+    }
+
+    /// As [`Side::give_back`].
+    #[inline]
+    pub(crate) fn give_back(&mut self, place: u32) {
+        self.hot.give_back(place);
+    }
+
+    /// As [`Side::get`].
+    #[inline(always)]
+    pub(crate) fn get(&self, place: u32) -> Option<(&H, &R)> {
+        self.hot.get(place).zip(self.rest.get(place as usize))
+    }
+
+    /// As [`Side::get`].
+    #[inline(always)]
+    pub(crate) fn get_mut(&mut self, place: u32) -> Option<(&mut H, &mut R)> {
+        self.hot.get_mut(place).zip(self.rest.get_mut(place as usize))
+    }
+
+    /// Asks for a cache line of the part that is touched often. Place 0 stands for none, and its lines are always near.
+    #[inline(always)]
+    pub(crate) fn prefetch_hot(&self, place: u32, line: usize) {
+        if let Some(value) = self.hot.places.get(place as usize) {
+            prefetch_line(value, line);
+        }
+    }
+
+    /// Asks for cache lines of the other part.
+    #[inline(always)]
+    pub(crate) fn prefetch_rest(&self, place: u32, lines: std::ops::Range<usize>) {
+        if let Some(value) = self.rest.get(place as usize) {
+            lines.for_each(|line| prefetch_line(value, line));
+        }
+    }
+
+    /// As [`Side::grow`].
+    ///
+    /// # Errors
+    /// The memory is not there; nothing has changed.
+    pub(crate) fn grow(&mut self, count: u64) -> Result<(), OutOfMemory> {
+        let wanted = Wanted { huge: false, populate: false };
+        let places = usize::try_from(count.saturating_add(1)).unwrap_or(usize::MAX).min(PLACES_MAX);
+        let mut larger = Slab::zeroed(places, wanted)?;
+        self.hot.grow(count)?;
+        for (to, from) in larger.iter_mut().zip(&*self.rest).take(self.hot.fresh as usize) {
+            *to = *from;
+        }
+        self.rest = larger;
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,5 +243,22 @@ mod tests {
         side.grow(6).expect("little memory");
         assert_eq!((side.get(1), side.get(4)), (Some(&10), Some(&40)));
         assert_eq!(std::iter::from_fn(|| side.take()).collect::<Vec<_>>(), [2, 5, 6]);
+    }
+
+    #[test]
+    fn both_parts_of_a_place_move_together() {
+        let mut twin = Twin::<u64, [u64; 3]>::new(2, Wanted { huge: false, populate: false }).expect("little memory");
+        assert_eq!(twin.bytes(), Twin::<u64, [u64; 3]>::footprint(2));
+        let places: Vec<u32> = std::iter::from_fn(|| twin.take()).collect();
+        for place in &places {
+            let (hot, rest) = twin.get_mut(*place).expect("a place");
+            (*hot, *rest) = (u64::from(*place), [u64::from(*place) * 10; 3]);
+        }
+        twin.prefetch_hot(9, 0);
+        twin.prefetch_rest(9, 0..2);
+        twin.grow(4).expect("little memory");
+        assert_eq!(places, [1, 2]);
+        assert_eq!((twin.get(0), twin.get(1), twin.get(2)), (None, Some((&1, &[10; 3])), Some((&2, &[20; 3]))));
+        assert_eq!(std::iter::from_fn(|| twin.take()).collect::<Vec<_>>(), [3, 4]);
     }
 }

@@ -13,8 +13,8 @@ use crate::entry::{Entry, Sides};
 use crate::extension::LayersWords;
 use crate::key::{Key, Seed};
 use crate::pattern::{PatternState, Wants};
-use crate::perf::TcpState;
-use crate::side::Side;
+use crate::perf::{Rest, Ways};
+use crate::side::{Side, Twin};
 
 /// Places of a line.
 pub(crate) const PLACES: u32 = 31;
@@ -111,7 +111,7 @@ impl<K: Key> Table<K> {
     pub(crate) fn footprint(room: Room) -> Footprint {
         let lines = (room.flows.max(1).saturating_mul(100) / LOAD_PERCENT).div_ceil(u64::from(PLACES)).max(2);
         let line = 2 * size_of::<Line>() as u64 + u64::from(PLACES) * size_of::<Entry<K>>() as u64;
-        let measured = Side::<TcpState>::footprint(room.tcp).saturating_add(Side::<Datagrams>::footprint(room.udp));
+        let measured = Twin::<Ways, Rest>::footprint(room.tcp).saturating_add(Side::<Datagrams>::footprint(room.udp));
         let patterns = Side::<PatternState>::footprint(room.patterns());
         let beside = Side::<LayersWords>::footprint(room.layers).saturating_add(measured).saturating_add(patterns);
         Footprint { lines, bytes: lines.saturating_mul(line).saturating_add(beside) }
@@ -139,7 +139,7 @@ impl<K: Key> Table<K> {
             sweep: crate::expiry::Sweep::default(),
             sides: Sides {
                 layers: Side::new(room.layers, wanted)?,
-                tcp: Side::new(room.tcp, wanted)?,
+                tcp: Twin::new(room.tcp, wanted)?,
                 udp: Side::new(room.udp, wanted)?,
                 pattern: Side::new(room.patterns(), wanted)?,
                 wants: room.wants,

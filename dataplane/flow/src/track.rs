@@ -356,14 +356,21 @@ impl Seen {
 /// core could do nothing else until most of them had come.
 const NEW_AHEAD: usize = 12;
 
+/// How many new flows ahead what stands beside the flow that goes is asked for; its entry must have come.
+const SIDES_AHEAD: usize = 4;
+
 /// Stage 4: inserts what was not found, in the order of arrival.
 fn insert<K: Key, O: Output>(table: &mut Table<K>, lane: &Lane<K>, work: &mut Work<'_, '_, O>, first_id: u64) {
     let mut tags = Seen::default();
     let Some(plans) = lane.planned.get(..lane.missed) else { return };
+    let beside = !table.sides.are_empty();
     plans.iter().take(NEW_AHEAD).for_each(|slot| table.prefetch_whole(*slot));
     for (number, (at, planned)) in lane.misses.iter().zip(plans).enumerate() {
         if let Some(slot) = plans.get(number + NEW_AHEAD) {
             table.prefetch_whole(*slot);
+        }
+        if beside && let Some(entry) = plans.get(number + SIDES_AHEAD).and_then(|slot| table.entries.get(*slot as usize)) {
+            entry.measured().prefetch_whole(&table.sides);
         }
         let at = usize::from(*at);
         let (Some(packet), Some(&(home, tag))) = (lane.packets.get(at), lane.wanted.get(at)) else { continue };

@@ -14,6 +14,7 @@ mod spacing;
 mod span;
 mod tcp;
 mod udp;
+mod way;
 pub(crate) mod words;
 
 pub(crate) use quic::has_long_header;
@@ -22,4 +23,5 @@ pub use report::{Connection, Syn, TCP_PERFORMANCE, TCP_PERFORMANCE_WORDS, TcpDir
 pub use response::ResponseTimes;
 pub use spacing::Spread;
 pub use tcp::{Closing, Segment, TcpState};
+pub(crate) use tcp::{Rest, TcpMut, TcpRef, Ways};
 pub use udp::{Application, Message, UDP_PERFORMANCE, UDP_PERFORMANCE_WORDS, UdpPerformance, UdpState};

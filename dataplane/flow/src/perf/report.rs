@@ -1,10 +1,10 @@
 //! What leaves of a TCP connection: [`TcpPerformance`], plain values, and its words in the record ring.
 
 use super::response::ResponseTimes;
-use super::sequence::bits;
 use super::spacing::Spread;
 use super::span::ticks_ns;
-use super::tcp::{Closing, TcpState, shake, trait_bits};
+use super::tcp::{Closing, TcpRef, TcpState, shake, trait_bits};
+use super::way::bits;
 
 /// Type of the extension in the record ring.
 pub const TCP_PERFORMANCE: u8 = 1;
@@ -48,7 +48,7 @@ pub mod valid {
     pub const MSS: u64 = 1 << 20;
     /// It had a window scale.
     pub const WINDOW_SCALE: u64 = 1 << 21;
-    /// A segment of the direction is in this record: `ttl`.
+    /// `ttl`: a packet of the direction is in this record.
     pub const TTL: u64 = 1 << 22;
     /// The window of the direction could be compared with what it allows: `window_full` of the other direction.
     pub const SCALED: u64 = 1 << 23;
@@ -179,9 +179,27 @@ pub struct TcpPerformance {
 }
 
 impl TcpState {
-    /// What the record says.
+    /// What the record says, but for the TTLs, which the flow knows.
     pub fn report(&self) -> TcpPerformance {
-        let shared = &self.shared;
+        TcpRef { ways: &self.ways, rest: &self.rest }.report()
+    }
+}
+
+impl TcpPerformance {
+    /// Sets least and greatest TTL or hop limit of both directions; 0 where there was no packet.
+    pub(crate) fn set_ttl(&mut self, ttl: [[u8; 2]; 2]) {
+        for (way, (direction, ttl)) in self.ways.iter_mut().zip(ttl).enumerate() {
+            direction.ttl = ttl;
+            let bit = valid::TTL << (16 * way);
+            self.valid = if ttl == [0; 2] { self.valid & !bit } else { self.valid | bit };
+        }
+    }
+}
+
+impl TcpRef<'_> {
+    /// As [`TcpState::report`].
+    pub(crate) fn report(&self) -> TcpPerformance {
+        let shared = &self.rest.shared;
         let has = |bits| shared.bits & bits == bits;
         let mut valid = 0;
         let mut offer = |bit: u64, offered: bool| valid |= if offered { bit } else { 0 };
@@ -190,7 +208,7 @@ impl TcpState {
         offer(valid::CLIENT_RTT, has(shake::ESTABLISHED));
         offer(valid::CLIENT_RTT_KARN, has(shake::ESTABLISHED) && !has(shake::SYN_ACK_AGAIN));
         offer(valid::BEGINNING, has(shake::SYN) || has(shake::SYN_ACK));
-        let responses = self.responses.report();
+        let responses = self.rest.responses.report();
         offer(valid::RESPONSES, responses.count != 0);
         let (transfer_time, transfers) = self.transfers();
         offer(valid::TRANSFER, transfers != 0);
@@ -211,7 +229,7 @@ impl TcpState {
     }
 
     fn result(&self) -> Connection {
-        let has = |bits| self.shared.bits & bits == bits;
+        let has = |bits| self.rest.shared.bits & bits == bits;
         if has(shake::ESTABLISHED) {
             Connection::Established
         } else if has(shake::SYN_ACK) {
@@ -227,11 +245,11 @@ impl TcpState {
 
     /// Time and number of the answers; the one that goes on counts as far as it is seen.
     fn transfers(&self) -> (u64, u32) {
-        let shared = &self.shared;
+        let shared = &self.rest.shared;
         if shared.bits & shake::ANSWERING == 0 {
             return (shared.transfer_sum, shared.transfers);
         }
-        let [forward, reverse] = &self.sequences;
+        let [forward, reverse] = &self.ways.0;
         let server = if shared.bits & shake::CLIENT == 0 { reverse } else { forward };
         let open = ticks_ns(shared.answer_tick, server.next_tick);
         (shared.transfer_sum.saturating_add(open), shared.transfers.saturating_add(1))
@@ -239,50 +257,50 @@ impl TcpState {
 
     /// One direction, with its validity bits as those of forward.
     fn direction(&self, way: usize) -> (TcpDirection, u64) {
-        let (Some(sequence), Some(volume), Some(events)) = (self.sequences.get(way), self.volumes.get(way), self.events.get(way)) else {
+        let (Some(own), Some(tally)) = (self.ways.0.get(way), self.rest.tallies.get(way)) else {
             return <_>::default();
         };
-        let delays = volume.packets.saturating_sub(u32::from(sequence.without & 0x0f));
-        let jitters = volume.packets.saturating_sub(u32::from(sequence.without >> 4));
-        let [delay, jitter] = volume.spacing.report(delays, jitters);
-        let traits = &events.traits;
+        let [segments, data, psh] = own.counted();
+        let packets = tally.packets.wrapping_add(segments);
+        let [delays, jitters] = tally.without().map(|without| packets.saturating_sub(without));
+        let [delay, jitter] = own.spreads(tally.base, delays, jitters);
+        let traits = &tally.traits;
         let [low, high] = traits.kinds.map(u64::from);
         let mut valid = 0;
         let mut offer = |bit: u64, offered: bool| valid |= if offered { bit } else { 0 };
         let syn = traits.bits & trait_bits::SYN != 0;
-        offer(valid::SEEN, sequence.has(bits::KNOWN));
+        offer(valid::SEEN, own.has(bits::KNOWN));
         offer(valid::DELAY, delays != 0);
         offer(valid::JITTER, jitters != 0);
         offer(valid::SYN, syn);
         offer(valid::MSS, syn && traits.mss != 0);
         offer(valid::WINDOW_SCALE, traits.bits & trait_bits::HAS_SCALE != 0);
-        offer(valid::TTL, volume.packets != 0);
-        offer(valid::SCALED, sequence.has(bits::SCALED));
+        offer(valid::SCALED, own.has(bits::SCALED));
         let direction = TcpDirection {
             delay,
             jitter,
-            payload: u64::from(volume.payload) | u64::from(events.payload_high) << 32,
-            packets: volume.packets,
-            data_packets: volume.data,
-            retransmitted: events.retransmitted,
-            out_of_order: events.out_of_order,
-            duplicate_acks: events.duplicate_acks,
-            fast: events.fast,
-            spurious: events.spurious,
-            holes: events.holes,
-            lost_upstream: events.lost_upstream,
-            lost_downstream: events.lost_downstream,
-            zero_window: events.zero_window,
-            window_full: events.window_full,
-            keep_alive: events.keep_alive,
-            syn_count: events.syn,
-            fin_count: events.fin,
-            rst_count: events.rst,
-            urg_count: events.urg,
-            cwr_count: events.cwr,
-            ece_count: events.ece,
-            psh_count: volume.psh,
-            ack_count: volume.packets.saturating_sub(u32::from(events.no_ack)),
+            payload: tally.payload.wrapping_add(u64::from(own.next.wrapping_sub(tally.mark))),
+            packets,
+            data_packets: tally.data.wrapping_add(data),
+            retransmitted: tally.retransmitted,
+            out_of_order: tally.out_of_order,
+            duplicate_acks: tally.duplicate_acks,
+            fast: tally.fast,
+            spurious: tally.spurious,
+            holes: tally.holes,
+            lost_upstream: tally.lost_upstream,
+            lost_downstream: tally.lost_downstream,
+            zero_window: tally.zero_window,
+            window_full: tally.window_full,
+            keep_alive: tally.keep_alive,
+            syn_count: tally.syn,
+            fin_count: tally.fin,
+            rst_count: tally.rst,
+            urg_count: tally.urg,
+            cwr_count: tally.cwr,
+            ece_count: tally.ece,
+            psh_count: tally.psh.wrapping_add(psh),
+            ack_count: packets.saturating_sub(u32::from(tally.no_ack)),
             isn: traits.isn,
             syn: Syn {
                 kinds: low | high << 32,
@@ -293,7 +311,7 @@ impl TcpState {
                 window_scale: traits.bits & trait_bits::SCALE,
                 sack_permitted: traits.bits & trait_bits::SACK != 0,
             },
-            ttl: if volume.packets == 0 { [0; 2] } else { [sequence.ttl_min, sequence.ttl_max] },
+            ttl: [0; 2],
         };
         (direction, valid)
     }

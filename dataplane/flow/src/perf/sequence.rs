@@ -6,8 +6,9 @@
 use bytemuck::Zeroable;
 use sonde_packet::Tcp;
 
-use super::span::{Span, Tick, tick, ticks_ns};
+use super::span::{tick, ticks_ns};
 use super::tcp::Segment;
+use super::way::{Way, bits};
 
 /// Without a round trip time, what arrives so much later than its place in the order was retransmitted.
 const REORDERING_NS: u64 = 3_000_000;
@@ -15,78 +16,6 @@ const REORDERING_NS: u64 = 3_000_000;
 const FAST_NS: u64 = 20_000_000;
 /// Duplicate acknowledgements that ask for it. The RFC says three; one may have passed the tap unseen.
 const FAST_DUPLICATES: u8 = 2;
-
-/// Bits of [`Sequence::bits`].
-pub(super) mod bits {
-    /// A segment was seen.
-    pub(in super::super) const KNOWN: u8 = 1;
-    /// Two were: there is a delay that the next one differs from.
-    pub(in super::super) const GAPPED: u8 = 1 << 1;
-    /// What simply comes next needs no second look.
-    pub(in super::super) const STEADY: u8 = 1 << 2;
-    /// The latest new payload of the connection came from here.
-    pub(in super::super) const SPOKE: u8 = 1 << 3;
-    /// The latest segment was a keep-alive.
-    pub(in super::super) const KEEP_ALIVE: u8 = 1 << 4;
-    /// The scale of the windows is known.
-    pub(in super::super) const SCALED: u8 = 1 << 5;
-    /// The latest segment had an acknowledgement number.
-    pub(in super::super) const ACKED: u8 = 1 << 6;
-}
-
-/// What is expected next from one end, 32 octets: both directions share a cache line.
-#[derive(Clone, Copy, Debug, Zeroable)]
-#[repr(C)]
-pub(super) struct Sequence {
-    /// Time of the latest segment.
-    pub(super) last: u64,
-    /// The highest sequence number seen, plus what it took.
-    pub(super) next: u32,
-    /// Acknowledgement number of the latest segment.
-    pub(super) ack: u32,
-    /// When `next` moved.
-    pub(super) next_tick: Tick,
-    /// Delay between the two latest segments.
-    pub(super) gap: Span,
-    /// Window of the latest segment, unscaled.
-    pub(super) window: u16,
-    /// Duplicate acknowledgements in a row.
-    pub(super) duplicates: u8,
-    /// Shift of `window`; 0 until SYNs of both ends offered it.
-    pub(super) scale: u8,
-    pub(super) bits: u8,
-    pub(super) ttl_min: u8,
-    pub(super) ttl_max: u8,
-    /// Segments of this record without a delay (0 or 1), and in the upper four bits those without a jitter (0 to 2).
-    pub(super) without: u8,
-}
-
-const _: () = assert!(size_of::<Sequence>() == 32);
-
-impl Sequence {
-    #[inline]
-    pub(super) fn has(&self, bits: u8) -> bool {
-        self.bits & bits == bits
-    }
-
-    /// The sequence number at which this end's window ends.
-    #[inline]
-    pub(super) fn limit(&self) -> u32 {
-        self.ack.wrapping_add(u32::from(self.window) << (self.scale & 15))
-    }
-
-    /// Every segment leaves its mark.
-    #[inline]
-    pub(super) fn mark(&mut self, segment: &Segment, delay: u64) {
-        self.duplicates = if segment.ack == self.ack { self.duplicates } else { 0 };
-        self.ack = segment.ack;
-        self.window = segment.window;
-        self.last = segment.time;
-        self.gap = Span::from_ns(delay);
-        self.ttl_min = self.ttl_min.min(segment.ttl);
-        self.ttl_max = self.ttl_max.max(segment.ttl);
-    }
-}
 
 /// Whether `a` stands before `b`.
 #[inline]
@@ -121,12 +50,24 @@ pub(super) enum Class {
     Retransmitted,
 }
 
-/// Classes of the segment, which is not the first of its direction. `unseen` says whether it fills a hole.
-pub(super) fn classify(own: &Sequence, peer: &Sequence, segment: &Segment, rtt: Option<u64>, unseen: bool) -> Class {
+/// What is known of the segment from elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Context {
+    /// Both halves of the round trip.
+    pub(super) rtt: Option<u64>,
+    /// Duplicate acknowledgements of the peer in a row.
+    pub(super) duplicates: u8,
+    /// Whether the segment fills a hole.
+    pub(super) unseen: bool,
+}
+
+/// Class of the segment, which is not the first of its direction.
+pub(super) fn classify(own: &Way, peer: &Way, segment: &Segment, context: Context) -> Class {
+    let Context { rtt, duplicates, unseen } = context;
     let Segment { seq, payload, flags, .. } = *segment;
     let opens_or_ends = flags & (Tcp::SYN | Tcp::FIN) != 0;
     let bare = !opens_or_ends && flags & Tcp::RST == 0;
-    if payload == 1 && seq == own.next && peer.has(bits::KNOWN) && peer.window == 0 && peer.has(bits::ACKED) {
+    if payload == 1 && seq == own.next && peer.has(bits::KNOWN) && peer.window() == 0 && peer.has(bits::ACKED) {
         return Class::WindowProbe;
     }
     if before(own.next, seq) {
@@ -146,12 +87,12 @@ pub(super) fn classify(own: &Sequence, peer: &Sequence, segment: &Segment, rtt: 
     if payload > 1 && seq == own.next.wrapping_sub(1) {
         return Class::InOrder;
     }
-    let wanted = peer.has(bits::KNOWN | bits::ACKED) && peer.duplicates >= FAST_DUPLICATES && peer.ack == seq;
-    if wanted && segment.time.saturating_sub(peer.last) < FAST_NS {
+    let wanted = peer.has(bits::KNOWN | bits::ACKED) && duplicates >= FAST_DUPLICATES && peer.ack == seq;
+    if wanted && peer.since(segment.time) < FAST_NS {
         return Class::Fast;
     }
     // Ticks wrap; what moved the order came no later than the latest segment.
-    let late = ticks_ns(own.next_tick, tick(segment.time)).max(segment.time.saturating_sub(own.last));
+    let late = ticks_ns(own.next_tick, tick(segment.time)).max(own.since(segment.time));
     if unseen && late < rtt.unwrap_or(REORDERING_NS) && seq.wrapping_add(taken(segment)) != own.next {
         return Class::OutOfOrder;
     }

@@ -1,8 +1,9 @@
 //! How a TCP connection performs, packet by packet.
 //!
-//! [`TcpState::add`] has a straight path for what simply comes next, new data or a new acknowledgement: three cache lines (the
-//! sequence numbers of both ends, the sums of the segment's direction), no division, one branch that is rarely taken. Everything
-//! else (SYN, FIN, RST, a turn from request to answer, loss, zero windows) goes through `special`.
+//! [`TcpMut::add`] has a straight path for what simply comes next, new data or a new acknowledgement: one cache line, the
+//! [`Way`] of the segment's direction, no division, one branch that is rarely taken. Behind it are a turn from request to answer, data
+//! that reaches the end of the window, and counters that are full; everything else (SYN, FIN, RST, loss, zero windows) goes through
+//! `special`.
 //!
 //! Not here: what leaves (`report`), which segments belong together (the flow table).
 
@@ -10,9 +11,9 @@ use bytemuck::Zeroable;
 use sonde_packet::{SynOptions, Tcp};
 
 use super::response::Responses;
-use super::sequence::{Class, Holes, Sequence, before, bits, classify, taken};
-use super::spacing::Spacing;
+use super::sequence::{Class, Context, Holes, before, classify, taken};
 use super::span::{Span, TICKS_MAX_NS, Tick, tick, ticks_ns};
+use super::way::{FULL, LIMIT_AHEAD, Way, bits};
 
 /// TCP flags beside those of [`Tcp`] (RFC 9293 section 3.1).
 const PSH: u16 = 0x08;
@@ -21,6 +22,8 @@ const ECE: u16 = 0x40;
 const CWR: u16 = 0x80;
 /// The flags without reserved bits and AE.
 const FLAGS: u16 = 0xff;
+/// Payload that the straight path takes: what it counts between two looks stays far below the 2^32 octets of sequence numbers.
+const PAYLOAD_MAX: u32 = 1 << 20;
 
 /// One TCP segment of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -45,37 +48,20 @@ pub struct Segment {
     pub way: u8,
 }
 
-/// What every segment of a direction adds to, one cache line.
+/// What is known of a direction beside its [`Way`], one and a half cache lines: sums, taken over from there from time to time, what
+/// seldom happens (counters of 16 bits stop at their greatest number), the traits of its SYN.
 #[derive(Clone, Copy, Debug, Zeroable)]
 #[repr(C)]
-pub(super) struct Volume {
-    pub(super) spacing: Spacing,
-    /// Octets, modulo 2^32; [`Events::payload_high`] counts on.
-    pub(super) payload: u32,
+pub(super) struct Tally {
+    /// Octets; what came since `next` was `mark` is not among them.
+    pub(super) payload: u64,
+    /// The time that delays are counted from, modulo 2^48 ns.
+    pub(super) base: u64,
     pub(super) packets: u32,
     pub(super) data: u32,
     pub(super) psh: u32,
-}
-
-impl Volume {
-    const EMPTY: Self = Self { spacing: Spacing::EMPTY, payload: 0, packets: 0, data: 0, psh: 0 };
-
-    /// Whether the octets overflowed.
-    #[inline]
-    fn count(&mut self, segment: &Segment) -> bool {
-        let (payload, over) = self.payload.overflowing_add(segment.payload);
-        self.payload = payload;
-        self.packets = self.packets.wrapping_add(1);
-        self.data = self.data.wrapping_add(u32::from(segment.payload != 0));
-        self.psh = self.psh.wrapping_add(u32::from(segment.flags & PSH != 0));
-        over
-    }
-}
-
-/// What seldom happens in a direction, one cache line: counters (they stop at their greatest number), then the traits of its SYN.
-#[derive(Clone, Copy, Debug, Zeroable)]
-#[repr(C)]
-pub(super) struct Events {
+    /// Sequence number up to which `payload` is counted.
+    pub(super) mark: u32,
     pub(super) retransmitted: u32,
     pub(super) out_of_order: u32,
     pub(super) duplicate_acks: u32,
@@ -95,8 +81,32 @@ pub(super) struct Events {
     pub(super) ece: u16,
     /// Segments without the ACK flag.
     pub(super) no_ack: u16,
-    pub(super) payload_high: u16,
+    /// Duplicate acknowledgements in a row, as long as [`bits::DUPLICATE`] is set.
+    duplicates: u8,
+    /// Shift of the window in the lower four bits, 0 until SYNs of both ends offered it; above, segments of this record without a
+    /// delay (0 or 1, one bit) and without a jitter (0 to 2, two bits).
+    scale_without: u8,
     pub(super) traits: Traits,
+}
+
+impl Tally {
+    #[inline]
+    fn scale(&self) -> u8 {
+        self.scale_without & 15
+    }
+
+    fn set_scale(&mut self, scale: u8) {
+        self.scale_without = self.scale_without & !15 | scale & 15;
+    }
+
+    /// Segments of this record without a delay, and without a jitter.
+    pub(super) fn without(&self) -> [u32; 2] {
+        [self.scale_without >> 4 & 1, self.scale_without >> 5].map(u32::from)
+    }
+
+    fn set_without(&mut self, delay: u8, jitter: u8) {
+        self.scale_without = self.scale() | (delay & 1) << 4 | (jitter & 3) << 5;
+    }
 }
 
 /// What the first SYN of a direction says.
@@ -181,20 +191,87 @@ pub(super) struct Shared {
     pub(super) syn_retries: u8,
 }
 
-/// One TCP connection: what is known of it, and what the next record will say. Directions are those of the flow.
+/// What every segment of a connection touches, a line for each direction. Directions are those of the flow.
 #[derive(Clone, Copy, Debug, Zeroable)]
 #[repr(C, align(64))]
-pub struct TcpState {
-    pub(super) sequences: [Sequence; 2],
-    pub(super) volumes: [Volume; 2],
-    pub(super) events: [Events; 2],
+pub(crate) struct Ways(pub(super) [Way; 2]);
+
+/// What else is known of a connection.
+#[derive(Clone, Copy, Debug, Zeroable)]
+#[repr(C, align(64))]
+pub(crate) struct Rest {
+    // These two are touched when the connection turns.
     pub(super) shared: Shared,
     pub(super) responses: Responses,
+    pub(super) tallies: [Tally; 2],
 }
 
-const _: () = assert!(size_of::<Volume>() == 64 && size_of::<Events>() == 64 && size_of::<Shared>() == 64);
-// Seven lines, three of which every segment touches. Growing it is a design decision.
-const _: () = assert!(size_of::<TcpState>() == 448);
+const _: () = assert!(size_of::<Tally>() == 96 && size_of::<Shared>() == 64);
+// Seven lines, one of which every segment touches. Growing them is a design decision.
+const _: () = assert!(size_of::<Ways>() == 128 && size_of::<Rest>() == 320);
+
+/// One TCP connection: what is known of it, and what the next record will say.
+#[derive(Debug)]
+pub(crate) struct TcpMut<'a> {
+    pub(crate) ways: &'a mut Ways,
+    pub(crate) rest: &'a mut Rest,
+}
+
+/// One TCP connection, to be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TcpRef<'a> {
+    pub(crate) ways: &'a Ways,
+    pub(crate) rest: &'a Rest,
+}
+
+impl TcpRef<'_> {
+    /// As [`TcpState::is_reused_by`].
+    pub(crate) fn is_reused_by(&self, segment: &Segment) -> bool {
+        let ([forward, reverse], [first, second]) = (&self.ways.0, &self.rest.tallies);
+        let (own, tally) = if segment.way & 1 == 0 { (forward, first) } else { (reverse, second) };
+        segment.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN && own.has(bits::KNOWN) && segment.seq != tally.traits.isn
+    }
+}
+
+/// A connection that stands for itself.
+#[derive(Clone, Copy, Debug, Zeroable)]
+#[repr(C)]
+pub struct TcpState {
+    pub(super) ways: Ways,
+    pub(super) rest: Rest,
+}
+
+impl TcpState {
+    fn parts(&mut self) -> TcpMut<'_> {
+        TcpMut { ways: &mut self.ways, rest: &mut self.rest }
+    }
+
+    /// Begins with the first segment that was seen of a connection; `options` are those of its SYN.
+    pub fn begin(&mut self, segment: &Segment, options: Option<&SynOptions>) {
+        self.parts().begin(segment, options);
+    }
+
+    /// Adds a segment, in the order in which it passed the tap.
+    pub fn add(&mut self, segment: &Segment) {
+        self.parts().add(*segment);
+    }
+
+    /// Adds a SYN or SYN/ACK with its options. The first one of each direction says the traits.
+    pub fn add_syn(&mut self, segment: &Segment, options: &SynOptions) {
+        self.parts().add_syn(segment, options);
+    }
+
+    /// Whether the segment begins another connection between the same ports: a SYN with another number than the first segment of its
+    /// direction had. A SYN with the same number, even after RST, asks again for the same connection.
+    pub fn is_reused_by(&self, segment: &Segment) -> bool {
+        TcpRef { ways: &self.ways, rest: &self.rest }.is_reused_by(segment)
+    }
+
+    /// Begins the next record of a connection that goes on: counters restart, what is known stays.
+    pub fn rest(&mut self) {
+        self.parts().restart();
+    }
+}
 
 /// The segment's own of two, and the other one.
 #[inline]
@@ -207,36 +284,26 @@ fn count(counter: &mut u16, happened: bool) {
     *counter = counter.saturating_add(u16::from(happened));
 }
 
-impl TcpState {
-    /// Begins with the first segment that was seen of a connection; `options` are those of its SYN.
-    pub fn begin(&mut self, segment: &Segment, options: Option<&SynOptions>) {
-        *self = Self::zeroed();
-        self.volumes = [Volume::EMPTY; 2];
+impl TcpMut<'_> {
+    /// As [`TcpState::begin`].
+    pub(crate) fn begin(&mut self, segment: &Segment, options: Option<&SynOptions>) {
+        *self.ways = Ways([Way::new(); 2]);
+        *self.rest = Rest::zeroed();
         // Who sends a SYN/ACK is the server, whoever else is seen first the client until more is known.
         let server = segment.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN | Tcp::ACK;
         if (segment.way & 1 == 1) != server {
-            self.shared.bits |= shake::CLIENT;
+            self.rest.shared.bits |= shake::CLIENT;
         }
         match options {
             Some(options) => self.add_syn(segment, options),
-            None => self.add(segment),
+            None => self.special(*segment),
         }
     }
 
-    /// Whether the segment begins another connection between the same ports: a SYN with another number than the first segment of its
-    /// direction had. A SYN with the same number, even after RST, asks again for the same connection.
-    pub fn is_reused_by(&self, segment: &Segment) -> bool {
-        let [forward, reverse] = &self.events;
-        let own = if segment.way & 1 == 0 { forward } else { reverse };
-        let [first, second] = &self.sequences;
-        let known = (if segment.way & 1 == 0 { first } else { second }).has(bits::KNOWN);
-        segment.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN && known && segment.seq != own.traits.isn
-    }
-
-    /// Adds a SYN or SYN/ACK with its options. The first one of each direction says the traits.
-    pub fn add_syn(&mut self, segment: &Segment, options: &SynOptions) {
-        let (events, _) = both(&mut self.events, segment.way);
-        let traits = &mut events.traits;
+    /// As [`TcpState::add_syn`].
+    pub(crate) fn add_syn(&mut self, segment: &Segment, options: &SynOptions) {
+        let (tally, _) = both(&mut self.rest.tallies, segment.way);
+        let traits = &mut tally.traits;
         if segment.flags & Tcp::SYN != 0 && traits.bits & trait_bits::SYN == 0 {
             let scale = options.window_scale.map_or(0, |shift| shift.min(14) | trait_bits::HAS_SCALE);
             let sack = if options.sack_permitted { trait_bits::SACK } else { 0 };
@@ -244,72 +311,127 @@ impl TcpState {
             traits.kinds = [low(options.kinds), low(options.kinds >> 32)];
             traits.bits = scale | sack;
         }
-        self.add(segment);
+        self.special(*segment);
     }
 
-    /// Adds a segment, in the order in which it passed the tap. The straight path takes about 130 instructions.
-    #[inline]
-    pub fn add(&mut self, segment: &Segment) {
-        let (own, peer) = both(&mut self.sequences, segment.way);
+    /// As [`TcpState::add`]. Whether the other end now has the word. The segment comes by value: by reference it would be stored
+    /// for those who seldom read it.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, segment: Segment) -> bool {
+        let (own, _) = both(&mut self.ways.0, segment.way);
         let end = segment.seq.wrapping_add(segment.payload);
         let data = segment.payload != 0;
-        let same = (segment.ack == own.ack) & (segment.window == own.window);
+        let same = (segment.ack == own.ack) & (segment.window == own.window());
         // One condition of many parts, not many branches.
-        let special = (own.bits & (bits::STEADY | bits::KEEP_ALIVE) != bits::STEADY)
+        let special = (own.state() & (bits::STEADY | bits::KEEP_ALIVE) != bits::STEADY)
             | (segment.seq != own.next)
             | (segment.flags & FLAGS & !PSH != Tcp::ACK)
             | (segment.window == 0)
             | (!data & same)
-            | (data & (own.bits & bits::SPOKE == 0))
-            | (end == peer.limit());
-        if special {
-            self.special(segment);
-            return;
+            | (segment.payload >= PAYLOAD_MAX);
+        let pause = (data & (!own.has(bits::SPOKE) | own.reaches(end))) | (own.state() & FULL != 0);
+        let mut turned = false;
+        if special | pause {
+            turned = data & !own.has(bits::SPOKE);
+            if special || !self.pause(segment) {
+                self.special(segment);
+                return turned;
+            }
         }
-        let delay = segment.time.saturating_sub(own.last);
-        let jitter = delay.abs_diff(own.gap.ns());
+        let (own, _) = both(&mut self.ways.0, segment.way);
+        let delay = own.since(segment.time);
+        own.space(delay);
         own.next = end;
         // A mask, since data and acknowledgements alternate as no branch can foresee.
         let moved = 0u32.wrapping_sub(u32::from(data));
         own.next_tick = own.next_tick & !moved | tick(segment.time) & moved;
-        own.mark(segment, delay);
-        let (volume, _) = both(&mut self.volumes, segment.way);
-        volume.spacing.add(delay, jitter);
-        if volume.count(segment) {
-            let (events, _) = both(&mut self.events, segment.way);
-            count(&mut events.payload_high, true);
-        }
+        own.count(u32::from(data), u32::from(segment.flags & PSH != 0));
+        own.mark(&segment, delay);
+        turned
     }
 
-    /// Begins the next record of a connection that goes on: counters restart, what is known stays.
-    pub fn rest(&mut self) {
-        self.volumes = [Volume::EMPTY; 2];
-        for events in &mut self.events {
-            *events = Events { traits: events.traits, ..Events::zeroed() };
+    /// What has to be done before a segment that simply comes next goes by: `false` when it does not after all.
+    #[inline(never)]
+    fn pause(&mut self, segment: Segment) -> bool {
+        let segment = &segment;
+        let (own, peer) = both(&mut self.ways.0, segment.way);
+        if segment.payload != 0 && peer.has(bits::KNOWN) && peer.window() == 0 {
+            return false;
         }
-        for sequence in &mut self.sequences {
-            sequence.without = if sequence.has(bits::KNOWN) && !sequence.has(bits::GAPPED) { 0x10 } else { 0 };
-            (sequence.ttl_min, sequence.ttl_max) = (u8::MAX, 0);
+        let end = segment.seq.wrapping_add(segment.payload);
+        if own.state() & FULL != 0 {
+            self.settle(segment.way);
         }
-        self.responses = Responses::zeroed();
-        self.shared.transfer_sum = 0;
-        self.shared.transfers = 0;
-        self.shared.syn_retries = 0;
+        if segment.payload != 0 {
+            self.turn(segment, Class::InOrder);
+            let (own, _) = both(&mut self.ways.0, segment.way);
+            if own.reaches(end) {
+                self.find_limit(segment.way);
+                let full = self.window_end(segment.way).is_some_and(|limit| end == limit);
+                let (tally, _) = both(&mut self.rest.tallies, segment.way);
+                count(&mut tally.window_full, full);
+            }
+        }
+        true
+    }
+
+    /// Where the window that the peer gives this direction ends; `None` where its scale is not known.
+    fn window_end(&self, way: u8) -> Option<u32> {
+        let ([forward, reverse], [first, second]) = (&self.ways.0, &self.rest.tallies);
+        let (peer, tally) = if way & 1 == 0 { (reverse, second) } else { (forward, first) };
+        peer.has(bits::KNOWN | bits::SCALED).then(|| peer.window_end(tally.scale()))
+    }
+
+    /// Looks up how far the peer lets this direction go.
+    fn find_limit(&mut self, way: u8) {
+        let limit = self.window_end(way);
+        let (own, peer) = both(&mut self.ways.0, way);
+        let open = peer.has(bits::KNOWN) && peer.window() != 0;
+        own.set_limit(if open { limit.unwrap_or(own.next.wrapping_add(LIMIT_AHEAD)) } else { own.next });
+    }
+
+    /// Takes over what was counted in the direction's line.
+    fn settle(&mut self, way: u8) {
+        let ((own, _), (tally, _)) = (both(&mut self.ways.0, way), both(&mut self.rest.tallies, way));
+        let [segments, data, psh] = own.take();
+        tally.packets = tally.packets.wrapping_add(segments);
+        tally.data = tally.data.wrapping_add(data);
+        tally.psh = tally.psh.wrapping_add(psh);
+        tally.payload = tally.payload.wrapping_add(u64::from(own.next.wrapping_sub(tally.mark)));
+        tally.mark = own.next;
+    }
+
+    /// As [`TcpState::rest`].
+    pub(crate) fn restart(&mut self) {
+        for (own, tally) in self.ways.0.iter_mut().zip(&mut self.rest.tallies) {
+            own.take();
+            own.restart_spacing();
+            let Tally { duplicates, scale_without, traits, .. } = *tally;
+            *tally = Tally { mark: own.next, base: own.last(), duplicates, scale_without, traits, ..Tally::zeroed() };
+            tally.set_without(0, u8::from(own.has(bits::KNOWN) && !own.has(bits::GAPPED)));
+        }
+        self.rest.responses = Responses::zeroed();
+        let shared = &mut self.rest.shared;
+        shared.transfer_sum = 0;
+        shared.transfers = 0;
+        shared.syn_retries = 0;
     }
 
     /// Both halves of the handshake's round trip, when both were seen.
     fn rtt(&self) -> Option<u64> {
-        let Shared { bits, server_rtt, client_rtt, .. } = self.shared;
+        let Shared { bits, server_rtt, client_rtt, .. } = self.rest.shared;
         let whole = shake::SYN | shake::SYN_ACK | shake::ESTABLISHED;
         (bits & whole == whole).then(|| server_rtt.ns().saturating_add(client_rtt.ns()))
     }
 
     /// A segment that is more than the next one.
     #[inline(never)]
-    fn special(&mut self, segment: &Segment) {
+    fn special(&mut self, segment: Segment) {
+        let segment = &segment;
+        self.settle(segment.way);
         self.handshake(segment);
         self.count_flags(segment);
-        let known = both(&mut self.sequences, segment.way).0.has(bits::KNOWN);
+        let known = both(&mut self.ways.0, segment.way).0.has(bits::KNOWN);
         if !known {
             self.first(segment);
         }
@@ -317,23 +439,24 @@ impl TcpState {
         self.windows(segment, known, class);
         self.turn(segment, class);
         self.advance(segment, class);
-        // The octet of a keep-alive is not the application's.
-        let payload = if class == Class::KeepAlive { 0 } else { segment.payload };
-        self.tally(&Segment { payload, ..*segment });
+        self.tally(segment, class);
+        self.find_limit(0);
+        self.find_limit(1);
     }
 
     /// The first segment of a direction.
     fn first(&mut self, segment: &Segment) {
-        let (own, peer) = both(&mut self.sequences, segment.way);
-        own.bits |= bits::KNOWN;
-        own.without = 0x21;
+        let (own, peer) = both(&mut self.ways.0, segment.way);
+        own.set(bits::KNOWN);
+        own.begin(segment);
         own.next = segment.seq;
         own.next_tick = tick(segment.time);
         own.ack = segment.ack;
-        (own.ttl_min, own.ttl_max) = (u8::MAX, 0);
+        let (tally, peers) = both(&mut self.rest.tallies, segment.way);
+        tally.set_without(1, 2);
+        tally.base = own.last();
         let syn = segment.flags & Tcp::SYN != 0;
-        let (events, others) = both(&mut self.events, segment.way);
-        let (traits, theirs) = (&mut events.traits, &others.traits);
+        let (traits, theirs) = (&mut tally.traits, &peers.traits);
         traits.isn = if syn { segment.seq } else { segment.seq.wrapping_sub(1) };
         if syn {
             traits.window = segment.window;
@@ -344,16 +467,17 @@ impl TcpState {
         // RFC 7323 section 2.2: both must have offered it.
         if traits.bits & theirs.bits & trait_bits::SYN != 0 {
             let scaled = traits.bits & theirs.bits & trait_bits::HAS_SCALE != 0;
-            own.scale = if scaled { traits.bits & trait_bits::SCALE } else { 0 };
-            peer.scale = if scaled { theirs.bits & trait_bits::SCALE } else { 0 };
-            own.bits |= bits::SCALED;
-            peer.bits |= bits::SCALED;
+            let [own_scale, peers_scale] = [traits.bits, theirs.bits].map(|bits| if scaled { bits & trait_bits::SCALE } else { 0 });
+            tally.set_scale(own_scale);
+            peers.set_scale(peers_scale);
+            own.set(bits::SCALED);
+            peer.set(bits::SCALED);
         }
     }
 
     /// Steps of the handshake (RFC 9293 section 3.5), and how it ends.
     fn handshake(&mut self, segment: &Segment) {
-        let shared = &mut self.shared;
+        let shared = &mut self.rest.shared;
         let client = u16::from(segment.way & 1) == shared.bits & shake::CLIENT;
         let since = segment.time.saturating_sub(shared.step);
         let opening = shared.bits & (shake::SYN | shake::SYN_ACK | shake::REFUSED) == shake::SYN;
@@ -371,8 +495,8 @@ impl TcpState {
                 shared.bits |= shake::SYN_ACK;
                 shared.step = segment.time;
                 // `tally` gives it back with the acknowledgement.
-                let (_, peer) = both(&mut self.sequences, segment.way);
-                peer.bits &= !bits::STEADY;
+                let (_, peer) = both(&mut self.ways.0, segment.way);
+                peer.clear(bits::STEADY);
             }
             (SYN_ACK, false) if shared.bits & shake::ESTABLISHED == 0 => shared.bits |= shake::SYN_ACK_AGAIN,
             (Tcp::ACK, true) if shared.bits & (shake::SYN_ACK | shake::ESTABLISHED) == shake::SYN_ACK => {
@@ -393,64 +517,68 @@ impl TcpState {
     }
 
     fn count_flags(&mut self, segment: &Segment) {
-        let (events, _) = both(&mut self.events, segment.way);
+        let (tally, _) = both(&mut self.rest.tallies, segment.way);
         let is = |flag: u16| segment.flags & flag != 0;
-        count(&mut events.syn, is(Tcp::SYN));
-        count(&mut events.fin, is(Tcp::FIN));
-        count(&mut events.rst, is(Tcp::RST));
-        count(&mut events.urg, is(URG));
-        count(&mut events.ece, is(ECE));
-        count(&mut events.cwr, is(CWR));
-        count(&mut events.no_ack, !is(Tcp::ACK));
+        count(&mut tally.syn, is(Tcp::SYN));
+        count(&mut tally.fin, is(Tcp::FIN));
+        count(&mut tally.rst, is(Tcp::RST));
+        count(&mut tally.urg, is(URG));
+        count(&mut tally.ece, is(ECE));
+        count(&mut tally.cwr, is(CWR));
+        count(&mut tally.no_ack, !is(Tcp::ACK));
     }
 
     /// Where the segment stands in the order, and what that says of loss.
     fn order(&mut self, segment: &Segment) -> Class {
         let rtt = self.rtt();
         let way = segment.way & 1;
-        let (own, peer) = both(&mut self.sequences, way);
+        let (own, peer) = both(&mut self.ways.0, way);
+        let (tally, peers) = both(&mut self.rest.tallies, way);
         let end = segment.seq.wrapping_add(taken(segment));
         let old = before(segment.seq, own.next);
-        let unseen = old && end != segment.seq && self.shared.holes.fill(way, segment.seq, end);
-        let class = classify(own, peer, segment, rtt, unseen);
-        let (events, _) = both(&mut self.events, way);
+        let unseen = old && end != segment.seq && self.rest.shared.holes.fill(way, segment.seq, end);
+        let duplicates = if peer.has(bits::DUPLICATE) { peers.duplicates } else { 0 };
+        let class = classify(own, peer, segment, Context { rtt, duplicates, unseen });
         match class {
             Class::InOrder | Class::WindowProbe => {}
-            Class::KeepAlive => count(&mut events.keep_alive, true),
+            Class::KeepAlive => count(&mut tally.keep_alive, true),
             Class::AfterHole => {
-                count(&mut events.holes, true);
-                self.shared.holes.open(way, own.next, segment.seq);
+                count(&mut tally.holes, true);
+                self.rest.shared.holes.open(way, own.next, segment.seq);
             }
-            Class::OutOfOrder => events.out_of_order = events.out_of_order.saturating_add(1),
+            Class::OutOfOrder => tally.out_of_order = tally.out_of_order.saturating_add(1),
             Class::Spurious | Class::Fast | Class::Retransmitted => {
-                events.retransmitted = events.retransmitted.saturating_add(1);
-                count(&mut events.fast, class == Class::Fast);
-                count(&mut events.spurious, class == Class::Spurious);
+                tally.retransmitted = tally.retransmitted.saturating_add(1);
+                count(&mut tally.fast, class == Class::Fast);
+                count(&mut tally.spurious, class == Class::Spurious);
                 // What the tap had seen was lost behind it, if at all; what it had not seen before it.
-                count(&mut events.lost_upstream, unseen);
-                count(&mut events.lost_downstream, !unseen && class != Class::Spurious);
+                count(&mut tally.lost_upstream, unseen);
+                count(&mut tally.lost_downstream, !unseen && class != Class::Spurious);
             }
         }
-        own.bits &= !bits::KEEP_ALIVE;
+        own.clear(bits::KEEP_ALIVE);
         if class == Class::KeepAlive {
-            own.bits |= bits::KEEP_ALIVE;
+            own.set(bits::KEEP_ALIVE);
         }
         class
     }
 
     /// Windows of zero, windows used up, duplicate acknowledgements (RFC 5681 section 2).
     fn windows(&mut self, segment: &Segment, known: bool, class: Class) {
-        let (own, peer) = both(&mut self.sequences, segment.way);
-        let (events, _) = both(&mut self.events, segment.way);
+        let (own, peer) = both(&mut self.ways.0, segment.way);
+        let (tally, peers) = both(&mut self.rest.tallies, segment.way);
         let bare = segment.flags & (Tcp::SYN | Tcp::FIN | Tcp::RST) == 0;
         let empty = segment.payload == 0;
-        count(&mut events.zero_window, bare && segment.window == 0);
-        let full = peer.has(bits::KNOWN | bits::SCALED) && segment.seq.wrapping_add(segment.payload) == peer.limit();
-        count(&mut events.window_full, bare && !empty && full && class != Class::WindowProbe);
-        let same = segment.window == own.window && segment.ack == own.ack && segment.seq == own.next;
+        count(&mut tally.zero_window, bare && segment.window == 0);
+        let end = segment.seq.wrapping_add(segment.payload);
+        let full = peer.has(bits::KNOWN | bits::SCALED) && end == peer.window_end(peers.scale());
+        count(&mut tally.window_full, bare && !empty && full && class != Class::WindowProbe);
+        let same = segment.window == own.window() && segment.ack == own.ack && segment.seq == own.next;
         if known && bare && empty && segment.window != 0 && same && !peer.has(bits::KEEP_ALIVE) {
-            own.duplicates = own.duplicates.saturating_add(1);
-            events.duplicate_acks = events.duplicate_acks.saturating_add(1);
+            let before = if own.has(bits::DUPLICATE) { tally.duplicates } else { 0 };
+            tally.duplicates = before.saturating_add(1);
+            own.set(bits::DUPLICATE);
+            tally.duplicate_acks = tally.duplicate_acks.saturating_add(1);
         }
     }
 
@@ -459,11 +587,11 @@ impl TcpState {
         if segment.payload == 0 || !matches!(class, Class::InOrder | Class::AfterHole) {
             return;
         }
-        let (own, peer) = both(&mut self.sequences, segment.way);
+        let (own, peer) = both(&mut self.ways.0, segment.way);
         if own.has(bits::SPOKE) {
             return;
         }
-        let shared = &mut self.shared;
+        let shared = &mut self.rest.shared;
         let now = tick(segment.time);
         if u16::from(segment.way & 1) == shared.bits & shake::CLIENT {
             if shared.bits & shake::ANSWERING != 0 {
@@ -472,18 +600,18 @@ impl TcpState {
             }
             shared.bits = shared.bits & !shake::ANSWERING | shake::ASKED;
         } else if shared.bits & shake::ASKED != 0 {
-            let silent = segment.time.saturating_sub(peer.last);
-            self.responses.add(if silent > TICKS_MAX_NS { silent } else { ticks_ns(peer.next_tick, now) });
+            let silent = peer.since(segment.time);
+            self.rest.responses.add(if silent > TICKS_MAX_NS { silent } else { ticks_ns(peer.next_tick, now) });
             shared.bits |= shake::ANSWERING;
             shared.answer_tick = now;
         }
-        own.bits |= bits::SPOKE;
-        peer.bits &= !bits::SPOKE;
+        own.set(bits::SPOKE);
+        peer.clear(bits::SPOKE);
     }
 
     /// Moves what is expected next.
     fn advance(&mut self, segment: &Segment, class: Class) {
-        let (own, _) = both(&mut self.sequences, segment.way);
+        let (own, _) = both(&mut self.ways.0, segment.way);
         let end = segment.seq.wrapping_add(taken(segment));
         if before(own.next, end) && class != Class::WindowProbe && segment.flags & Tcp::RST == 0 {
             own.next = end;
@@ -492,31 +620,35 @@ impl TcpState {
     }
 
     /// What every segment counts for, and the times between them.
-    fn tally(&mut self, segment: &Segment) {
-        let (own, _) = both(&mut self.sequences, segment.way);
-        let (volume, _) = both(&mut self.volumes, segment.way);
-        let first = volume.packets == 0 && own.without & 1 != 0;
-        let delay = if first { 0 } else { segment.time.saturating_sub(own.last) };
+    fn tally(&mut self, segment: &Segment, class: Class) {
+        let (own, _) = both(&mut self.ways.0, segment.way);
+        let (tally, _) = both(&mut self.rest.tallies, segment.way);
+        let first = tally.packets == 0 && tally.without() == [1, 2];
+        let delay = if first { 0 } else { own.since(segment.time) };
         if own.has(bits::GAPPED) {
-            volume.spacing.add(delay, delay.abs_diff(own.gap.ns()));
+            own.space(delay);
         } else if !first {
-            volume.spacing.add_delay(delay);
-            own.bits |= bits::GAPPED;
+            own.space_first(delay);
+            own.set(bits::GAPPED);
         }
         // The acknowledgement of the SYN/ACK must not go by on the straight path.
-        let waited_for = self.shared.bits & (shake::SYN_ACK | shake::ESTABLISHED) == shake::SYN_ACK;
-        if own.has(bits::GAPPED) && !(waited_for && u16::from(segment.way & 1) == self.shared.bits & shake::CLIENT) {
-            own.bits |= bits::STEADY;
+        let shared = &self.rest.shared;
+        let waited_for = shared.bits & (shake::SYN_ACK | shake::ESTABLISHED) == shake::SYN_ACK;
+        if own.has(bits::GAPPED) && !(waited_for && u16::from(segment.way & 1) == shared.bits & shake::CLIENT) {
+            own.set(bits::STEADY);
         }
         own.mark(segment, delay);
-        own.bits &= !bits::ACKED;
+        own.clear(bits::ACKED);
         if segment.flags & Tcp::ACK != 0 {
-            own.bits |= bits::ACKED;
+            own.set(bits::ACKED);
         }
-        if volume.count(segment) {
-            let (events, _) = both(&mut self.events, segment.way);
-            count(&mut events.payload_high, true);
-        }
+        // The octet of a keep-alive is not the application's.
+        let payload = if class == Class::KeepAlive { 0 } else { segment.payload };
+        tally.payload = tally.payload.wrapping_add(u64::from(payload));
+        tally.mark = own.next;
+        tally.packets = tally.packets.wrapping_add(1);
+        tally.data = tally.data.wrapping_add(u32::from(payload != 0));
+        tally.psh = tally.psh.wrapping_add(u32::from(segment.flags & PSH != 0));
     }
 }
 
