@@ -286,6 +286,10 @@ async fn the_command_line_says_where_and_whose_addresses_are() {
     assert!(top.contains("WHERE"), "{top}");
     let by_source: serde_json::Value = serde_json::from_str(&plane.says(&["flows", "top", "--by", "source", "--json"])).expect("JSON");
     assert_eq!(by_source["entries"][0]["place"]["network"], "office, Brno", "{by_source}");
+    let networks = plane.says(&["flows", "top", "--by", "network"]);
+    assert!(networks.contains("NETWORK") && networks.contains("office, Brno") && !networks.contains("WHERE"), "{networks}");
+    let systems = plane.says(&["flows", "top", "--by", "as"]);
+    assert!(systems.contains("AS") && systems.contains("unknown") && !systems.contains("NAME"), "{systems}");
     for arguments in [&["flows", "tail", "-n", "1"][..], &["flows", "tail", "-n", "1", "--json"]] {
         let mut tail = sonde(&plane.api, arguments).stdout(Stdio::piped()).spawn().expect("runs");
         while tail.try_wait().expect("known").is_none() {

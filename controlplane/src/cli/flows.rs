@@ -6,7 +6,8 @@ use super::number::{between, clock, count, duration, float, octets, si};
 use super::screen::{Align, Live, Out, Table, Tone, write};
 use crate::flow::protocol;
 use crate::place;
-use sonde_proto::v1::{Flow, FlowFilter, TailRequest, TailResponse, TopRequest, TopResponse};
+use crate::talker::By;
+use sonde_proto::v1::{Flow, FlowFilter, Place, TailRequest, TailResponse, TopEntry, TopRequest, TopResponse};
 use std::time::Duration;
 
 #[derive(Debug, clap::Subcommand)]
@@ -41,14 +42,16 @@ Records that this client was too slow for are counted on standard error; the pro
   sonde flows top --by source --order packets --watch
   sonde flows top --by port --window 300 --limit 20
   sonde flows top --by flow --address 192.0.2.0/24
+  sonde flows top --by destination_as --window 300
+  sonde flows top --by country --json
 
-Records count when they are written, so a long flow appears after its active timeout. A flow counts for both its addresses and \
-both its ports.")]
+Records count when they are written, so a long flow appears after its active timeout. A flow counts for both its addresses, \
+ports, autonomous systems (as), countries and own prefixes (network); the last three need sources in live.enrichment.")]
     Top {
         #[command(flatten)]
         filter: Filter,
-        /// What rows are: flow, source, destination, address, port, protocol or vlan.
-        #[arg(long, default_value = "address", value_parser = ["flow", "source", "destination", "address", "port", "protocol", "vlan"])]
+        /// What rows are.
+        #[arg(long, default_value = "address", value_parser = By::ALL.map(By::name))]
         by: String,
         /// What they are ordered by: octets, packets or flows.
         #[arg(long, default_value = "octets", value_parser = ["octets", "packets", "flows"])]
@@ -354,8 +357,14 @@ fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String>
         "port" => "PORT",
         "protocol" => "PROTOCOL",
         "vlan" => "VLAN",
+        "as" => "AS",
+        "source_as" => "SOURCE AS",
+        "destination_as" => "DESTINATION AS",
+        "country" => "COUNTRY",
+        "network" => "NETWORK",
         _ => "ADDRESS",
     };
+    let by = By::ALL.into_iter().find(|by| by.name() == request.by);
     let mut columns = vec![
         ("#", Align::Right),
         (name, Align::Left),
@@ -365,9 +374,16 @@ fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String>
         ("PACKETS", Align::Right),
         ("FLOWS", Align::Right),
     ];
-    let placed = answer.entries.iter().any(|entry| entry.place.is_some());
-    if placed {
-        columns.push(("WHERE", Align::Left));
+    // Of an address its place is told; of an AS its name; the others say themselves what they are.
+    let (heading, about): (_, fn(&Place) -> String) = match by {
+        Some(By::As | By::SourceAs | By::DestinationAs) => ("NAME", |place| place.as_name.clone()),
+        Some(By::Country | By::Network) => ("", |_| String::new()),
+        _ => ("WHERE", place::words),
+    };
+    let about = |entry: &TopEntry| entry.place.as_ref().map(about).unwrap_or_default();
+    let told = answer.entries.iter().any(|entry| !about(entry).is_empty());
+    if told {
+        columns.push((heading, Align::Left));
     }
     let mut table = Table::new(&columns);
     for (at, e) in answer.entries.iter().enumerate() {
@@ -378,7 +394,7 @@ fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String>
         };
         let rate = si(float(e.octets) * 8.0 / window);
         let cells = [(at + 1).to_string(), e.value.clone(), octets(e.octets), part, rate, count(e.packets), count(e.flows)];
-        table.row(cells.into_iter().chain(placed.then(|| e.place.as_ref().map(place::words).unwrap_or_default())));
+        table.row(cells.into_iter().chain(told.then(|| about(e))));
     }
     lines.push(String::new());
     lines.extend(table.lines(out));
