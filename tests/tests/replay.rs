@@ -134,6 +134,52 @@ fn every_format_of_output_has_the_sums_of_the_capture() {
 }
 
 #[test]
+fn people_are_told_how_fast_network_and_servers_were_and_all_that_is_known_of_a_flow() {
+    let place = Place::new();
+    place.write("office.pcap", &capture(&office(150, 3 * SECOND, 5)).0);
+    let json = place.replay(&["office.pcap", "--json", "--patterns"]).stdout;
+    let objects: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // By definition: both halves of TCP's handshake; the mean of TCP's and UDP's answers.
+    let ms = |us: f64| format!("{:.3}", us / 1000.0);
+    let expected: Vec<[String; 2]> = objects
+        .iter()
+        .map(|flow| {
+            let halves = [&flow["tcp"]["server_rtt_us"], &flow["tcp"]["client_rtt_us"]].map(serde_json::Value::as_f64);
+            let answered = ["tcp", "udp"].map(|protocol| &flow[protocol]).into_iter().find(|of| of["responses"].as_u64().unwrap_or(0) > 0);
+            let round_trip = halves.iter().all(Option::is_some).then(|| ms(halves.iter().flatten().sum()));
+            [round_trip, answered.map(|of| ms(of["response_mean_us"].as_f64().unwrap()))].map(Option::unwrap_or_default)
+        })
+        .collect();
+    for (at, protocol) in [(0, 6), (1, 6), (1, 17)] {
+        let there = |(flow, cells): (&serde_json::Value, &[String; 2])| flow["protocol"] == protocol && !cells[at].is_empty();
+        assert!(objects.iter().zip(&expected).filter(|pair| there(*pair)).count() > 5, "column {at} of protocol {protocol}");
+    }
+    let table = place.replay(&["office.pcap"]).stdout;
+    let heading = table.lines().next().unwrap();
+    let ends = ["RTT MS", "RESP MS"].map(|name| heading.find(name).unwrap() + name.len());
+    let begins = [heading.find("<OCTETS").unwrap() + "<OCTETS".len(), ends[0]];
+    for (line, expected) in table.lines().skip(1).zip(&expected) {
+        let cells = [0, 1].map(|at| line.get(begins[at]..ends[at]).unwrap_or_default().trim().to_owned());
+        assert_eq!(&cells, expected, "{heading}\n{line}");
+    }
+
+    let detail = place.replay(&["office.pcap", "--format", "detail", "--patterns"]).stdout;
+    let sheets: Vec<&str> = detail.trim_end().split("\n\n").collect();
+    assert_eq!(sheets.len(), objects.len(), "{detail}");
+    for (sheet, flow) in sheets.iter().zip(&objects) {
+        let words: Vec<&str> = sheet.split_whitespace().collect();
+        let said = |name: &str, value: &str| words.windows(2).any(|pair| pair == [name, value]);
+        assert!(said("flow_id", &flow["flow_id"].to_string()) && said("file", "office.pcap"), "{sheet}");
+        assert!(said("source_address", flow["source_address"].as_str().unwrap()), "{sheet}");
+        for (part, field) in [("udp", "application"), ("tcp", "result"), ("nettisa", "kurtosis"), ("histograms", "forward_sizes")] {
+            assert_eq!(words.contains(&field), flow[part].is_object(), "{part} {flow}\n{sheet}");
+        }
+        let packets = flow["first_packets"].as_array().unwrap();
+        assert!(packets.iter().all(|packet| words.contains(&packet["time_us"].to_string().as_str())), "{sheet}");
+    }
+}
+
+#[test]
 fn every_format_of_output_says_where_and_whose_addresses_are() {
     let place = Place::new();
     let packet = Stack::ethernet().ipv4([192, 0, 2, 1], [198, 51, 100, 7]).udp(1, 2).payload(vec![0; 60]).build();
@@ -216,7 +262,7 @@ fn a_full_disk_is_a_sentence_with_the_remedy() {
     let place = Place::new();
     let (bytes, _) = capture(&office(20, SECOND, 5));
     place.write("office.pcap", &bytes);
-    for format in ["table", "csv", "json", "ipfix"] {
+    for format in ["table", "csv", "json", "detail", "ipfix"] {
         let said = place.replay(&["office.pcap", "--format", format, "--out", "/dev/full"]);
         assert_eq!(said.code, Some(1), "{format}: {said:?}");
         for words in ["cannot write the flows to /dev/full", "make room there", "--out", "No space left"] {
