@@ -46,8 +46,12 @@ fn message(fields: &Map<String, Value>, sparse: bool, indent: usize, lines: &mut
             Value::Object(_) if name == "forward" || (name == "reverse" && ways[0].is_none()) => both_ways(ways, indent, lines),
             Value::Object(_) if name == "reverse" => {}
             Value::Object(inner) => {
-                lines.push(format!("{:indent$}{name}", ""));
-                message(inner, SPARSE.contains(&name.as_str()), indent + 2, lines);
+                let mut within = Vec::new();
+                message(inner, SPARSE.contains(&name.as_str()), indent + 2, &mut within);
+                if !within.is_empty() {
+                    lines.push(format!("{:indent$}{name}", ""));
+                    lines.append(&mut within);
+                }
             }
             Value::Array(values) if values.iter().all(Value::is_object) => {
                 lines.push(format!("{:indent$}{name}", ""));
@@ -125,7 +129,7 @@ fn text(name: &str, value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sonde_proto::v1::{Burst, FirstPacket, Flow, FlowLayers, Histograms, NetTisa, TcpDirection, TcpPerformance};
+    use sonde_proto::v1::{Burst, FirstPacket, Flow, FlowLayers, Histograms, NetTisa, Place, TcpDirection, TcpPerformance};
 
     fn sheet(flow: &Flow) -> String {
         lines("heading".into(), flow).expect("a message").join("\n")
@@ -181,6 +185,14 @@ mod tests {
         assert_eq!(line(&shown, "700"), Some(vec!["1000000", "24", "(PA)", "false"]), "{shown}");
         assert_eq!(line(&shown, "9"), Some(vec!["1000000", "24", "(PA)", "true"]), "{shown}");
         assert_eq!((line(&shown, "mean"), line(&shown, "kurtosis")), (Some(vec!["0.1"]), Some(vec!["0"])), "{shown}");
+    }
+
+    #[test]
+    fn a_place_of_which_nothing_is_known_is_left_out() {
+        let known = Place { as_number: 64_500, ..Place::default() };
+        let shown = sheet(&Flow { source_place: Some(Place::default()), destination_place: Some(known), ..Flow::default() });
+        assert_eq!((line(&shown, "source_place"), line(&shown, "destination_place")), (None, Some(vec![])), "{shown}");
+        assert_eq!((line(&shown, "as_number"), line(&shown, "prefix_length")), (Some(vec!["64500"]), None));
     }
 
     #[test]
