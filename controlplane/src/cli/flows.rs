@@ -366,6 +366,24 @@ async fn top(request: TopRequest, every: Option<Duration>, global: &Global, out:
     }
 }
 
+/// Heading of what rows are.
+fn rows(by: By) -> &'static str {
+    match by {
+        By::Flow => "FLOW",
+        By::Source => "SOURCE",
+        By::Destination => "DESTINATION",
+        By::Address => "ADDRESS",
+        By::Port => "PORT",
+        By::Protocol => "PROTOCOL",
+        By::Vlan => "VLAN",
+        By::As => "AS",
+        By::SourceAs => "SOURCE AS",
+        By::DestinationAs => "DESTINATION AS",
+        By::Country => "COUNTRY",
+        By::Network => "NETWORK",
+    }
+}
+
 fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String> {
     let total = answer.total.clone().unwrap_or_default();
     let window = answer.window_s.max(1.0);
@@ -378,24 +396,10 @@ fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String>
         octets(total.octets)
     )];
     let share = |row: u64, all: u64| if all == 0 { "-".to_owned() } else { format!("{:.1} %", 100.0 * float(row) / float(all)) };
-    let name: &'static str = match request.by.as_str() {
-        "flow" => "FLOW",
-        "source" => "SOURCE",
-        "destination" => "DESTINATION",
-        "port" => "PORT",
-        "protocol" => "PROTOCOL",
-        "vlan" => "VLAN",
-        "as" => "AS",
-        "source_as" => "SOURCE AS",
-        "destination_as" => "DESTINATION AS",
-        "country" => "COUNTRY",
-        "network" => "NETWORK",
-        _ => "ADDRESS",
-    };
-    let by = By::ALL.into_iter().find(|by| by.name() == request.by);
+    let by = By::ALL.into_iter().find(|by| by.name() == request.by).unwrap_or(By::Address);
     let mut columns = vec![
         ("#", Align::Right),
-        (name, Align::Left),
+        (rows(by), Align::Left),
         ("OCTETS", Align::Right),
         ("SHARE", Align::Right),
         ("BIT/S", Align::Right),
@@ -404,8 +408,8 @@ fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String>
     ];
     // Of an address its place is told; of an AS its name; the others say themselves what they are.
     let (heading, about): (_, fn(&Place) -> String) = match by {
-        Some(By::As | By::SourceAs | By::DestinationAs) => ("NAME", |place| place.as_name.clone()),
-        Some(By::Country | By::Network) => ("", |_| String::new()),
+        By::As | By::SourceAs | By::DestinationAs => ("NAME", |place| place.as_name.clone()),
+        By::Country | By::Network => ("", |_| String::new()),
         _ => ("WHERE", place::words),
     };
     let about = |entry: &TopEntry| entry.place.as_ref().map(about).unwrap_or_default();
