@@ -7,6 +7,9 @@ use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt
 /// The reason of a refusal because `boot` differs: the `type` of each `PreconditionFailure` violation.
 pub(crate) const RESTART_REQUIRED: &str = "RESTART_REQUIRED";
 
+/// The reason of a refusal because nothing is looked up (`live.enrichment`).
+pub(crate) const NOTHING_LOOKED_UP: &str = "NOTHING_LOOKED_UP";
+
 /// One fault as a sentence: where, what must hold, what was found.
 pub(crate) fn sentence(violation: &Violation) -> String {
     sonde_settings::Violation::from(violation.clone()).to_string()
@@ -25,6 +28,17 @@ pub(crate) fn invalid(violations: &[Violation]) -> Status {
 /// `INVALID_ARGUMENT` for one field of a request.
 pub(crate) fn bad_field(path: &str, rule: &str, found: impl std::fmt::Debug) -> Status {
     invalid(&[Violation { path: path.to_owned(), rule: rule.to_owned(), found: format!("{found:?}") }])
+}
+
+/// `FAILED_PRECONDITION` for a field that asks for what addresses are looked up for, where nothing is.
+pub(crate) fn nothing_looked_up(path: &str, found: &str) -> Status {
+    let rule = "needs sources that addresses are looked up in, and none is loaded";
+    let violation = PreconditionViolation::new(NOTHING_LOOKED_UP, path, rule);
+    let message = format!(
+        "{path}: {found:?} {rule}. Name an AS or country database, a RIB dump or own prefixes in live.enrichment (`sonde config apply`); \
+         records count from when they are loaded"
+    );
+    Status::with_error_details(Code::FailedPrecondition, message, ErrorDetails::with_precondition_failure([violation]))
 }
 
 /// `FAILED_PRECONDITION` with a `PreconditionFailure` of type [`RESTART_REQUIRED`] for each field of `boot` that differs.

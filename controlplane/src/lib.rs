@@ -27,4 +27,5 @@ mod seg;
 pub mod server;
 mod service;
 mod store;
+mod talker;
 mod top;

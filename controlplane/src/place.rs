@@ -4,8 +4,9 @@ use crate::flow::ip;
 use crate::link::Link;
 use sonde_enrich::{Enricher, Generation, Handle, Sources, Watcher};
 use sonde_flow::record::Record;
-use sonde_proto::v1::{self, Place};
+use sonde_proto::v1::{self, Place, TopEntry};
 use sonde_settings::Settings;
+use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,6 +29,27 @@ fn place(address: IpAddr, table: &Enricher) -> Place {
 pub(crate) fn ends(record: &Record, table: &Enricher) -> Option<[Place; 2]> {
     let find = |bytes| ip(record.kind, bytes).map(|address| place(address, table));
     Some([find(&record.src)?, find(&record.dst)?])
+}
+
+/// Says where and whose the values are that are IP addresses.
+pub(crate) fn of_addresses(entries: &mut [TopEntry], table: &Enricher) {
+    for entry in entries {
+        entry.place = entry.value.parse().ok().map(|address| place(address, table));
+    }
+}
+
+/// Gives autonomous systems their names.
+pub(crate) fn name_systems(entries: &mut [TopEntry], table: &Enricher) {
+    let mut unnamed: HashMap<u32, &mut String> =
+        entries.iter_mut().filter_map(|entry| entry.place.as_mut()).map(|place| (place.as_number, &mut place.as_name)).collect();
+    for (number, name) in table.systems() {
+        if unnamed.is_empty() {
+            return;
+        }
+        if let Some(place) = unnamed.remove(&number) {
+            name.clone_into(place);
+        }
+    }
 }
 
 /// For people: the own prefix or the AS, country and city. Empty where nothing is known.
@@ -68,12 +90,6 @@ impl Lookups {
     /// Takes a newer table if there is one: once a batch of records.
     pub(crate) fn refresh(&self, held: &mut Arc<Generation>) {
         self.handle.collect(held);
-    }
-
-    /// Where and whose an address is that is written as text; `None` where it is none, or nothing is looked up.
-    pub(crate) fn of_text(&self, text: &str) -> Option<Place> {
-        let latest = self.latest();
-        latest.table.as_ref().and_then(|table| Some(place(text.parse().ok()?, table)))
     }
 
     /// Looks up in what the settings in force say, for ever.

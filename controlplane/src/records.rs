@@ -1,6 +1,7 @@
 //! Reads the record rings: all of them as one stream, with one cursor, and the window `Top` is answered from.
 
 use crate::fault;
+use crate::place::Lookups;
 use crate::places::Places;
 use crate::top::Window;
 use parking_lot::Mutex;
@@ -143,15 +144,15 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// Starts to read, from now on.
+    /// Starts to read, from now on; addresses are looked up in the latest table.
     ///
     /// # Errors
     /// When the system has no thread left.
-    pub(crate) fn start(places: Places) -> std::io::Result<Self> {
+    pub(crate) fn start(places: Places, lookups: Lookups) -> std::io::Result<Self> {
         let window = Arc::new(Mutex::new(Window::new(unix_seconds())));
         let stop = Arc::new(AtomicBool::new(false));
         let (filled, stopped) = (Arc::clone(&window), Arc::clone(&stop));
-        let thread = std::thread::Builder::new().name("records".to_owned()).spawn(move || fill(places, &filled, &stopped))?;
+        let thread = std::thread::Builder::new().name("records".to_owned()).spawn(move || fill(places, &lookups, &filled, &stopped))?;
         Ok(Self { window, stop, thread: Some(thread) })
     }
 
@@ -171,16 +172,18 @@ impl Drop for Hub {
     }
 }
 
-fn fill(places: Places, window: &Mutex<Window>, stop: &AtomicBool) {
+fn fill(places: Places, lookups: &Lookups, window: &Mutex<Window>, stop: &AtomicBool) {
     let Ok(mut rings) = Rings::open(places, "") else { return };
+    let mut held = lookups.latest();
     let mut batch: Vec<Record> = Vec::with_capacity(TURN);
     while !stop.load(Ordering::Relaxed) {
         let found = rings.read(usize::MAX, |record| batch.push(*record));
         if found.records != 0 || found.lost != 0 {
             let now = unix_seconds();
+            lookups.refresh(&mut held);
             let mut window = window.lock();
             for record in batch.drain(..) {
-                window.add(now, &record);
+                window.add(now, &record, held.table.as_ref());
             }
             if found.lost != 0 {
                 window.lost(now, found.lost);

@@ -126,8 +126,8 @@ impl ControlPlane {
         let link = Link::start(&paths.southbound());
         let places = Places::new(paths, link.clone());
         let segment = Arc::new(Segment::new(places.clone(), &options.instance));
-        let hub = Hub::start(places.clone()).map_err(StartError::Thread)?;
         let lookups = Lookups::default();
+        let hub = Hub::start(places.clone(), lookups.clone()).map_err(StartError::Thread)?;
         let watcher = lookups.watch().map_err(StartError::Lookups)?;
         let desired = Desired::new(store, link, &options.instance);
         Ok(Self { listener, address, desired, segment, places, hub, lookups, watcher })

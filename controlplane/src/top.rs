@@ -2,12 +2,15 @@
 //!
 //! Every second has one table for each question that can be asked (by source, by port, ...) and one of whole flows, from which
 //! questions with a filter are answered. A table that grows past its limit keeps its largest rows and says that it was cut.
-//! Worst case: 300 seconds of [`FLOW_ROWS`] and six times [`VALUE_ROWS`] rows of 80 bytes, about 120 MB; a quiet link needs little.
+//! Worst case: 300 seconds of [`FLOW_ROWS`] and eleven times [`VALUE_ROWS`] rows of 80 bytes, about 180 MB; a quiet link needs little.
+//!
+//! Not here: what rows are grouped by (`talker`).
 
-use crate::filter::{Filter, has_ports};
-use crate::flow;
-use sonde_flow::record::{Kind, NO_VLAN, Record};
-use sonde_proto::v1::{TopEntry, TopResponse};
+use crate::filter::Filter;
+use crate::talker::{By, TABLES, Value, ends};
+use sonde_enrich::Enricher;
+use sonde_flow::record::Record;
+use sonde_proto::v1::{Place, TopEntry, TopResponse};
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -40,73 +43,14 @@ impl Counts {
         self.flows = self.flows.saturating_add(other.flows);
     }
 
-    fn entry(self, value: String) -> TopEntry {
-        TopEntry { value, octets: self.octets, packets: self.packets, flows: self.flows, place: None }
+    fn entry(self, value: String, place: Option<Place>) -> TopEntry {
+        TopEntry { value, octets: self.octets, packets: self.packets, flows: self.flows, place }
     }
 }
 
-/// What rows are grouped by. The discriminant is the index of a second's table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub(crate) enum By {
-    /// The whole key: addresses, ports, protocol, VLAN.
-    Flow,
-    /// Source address (a MAC address where there is no IP).
-    Source,
-    /// Destination address.
-    Destination,
-    /// Source and destination address: a flow counts for both.
-    Address,
-    /// Source and destination port: a flow counts for both.
-    Port,
-    /// IANA protocol.
-    Protocol,
-    /// VLAN of the first packet, outer.
-    Vlan,
-}
-
-const TABLES: usize = By::Vlan as usize + 1;
-
-impl By {
-    /// Every one, in the order of their tables.
-    pub(crate) const ALL: [Self; TABLES] =
-        [Self::Flow, Self::Source, Self::Destination, Self::Address, Self::Port, Self::Protocol, Self::Vlan];
-
-    /// Its name in the API.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Flow => "flow",
-            Self::Source => "source",
-            Self::Destination => "destination",
-            Self::Address => "address",
-            Self::Port => "port",
-            Self::Protocol => "protocol",
-            Self::Vlan => "vlan",
-        }
-    }
-
-    fn rows(self) -> usize {
-        if self == Self::Flow { FLOW_ROWS } else { VALUE_ROWS }
-    }
-
-    /// The values of a record: none, one, or two when both ends count.
-    fn values(self, r: &Record) -> [Option<Value>; 2] {
-        let both = |a: Value, b: Value| [Some(a), (a != b).then_some(b)];
-        match self {
-            Self::Flow => [Some(Value::Flow(FlowKey::of(r))), None],
-            Self::Source => [Some(Value::source(r)), None],
-            Self::Destination => [Some(Value::destination(r)), None],
-            Self::Address => both(Value::source(r), Value::destination(r)),
-            Self::Port if has_ports(r) => both(Value::Number(r.sport), Value::Number(r.dport)),
-            Self::Port => [None, None],
-            Self::Protocol if r.kind == Kind::Layer2 => [Some(Value::Ethertype(r.ethertype)), None],
-            Self::Protocol => [Some(Value::Protocol(r.proto)), None],
-            Self::Vlan => {
-                let [outer, _] = r.vlan();
-                [Some(Value::Number(outer)), None]
-            }
-        }
-    }
+/// Rows kept of one second.
+fn rows(by: By) -> usize {
+    if by == By::Flow { FLOW_ROWS } else { VALUE_ROWS }
 }
 
 /// What rows are ordered by.
@@ -126,115 +70,6 @@ impl Order {
             Self::Octets => counts.octets,
             Self::Packets => counts.packets,
             Self::Flows => counts.flows,
-        }
-    }
-}
-
-/// The key of a flow as far as filters and readers want it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct FlowKey {
-    kind: Kind,
-    proto: u8,
-    vlan: u16,
-    ports: [u16; 2],
-    ethertype: u16,
-    ends: [[u8; 16]; 2],
-}
-
-impl FlowKey {
-    fn of(r: &Record) -> Self {
-        let [vlan, _] = r.vlan();
-        Self {
-            kind: r.kind,
-            proto: r.proto,
-            vlan,
-            ports: [r.sport, r.dport],
-            ethertype: r.ethertype,
-            ends: [end(r, &r.src, &r.smac), end(r, &r.dst, &r.dmac)],
-        }
-    }
-
-    /// A record with this key and these sums, for a filter to look at.
-    fn record(&self, counts: &Counts) -> Record {
-        let ([sport, dport], [src, dst]) = (self.ports, self.ends);
-        let mut record = Record {
-            kind: self.kind,
-            proto: self.proto,
-            vlan_tci: [self.vlan, NO_VLAN],
-            ethertype: self.ethertype,
-            sport,
-            dport,
-            octets: [counts.octets, 0],
-            packets: [counts.packets, 0],
-            ..Record::default()
-        };
-        if self.kind == Kind::Layer2 {
-            (record.smac, record.dmac) = (mac_of(&src), mac_of(&dst));
-        } else {
-            (record.src, record.dst) = (src, dst);
-        }
-        record
-    }
-}
-
-/// The address of one end: of the network, or of the link where there is no network.
-fn end(record: &Record, address: &[u8; 16], mac: &[u8; 6]) -> [u8; 16] {
-    if record.kind != Kind::Layer2 {
-        return *address;
-    }
-    let mut bytes = [0; 16];
-    if let Some(tail) = bytes.last_chunk_mut::<6>() {
-        *tail = *mac;
-    }
-    bytes
-}
-
-fn mac_of(end: &[u8; 16]) -> [u8; 6] {
-    end.last_chunk::<6>().copied().unwrap_or_default()
-}
-
-fn end_text(kind: Kind, end: &[u8; 16]) -> String {
-    if kind == Kind::Layer2 { flow::mac(&mac_of(end)) } else { flow::address(kind, end) }
-}
-
-/// A value rows are grouped by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Value {
-    Flow(FlowKey),
-    Address(Kind, [u8; 16]),
-    Number(u16),
-    Protocol(u8),
-    Ethertype(u16),
-}
-
-impl Value {
-    fn source(r: &Record) -> Self {
-        Self::Address(r.kind, end(r, &r.src, &r.smac))
-    }
-
-    fn destination(r: &Record) -> Self {
-        Self::Address(r.kind, end(r, &r.dst, &r.dmac))
-    }
-
-    fn text(&self, by: By) -> String {
-        match self {
-            Self::Number(NO_VLAN) if by == By::Vlan => "untagged".to_owned(),
-            Self::Number(n) => n.to_string(),
-            Self::Protocol(p) => flow::protocol(*p),
-            Self::Ethertype(e) => format!("0x{e:04x}"),
-            Self::Address(kind, bytes) => end_text(*kind, bytes),
-            Self::Flow(k) => {
-                let ([a, b], [sport, dport]) = (&k.ends, k.ports);
-                let protocol = if k.kind == Kind::Layer2 { format!("0x{:04x}", k.ethertype) } else { flow::protocol(k.proto) };
-                let ported = has_ports(&k.record(&Counts::default()));
-                let show = |end: &[u8; 16], port: u16| match (ported, k.kind) {
-                    (false, _) => end_text(k.kind, end),
-                    (true, Kind::Ipv6) => format!("[{}]:{port}", end_text(k.kind, end)),
-                    (true, _) => format!("{}:{port}", end_text(k.kind, end)),
-                };
-                let vlan = if k.vlan == NO_VLAN { String::new() } else { format!(" vlan {}", k.vlan) };
-                format!("{protocol} {} > {}{vlan}", show(a, sport), show(b, dport))
-            }
         }
     }
 }
@@ -323,14 +158,15 @@ impl Window {
         Self { since: now, open: Second { at: now, ..Second::default() }, closed: VecDeque::new() }
     }
 
-    /// Takes a record that was read at `now`.
-    pub(crate) fn add(&mut self, now: u64, record: &Record) {
+    /// Takes a record that was read at `now`. Its ends are looked up in `lookups`.
+    pub(crate) fn add(&mut self, now: u64, record: &Record, lookups: Option<&Enricher>) {
         self.turn(now);
         let counts = Counts::of(record);
         self.open.total.add(counts);
+        let ends = ends(record, lookups);
         for (by, table) in By::ALL.into_iter().zip(&mut self.open.tables) {
-            for value in by.values(record).into_iter().flatten() {
-                table.add(value, counts, by.rows());
+            for value in by.values(record, ends.as_ref()).into_iter().flatten() {
+                table.add(value, counts, rows(by));
             }
         }
     }
@@ -349,7 +185,7 @@ impl Window {
         let mut done = std::mem::replace(&mut self.open, Second { at: now, ..Second::default() });
         if done.total.flows != 0 || done.lost != 0 {
             for (by, table) in By::ALL.into_iter().zip(&mut done.tables) {
-                table.keep_largest(by.rows());
+                table.keep_largest(rows(by));
                 table.rows.shrink_to_fit();
             }
             self.closed.push_back(Arc::new(done));
@@ -372,8 +208,8 @@ impl Window {
 }
 
 impl Snapshot {
-    /// Answers a question.
-    pub(crate) fn top(&self, query: &Query) -> TopResponse {
+    /// Answers a question. With a filter the ends of flows are looked up in `lookups`, without one they were when the flow came.
+    pub(crate) fn top(&self, query: &Query, lookups: Option<&Enricher>) -> TopResponse {
         let mut sums: HashMap<Value, Counts> = HashMap::new();
         let mut total = Counts::default();
         let (mut lost, mut approximate) = (0u64, false);
@@ -392,10 +228,11 @@ impl Snapshot {
             approximate |= flows.cut;
             for (value, counts) in &flows.rows {
                 let Value::Flow(key) = value else { continue };
-                let record = key.record(counts);
+                let record = Record { octets: [counts.octets, 0], packets: [counts.packets, 0], ..key.record() };
                 if query.filter.passes(&record) {
                     total.add(*counts);
-                    for value in query.by.values(&record).into_iter().flatten() {
+                    let ends = if query.by.is_looked_up() { ends(&record, lookups) } else { None };
+                    for value in query.by.values(&record, ends.as_ref()).into_iter().flatten() {
                         sums.entry(value).or_default().add(*counts);
                     }
                 }
@@ -406,10 +243,10 @@ impl Snapshot {
             rows.select_nth_unstable_by_key(query.limit, |(_, c)| Reverse(query.order.of(c)));
             rows.truncate(query.limit);
         }
-        let mut entries: Vec<TopEntry> = rows.into_iter().map(|(v, c)| c.entry(v.text(query.by))).collect();
+        let mut entries: Vec<TopEntry> = rows.into_iter().map(|(v, c)| c.entry(v.text(query.by), v.place())).collect();
         entries.sort_by(|a, b| key(query.order, b).cmp(&key(query.order, a)).then_with(|| a.value.cmp(&b.value)));
         let seen = u32::try_from(self.now.saturating_sub(self.since)).unwrap_or(u32::MAX).max(1);
-        TopResponse { entries, total: Some(total.entry("total".to_owned())), lost, window_s: f64::from(seen), approximate }
+        TopResponse { entries, total: Some(total.entry("total".to_owned(), None)), lost, window_s: f64::from(seen), approximate }
     }
 }
 
@@ -420,6 +257,8 @@ fn key(order: Order, e: &TopEntry) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sonde_enrich::{Network, Sources};
+    use sonde_flow::record::NO_VLAN;
     use sonde_proto::v1::FlowFilter;
 
     fn record(source: u32, dport: u16, octets: u64) -> Record {
@@ -439,14 +278,14 @@ mod tests {
 
     fn ask(window: &mut Window, now: u64, by: By, order: Order, limit: usize) -> TopResponse {
         let query = Query { filter: Filter::default(), by, order, limit, window_s: 60 };
-        window.snapshot(now, 60).top(&query)
+        window.snapshot(now, 60).top(&query, None)
     }
 
     #[test]
     fn rows_are_summed_over_seconds_and_ordered() {
         let mut window = Window::new(1000);
         for (now, source, octets) in [(1000, 0x0a00_0001, 100), (1001, 0x0a00_0002, 250), (1002, 0x0a00_0001, 200)] {
-            window.add(now, &record(source, 53, octets));
+            window.add(now, &record(source, 53, octets), None);
         }
         let answer = ask(&mut window, 1002, By::Source, Order::Octets, 10);
         let rows: Vec<(&str, u64, u64)> = answer.entries.iter().map(|e| (e.value.as_str(), e.octets, e.flows)).collect();
@@ -464,12 +303,12 @@ mod tests {
     #[test]
     fn old_seconds_leave_the_window() {
         let mut window = Window::new(1000);
-        window.add(1000, &record(1, 53, 100));
+        window.add(1000, &record(1, 53, 100), None);
         window.lost(1000, 7);
         assert_eq!(ask(&mut window, 1060, By::Source, Order::Octets, 10).lost, 7);
         let later = ask(&mut window, 1061, By::Source, Order::Octets, 10);
         assert_eq!((later.entries.len(), later.lost, later.window_s), (0, 0, 60.0));
-        window.add(2000, &record(1, 53, 100));
+        window.add(2000, &record(1, 53, 100), None);
         assert!(window.closed.is_empty(), "seconds older than the longest window are freed");
     }
 
@@ -477,9 +316,9 @@ mod tests {
     fn a_flood_of_values_is_cut_and_says_so_but_the_large_ones_stay() {
         let mut window = Window::new(5);
         for n in 0..50_000u32 {
-            window.add(5, &record(n + 1, 80, 10));
+            window.add(5, &record(n + 1, 80, 10), None);
             if n % 100 == 0 {
-                window.add(5, &record(0xc0a8_0001, 443, 10_000));
+                window.add(5, &record(0xc0a8_0001, 443, 10_000), None);
             }
         }
         let answer = ask(&mut window, 6, By::Source, Order::Octets, 1);
@@ -493,13 +332,37 @@ mod tests {
     #[test]
     fn a_filter_is_answered_from_the_flows() {
         let mut window = Window::new(5);
-        window.add(5, &record(0x0a00_0001, 53, 100));
-        window.add(5, &record(0x0b00_0001, 53, 900));
+        window.add(5, &record(0x0a00_0001, 53, 100), None);
+        window.add(5, &record(0x0b00_0001, 53, 900), None);
         let filter = Filter::new(Some(&FlowFilter { address: "10.0.0.0/8".into(), ..FlowFilter::default() })).expect("good");
         let query = Query { filter, by: By::Destination, order: Order::Octets, limit: 10, window_s: 60 };
-        let answer = window.snapshot(5, 60).top(&query);
+        let answer = window.snapshot(5, 60).top(&query, None);
         assert_eq!(answer.entries.len(), 1);
         assert_eq!((answer.entries[0].value.as_str(), answer.entries[0].octets), ("192.0.2.1", 101));
         assert_eq!(answer.total.expect("a total").flows, 1);
+    }
+
+    #[test]
+    fn what_is_looked_up_is_summed_up_by_the_table_of_its_time() {
+        let table = |name: &str| {
+            let networks = vec![Network::new("10.0.0.0/8", name).expect("a prefix")];
+            Enricher::load(&Sources { networks, ..Sources::default() }).expect("nothing to read")
+        };
+        let (before, after) = (table("before"), table("after"));
+        let mut window = Window::new(5);
+        window.add(5, &record(0x0a00_0001, 53, 100), Some(&before));
+        window.add(5, &record(0x0b00_0001, 53, 900), Some(&before));
+        window.add(5, &record(0x0a00_0002, 80, 300), Some(&after));
+        let rows = |answer: TopResponse| -> Vec<(String, u64)> { answer.entries.into_iter().map(|e| (e.value, e.octets)).collect() };
+        let plain = ask(&mut window, 5, By::Network, Order::Octets, 10);
+        assert_eq!((plain.total.as_ref().map(|total| total.flows), plain.entries[0].place.is_some()), (Some(3), true));
+        assert_eq!(rows(plain), [("after".to_owned(), 301), ("before".to_owned(), 101)]);
+        assert_eq!(rows(ask(&mut window, 5, By::SourceAs, Order::Octets, 10)), [("unknown".to_owned(), 1303)]);
+        let filter = Filter::new(Some(&FlowFilter { port: Some(53), ..FlowFilter::default() })).expect("good");
+        let query = Query { filter, by: By::Network, order: Order::Octets, limit: 10, window_s: 60 };
+        let filtered = |lookups| rows(window.snapshot(5, 60).top(&query, lookups));
+        let mut filtered = filtered;
+        assert_eq!(filtered(Some(&after)), [("after".to_owned(), 101)], "as it is looked up now");
+        assert_eq!(filtered(None), []);
     }
 }

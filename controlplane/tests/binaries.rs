@@ -241,6 +241,18 @@ async fn flows_are_lines_and_live_views_go_on_until_interrupted() {
     let shown = text(&output.stdout);
     assert_eq!(shown.lines().count(), 3, "a heading and two flows: {shown}");
     assert!(shown.contains("10.0.0.1:40000") && shown.contains("192.0.2.1:443") && shown.contains("1.00k > < 500"), "{shown}");
+    assert!(shown.contains("RTT MS") && shown.contains("RESP MS"), "{shown}");
+    let mut detail = sonde(&plane.api, &["flows", "tail", "--detail", "-n", "1"]).stdout(Stdio::piped()).spawn().expect("runs");
+    while detail.try_wait().expect("known").is_none() {
+        fake.write(0, [record(1)]);
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(begun.elapsed() < Duration::from_secs(60), "no flow");
+    }
+    let sheet = text(&detail.wait_with_output().expect("read").stdout);
+    assert!(sheet.starts_with("tcp 10.0.0.1:40000 > 192.0.2.1:443\n  flow_id "), "{sheet}");
+    assert!(sheet.contains("  packets              10 > < 5\n") && sheet.ends_with("\n\n"), "{sheet}");
+    let both = sonde(&plane.api, &["flows", "tail", "--detail", "--json"]).output().expect("runs");
+    assert_eq!(both.status.code(), Some(2), "one or the other: {}", text(&both.stderr));
     let top = plane.says(&["flows", "top", "--by", "source"]);
     assert!(top.contains("SOURCE") && top.contains("10.0.0.1") && top.contains("100.0 %"), "{top}");
 
@@ -286,6 +298,10 @@ async fn the_command_line_says_where_and_whose_addresses_are() {
     assert!(top.contains("WHERE"), "{top}");
     let by_source: serde_json::Value = serde_json::from_str(&plane.says(&["flows", "top", "--by", "source", "--json"])).expect("JSON");
     assert_eq!(by_source["entries"][0]["place"]["network"], "office, Brno", "{by_source}");
+    let networks = plane.says(&["flows", "top", "--by", "network"]);
+    assert!(networks.contains("NETWORK") && networks.contains("office, Brno") && !networks.contains("WHERE"), "{networks}");
+    let systems = plane.says(&["flows", "top", "--by", "as"]);
+    assert!(systems.contains("AS") && systems.contains("unknown") && !systems.contains("NAME"), "{systems}");
     for arguments in [&["flows", "tail", "-n", "1"][..], &["flows", "tail", "-n", "1", "--json"]] {
         let mut tail = sonde(&plane.api, arguments).stdout(Stdio::piped()).spawn().expect("runs");
         while tail.try_wait().expect("known").is_none() {

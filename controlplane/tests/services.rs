@@ -8,6 +8,7 @@ use sonde_proto::v1::exporters_service_client::ExportersServiceClient;
 use sonde_proto::v1::flows_service_client::FlowsServiceClient;
 use sonde_proto::v1::status_service_client::StatusServiceClient;
 use sonde_proto::v1::*;
+use sonde_tests::mmdb::{Data, Writer};
 use std::path::Path;
 use support::{Cleared, FakeDataplane, filled, instance, record, settings, until};
 use tempfile::TempDir;
@@ -525,6 +526,68 @@ async fn flows_say_where_and_whose_their_ends_are_and_follow_the_settings() {
     plane.apply(request(nothing)).await.expect("accepted");
     until("nothing to be looked up", async || next_network(&fake, &mut stream).await.is_none()).await;
     drop(stream);
+    plane.stop().await;
+}
+
+/// A database that says of 10.0.0.0/24 whose it is and where.
+fn database(path: &Path) -> String {
+    let mut writer = Writer::new("Test-Everything", 24);
+    let place = Data::map([
+        ("autonomous_system_number", Data::U32(64_500)),
+        ("autonomous_system_organization", Data::text("Example")),
+        ("country", Data::map([("iso_code", Data::text("CZ"))])),
+    ]);
+    writer.insert("10.0.0.0".parse().expect("an address"), 24, place);
+    std::fs::write(path, writer.octets()).expect("written");
+    path.display().to_string()
+}
+
+#[tokio::test]
+async fn top_sums_up_by_as_country_and_own_prefix() {
+    let (name, home, _cleared) = place();
+    let document = settings(&name, 1);
+    let fake = FakeDataplane::with(&name, &run_dir(&home), document.clone(), 1);
+    let plane = Plane::start(&name, home.path()).await;
+    plane.adopted().await;
+    let ask =
+        async |by: &str| plane.flows().top(TopRequest { by: by.into(), ..TopRequest::default() }).await.map(tonic::Response::into_inner);
+    for by in ["as", "source_as", "destination_as", "country", "network"] {
+        let refused = ask(by).await.expect_err("nothing is looked up");
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        assert!(refused.message().contains("live.enrichment") && refused.message().contains(by), "{}", refused.message());
+        let details = refused.get_error_details();
+        assert_eq!(details.precondition_failure().expect("PreconditionFailure").violations[0].subject, "by");
+    }
+    let unknown = ask("asn").await.expect_err("no such question");
+    assert!(unknown.message().contains("by: must be one of flow, source,") && unknown.message().contains("network; found"), "{unknown}");
+
+    let everything = database(&home.path().join("everything.mmdb"));
+    let mut looked_up = own_prefix(&document, "10.0.0.1/32", "office");
+    let enrichment = looked_up.live.get_or_insert_default().enrichment.get_or_insert_default();
+    (enrichment.asn_database, enrichment.country_database) = (everything.clone(), everything);
+    plane.apply(request(looked_up)).await.expect("accepted");
+    until("the database to be loaded", async || ask("as").await.is_ok()).await;
+    // The thread that sums up takes a new table with the records after.
+    until("a row", async || {
+        fake.write(0, [record(2)]);
+        ask("country").await.expect("answers").entries.iter().any(|entry| entry.value == "CZ")
+    })
+    .await;
+    fake.write(0, [record(1)]);
+    until("the own prefix", async || !ask("network").await.expect("answers").entries.is_empty()).await;
+    let rows = async |by: &str| -> Vec<(String, Option<Place>)> {
+        ask(by).await.expect("answers").entries.into_iter().map(|entry| (entry.value, entry.place)).collect()
+    };
+    let example = Some(Place { as_number: 64_500, as_name: "Example".into(), ..Place::default() });
+    assert_eq!(rows("source_as").await, [("AS64500".into(), example.clone())]);
+    assert_eq!(rows("destination_as").await, [("unknown".into(), None)]);
+    assert_eq!(rows("as").await, [("AS64500".into(), example), ("unknown".into(), None)]);
+    let czech = Some(Place { country: "CZ".into(), country_number: 203, ..Place::default() });
+    assert_eq!(rows("country").await, [("CZ".into(), czech), ("unknown".into(), None)]);
+    assert_eq!(rows("network").await, [("office".into(), Some(Place { network: "office".into(), ..Place::default() }))]);
+    let filter = Some(FlowFilter { address: "10.0.0.1".into(), ..FlowFilter::default() });
+    let filtered = plane.flows().top(TopRequest { by: "source_as".into(), filter, ..TopRequest::default() }).await.expect("answers");
+    assert_eq!((filtered.get_ref().entries[0].value.as_str(), filtered.get_ref().entries[0].flows), ("AS64500", 1));
     plane.stop().await;
 }
 

@@ -129,20 +129,29 @@ fn the_first_half_of_quics_handshake_is_that_of_the_reference() {
     let Some((pcaps, text)) = reference("quic") else { return };
     // By file and conversation, client first: the last Initial before the answer, the answer.
     let mut found: BTreeMap<(String, [End; 2]), (f64, Option<f64>)> = BTreeMap::new();
+    let mut clients: HashMap<(String, BTreeSet<End>), End> = HashMap::new();
     // Google's own is not measured.
     for row in rows(&text).filter(|row| row["proto"] == "17" && !row["quic.version"].starts_with("0x51")) {
         let time: f64 = row["time"].parse().unwrap();
         let (src, dst) = (end(&row, "src", "sport"), end(&row, "dst", "dport"));
-        let (client, server) = if dst.1 == 443 { (src, dst) } else { (dst, src) };
+        let begins = match (src.1, dst.1) {
+            (443, _) => dst,
+            (_, 443) => src,
+            // On another port the client is who is seen first.
+            _ => *clients.entry((row["file"].to_owned(), BTreeSet::from([src, dst]))).or_insert(src),
+        };
+        let (client, server) = if begins == src { (src, dst) } else { (dst, src) };
         let step = found.entry((row["file"].to_owned(), [client, server]));
-        let kind = row["quic.long.packet_type"];
-        match (src == client, kind.starts_with('0')) {
-            (true, true) if server.1 == 443 => {
+        // The two versions number their packets differently (RFC 9369 section 3.2).
+        let (first, second) = (row["quic.long.packet_type"].chars().next(), row["quic.long.packet_type_v2"].chars().next());
+        let (initial, retry) = (first == Some('0') || second == Some('1'), first == Some('3') || second == Some('0'));
+        match (src == client, initial) {
+            (true, true) => {
                 let step = step.or_insert((time, None));
                 step.0 = if step.1.is_none() { time } else { step.0 };
             }
             // Retry and version negotiation make the client begin again.
-            (false, _) if !kind.is_empty() && !kind.starts_with('3') => {
+            (false, _) if first.or(second).is_some() && !retry => {
                 step.and_modify(|step| step.1 = step.1.or(Some(time)));
             }
             _ => {}

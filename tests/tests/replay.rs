@@ -8,7 +8,9 @@ use sonde_tests::harness::{Said, binary, run};
 use sonde_tests::mmdb::{Data, Writer};
 use sonde_tests::mrt::{Dump, Segment, route};
 use sonde_tests::traffic::capture::{ETHERNET, LINUX_SLL, LINUX_SLL2, NULL, RAW};
-use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Packet, Resolution, SECOND, START, Stack, Totals, office};
+use sonde_tests::traffic::{
+    ByteOrder, CaptureWriter, Carrier, Format, Ipv4, Layer, Packet, Resolution, SECOND, START, Stack, Totals, fragments, office,
+};
 
 struct Place(tempfile::TempDir);
 
@@ -134,6 +136,52 @@ fn every_format_of_output_has_the_sums_of_the_capture() {
 }
 
 #[test]
+fn people_are_told_how_fast_network_and_servers_were_and_all_that_is_known_of_a_flow() {
+    let place = Place::new();
+    place.write("office.pcap", &capture(&office(150, 3 * SECOND, 5)).0);
+    let json = place.replay(&["office.pcap", "--json", "--patterns"]).stdout;
+    let objects: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // By definition: both halves of TCP's handshake; the mean of TCP's and UDP's answers.
+    let ms = |us: f64| format!("{:.3}", us / 1000.0);
+    let expected: Vec<[String; 2]> = objects
+        .iter()
+        .map(|flow| {
+            let halves = [&flow["tcp"]["server_rtt_us"], &flow["tcp"]["client_rtt_us"]].map(serde_json::Value::as_f64);
+            let answered = ["tcp", "udp"].map(|protocol| &flow[protocol]).into_iter().find(|of| of["responses"].as_u64().unwrap_or(0) > 0);
+            let round_trip = halves.iter().all(Option::is_some).then(|| ms(halves.iter().flatten().sum()));
+            [round_trip, answered.map(|of| ms(of["response_mean_us"].as_f64().unwrap()))].map(Option::unwrap_or_default)
+        })
+        .collect();
+    for (at, protocol) in [(0, 6), (1, 6), (1, 17)] {
+        let there = |(flow, cells): (&serde_json::Value, &[String; 2])| flow["protocol"] == protocol && !cells[at].is_empty();
+        assert!(objects.iter().zip(&expected).filter(|pair| there(*pair)).count() > 5, "column {at} of protocol {protocol}");
+    }
+    let table = place.replay(&["office.pcap"]).stdout;
+    let heading = table.lines().next().unwrap();
+    let ends = ["RTT MS", "RESP MS"].map(|name| heading.find(name).unwrap() + name.len());
+    let begins = [heading.find("<OCTETS").unwrap() + "<OCTETS".len(), ends[0]];
+    for (line, expected) in table.lines().skip(1).zip(&expected) {
+        let cells = [0, 1].map(|at| line.get(begins[at]..ends[at]).unwrap_or_default().trim().to_owned());
+        assert_eq!(&cells, expected, "{heading}\n{line}");
+    }
+
+    let detail = place.replay(&["office.pcap", "--format", "detail", "--patterns"]).stdout;
+    let sheets: Vec<&str> = detail.trim_end().split("\n\n").collect();
+    assert_eq!(sheets.len(), objects.len(), "{detail}");
+    for (sheet, flow) in sheets.iter().zip(&objects) {
+        let words: Vec<&str> = sheet.split_whitespace().collect();
+        let said = |name: &str, value: &str| words.windows(2).any(|pair| pair == [name, value]);
+        assert!(said("flow_id", &flow["flow_id"].to_string()) && said("file", "office.pcap"), "{sheet}");
+        assert!(said("source_address", flow["source_address"].as_str().unwrap()), "{sheet}");
+        for (part, field) in [("udp", "application"), ("tcp", "result"), ("nettisa", "kurtosis"), ("histograms", "forward_sizes")] {
+            assert_eq!(words.contains(&field), flow[part].is_object(), "{part} {flow}\n{sheet}");
+        }
+        let packets = flow["first_packets"].as_array().unwrap();
+        assert!(packets.iter().all(|packet| words.contains(&packet["time_us"].to_string().as_str())), "{sheet}");
+    }
+}
+
+#[test]
 fn every_format_of_output_says_where_and_whose_addresses_are() {
     let place = Place::new();
     let packet = Stack::ethernet().ipv4([192, 0, 2, 1], [198, 51, 100, 7]).udp(1, 2).payload(vec![0; 60]).build();
@@ -171,6 +219,51 @@ fn every_format_of_output_says_where_and_whose_addresses_are() {
     let text = |id| record.text((35_632, id)).unwrap().trim_end_matches('\0').to_owned();
     assert_eq!((record.template, record.value((0, 16)), record.value((0, 9))), (272, Some(64_500), Some(25)));
     assert_eq!([101, 102, 103, 526].map(text), ["CZ", "Brno", "", "office"]);
+}
+
+#[test]
+fn fragments_without_a_first_one_are_flows_that_say_what_tshark_reads_of_their_frames() {
+    let place = Place::new();
+    let (src, dst) = ([2, 0, 0, 0, 0, 7], [2, 0, 0, 0, 0, 8]);
+    let vxlan = Carrier::Vxlan { vni: 77, group: None };
+    let tunnel = Stack::between(src, dst).vlan(9).ipv6([0xfd01; 8], [0xfd02; 8]).udp(49_152, 4789).push(vxlan);
+    let tunnel = tunnel.push(Layer::Ethernet { src: [6, 0, 0, 0, 0, 1], dst: [6, 0, 0, 0, 0, 2], ethertype: None });
+    let stacks = [
+        Stack::between(src, dst).ipv4([10, 0, 0, 1], [10, 0, 1, 1]),
+        Stack::between(dst, src).vlan(30).push(Ipv4 { ttl: 3, ..Ipv4::new([10, 0, 0, 2], [10, 0, 1, 1]) }),
+        Stack::between(src, dst).vlan(30).vlan(31).ipv6([0xfd03; 8], [0xfd04; 8]),
+        tunnel.push(Ipv4 { ttl: 5, ..Ipv4::new([10, 0, 0, 4], [10, 0, 1, 1]) }),
+    ];
+    let whole = stacks.map(|stack| stack.udp(4000, 4001).payload(vec![3; 300]));
+    // The last of each: nothing says its ports.
+    let lasts = whole.iter().zip(1..).filter_map(|(stack, id)| fragments(stack, 200, id).pop());
+    let packets: Vec<Packet> = lasts.zip(0..).map(|(bytes, n)| Packet { time: START + n, bytes }).collect();
+    let path = place.write("lasts.pcap", &capture(&packets).0);
+    let said = place.replay(&["lasts.pcap", "--format", "csv", "--tunnels", "inner"]);
+    assert_eq!((said.code, column(&said.stdout, "sport")), (Some(0), vec!["0".to_owned(); 4]), "{said:?}");
+    let flows: Vec<Vec<String>> = {
+        let columns = ["src", "smac", "dmac", "vlan", "vlan_inner", "ttl_fwd", "tunnel_id"].map(|name| column(&said.stdout, name));
+        let mut flows: Vec<Vec<String>> = (0..4).map(|at| columns.iter().map(|column| column[at].clone()).collect()).collect();
+        flows.sort();
+        flows
+    };
+    let Some(mut tshark) = sonde_tests::tshark::tshark(&path) else { return };
+    let fields = ["ip.src", "ipv6.src", "eth.src", "eth.dst", "vlan.id", "ip.ttl", "ipv6.hlim", "vxlan.vni"];
+    let mut expected: Vec<Vec<String>> = sonde_tests::tshark::lines(&mut tshark, fields)
+        .iter()
+        .map(|line| {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let [v4, v6, eth_src, eth_dst, vlan, ttl, hops, vni] = fields[..] else { panic!("{line}") };
+            let (first, second) =
+                (|text: &str| text.split(',').next().unwrap().to_owned(), |text: &str| text.split(',').nth(1).map(str::to_owned));
+            let of_ip = |four: &str, six: &str| if four.is_empty() { six.to_owned() } else { four.to_owned() };
+            let vni = if vni.is_empty() { String::new() } else { format!("vxlan={vni}") };
+            let (source, ttl) = (of_ip(v4, v6), of_ip(ttl, hops));
+            vec![source, first(eth_src), first(eth_dst), first(vlan), second(vlan).unwrap_or_default(), ttl, vni]
+        })
+        .collect();
+    expected.sort();
+    assert_eq!(flows, expected);
 }
 
 #[test]
@@ -216,7 +309,7 @@ fn a_full_disk_is_a_sentence_with_the_remedy() {
     let place = Place::new();
     let (bytes, _) = capture(&office(20, SECOND, 5));
     place.write("office.pcap", &bytes);
-    for format in ["table", "csv", "json", "ipfix"] {
+    for format in ["table", "csv", "json", "detail", "ipfix"] {
         let said = place.replay(&["office.pcap", "--format", format, "--out", "/dev/full"]);
         assert_eq!(said.code, Some(1), "{format}: {said:?}");
         for words in ["cannot write the flows to /dev/full", "make room there", "--out", "No space left"] {

@@ -4,9 +4,12 @@ use super::Global;
 use super::client::{Client, Nobody, RETRY, went_away};
 use super::number::{between, clock, count, duration, float, octets, si};
 use super::screen::{Align, Live, Out, Table, Tone, write};
+use super::sheet;
+use super::timing::{self, RESPONSE, RTT};
 use crate::flow::protocol;
 use crate::place;
-use sonde_proto::v1::{Flow, FlowFilter, TailRequest, TailResponse, TopRequest, TopResponse};
+use crate::talker::By;
+use sonde_proto::v1::{Flow, FlowFilter, Place, TailRequest, TailResponse, TopEntry, TopRequest, TopResponse};
 use std::time::Duration;
 
 #[derive(Debug, clap::Subcommand)]
@@ -16,6 +19,7 @@ pub(super) enum Command {
   sonde flows tail
   sonde flows tail --address 10.0.0.0/8 --port 443
   sonde flows tail --protocol udp --limit 20
+  sonde flows tail --address 10.0.0.1 --detail -n 1
   sonde flows tail --json | jq -r '[.source_address, .octets] | @csv'
 
 A flow's record is written when the flow ends, when it has been idle, or when it has gone on for the active timeout: what begins \
@@ -34,6 +38,9 @@ Records that this client was too slow for are counted on standard error; the pro
         /// With --json: print the answers of the API, with their cursors, rather than the flows alone.
         #[arg(long, requires = "json")]
         cursors: bool,
+        /// Everything that is known of each flow, a field a line: layers, performance, patterns of packets.
+        #[arg(long, conflicts_with = "json")]
+        detail: bool,
     },
     /// The largest talkers of a window.
     #[command(after_help = "Examples:
@@ -41,14 +48,16 @@ Records that this client was too slow for are counted on standard error; the pro
   sonde flows top --by source --order packets --watch
   sonde flows top --by port --window 300 --limit 20
   sonde flows top --by flow --address 192.0.2.0/24
+  sonde flows top --by destination_as --window 300
+  sonde flows top --by country --json
 
-Records count when they are written, so a long flow appears after its active timeout. A flow counts for both its addresses and \
-both its ports.")]
+Records count when they are written, so a long flow appears after its active timeout. A flow counts for both its addresses, \
+ports, autonomous systems (as), countries and own prefixes (network); the last three need sources in live.enrichment.")]
     Top {
         #[command(flatten)]
         filter: Filter,
-        /// What rows are: flow, source, destination, address, port, protocol or vlan.
-        #[arg(long, default_value = "address", value_parser = ["flow", "source", "destination", "address", "port", "protocol", "vlan"])]
+        /// What rows are.
+        #[arg(long, default_value = "address", value_parser = By::ALL.map(By::name))]
         by: String,
         /// What they are ordered by: octets, packets or flows.
         #[arg(long, default_value = "octets", value_parser = ["octets", "packets", "flows"])]
@@ -129,9 +138,10 @@ impl Filter {
 
 pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow::Result<()> {
     match command {
-        Command::Tail { filter, limit, cursor, cursors } => {
+        Command::Tail { filter, limit, cursor, cursors, detail } => {
             let request = TailRequest { filter: Some(filter.message()), cursor, limit: limit.unwrap_or(0) };
-            tail(request, cursors, global, out).await
+            let printer = Printer { out, cursors, detail, header: false, lost: 0, placed: false, ends: [END_WIDTH; 2] };
+            tail(request, printer, global).await
         }
         Command::Top { filter, by, order, limit, window, watch, interval_ms } => {
             let request = TopRequest { filter: Some(filter.message()), by, order, limit, window_s: window };
@@ -140,10 +150,9 @@ pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow:
     }
 }
 
-async fn tail(mut request: TailRequest, cursors: bool, global: &Global, out: &Out) -> anyhow::Result<()> {
+async fn tail(mut request: TailRequest, mut printer: Printer<'_>, global: &Global) -> anyhow::Result<()> {
     let limited = request.limit != 0;
     let mut client = Client::connect(&global.api).await?;
-    let mut printer = Printer { out, cursors, header: false, lost: 0, placed: false, ends: [END_WIDTH; 2] };
     loop {
         let mut lost = 0;
         match client.flows().tail(request.clone()).await {
@@ -178,6 +187,7 @@ async fn tail(mut request: TailRequest, cursors: bool, global: &Global, out: &Ou
 struct Printer<'a> {
     out: &'a Out,
     cursors: bool,
+    detail: bool,
     header: bool,
     lost: u64,
     /// Whether a flow has said where and whose its ends are.
@@ -201,6 +211,11 @@ impl Printer<'_> {
         if self.out.json {
             return answer.flows.iter().try_for_each(|flow| self.out.object(flow));
         }
+        if self.detail {
+            let sheet = |flow: &Flow| sheet::lines(heading(flow), flow).map(|lines| lines.join("\n") + "\n");
+            let sheets: Vec<String> = answer.flows.iter().map(sheet).collect::<Result<_, _>>()?;
+            return Ok(write(&sheets.concat())?);
+        }
         let mut text = String::new();
         if !self.placed && answer.flows.iter().any(|flow| flow.source_place.is_some()) {
             // One more column: that is told by another heading.
@@ -212,8 +227,7 @@ impl Printer<'_> {
             if self.placed {
                 headings[COLUMNS - 1] = "WHERE".to_owned();
             }
-            let heading = row(&headings, self.ends);
-            text.push_str(&self.out.tone(Tone::Head, &heading));
+            text.push_str(&self.out.tone(Tone::Head, &row(&headings, self.ends)));
             text.push('\n');
         }
         for flow in &answer.flows {
@@ -227,15 +241,16 @@ impl Printer<'_> {
     }
 }
 
-const COLUMNS: usize = 10;
+const COLUMNS: usize = 12;
 /// The last column is there when addresses are looked up.
-const HEADINGS: [&str; COLUMNS] = ["END (UTC)", "LASTED", "PROTO", "SOURCE", "DESTINATION", "PACKETS", "OCTETS", "FLAGS", "END BY", ""];
+const HEADINGS: [&str; COLUMNS] =
+    ["END (UTC)", "LASTED", "PROTO", "SOURCE", "DESTINATION", "PACKETS", "OCTETS", RTT, RESPONSE, "FLAGS", "END BY", ""];
 
 /// A line of the tail. The lines to come are not known: a column is as wide as the widest address so far (IPv6 is long).
 fn row(cells: &[String; COLUMNS], [from, to]: [usize; 2]) -> String {
-    let [end, lasted, proto, source, destination, packets, octets, flags, reason, places] = cells;
+    let [end, lasted, proto, source, destination, packets, octets, rtt, response, flags, reason, places] = cells;
     let ends = format!("{end:<12}  {lasted:>11}  {proto:<6}  {source:<from$}  {destination:<to$}");
-    let line = format!("{ends}  {packets:>13}  {octets:>17}  {flags:<8}  {reason:<7}  {places}");
+    let line = format!("{ends}  {packets:>13}  {octets:>17}  {rtt:>8}  {response:>8}  {flags:<8}  {reason:<7}  {places}");
     line.trim_end().to_owned()
 }
 
@@ -245,7 +260,14 @@ fn places(f: &Flow) -> String {
     place::both(&[source.clone(), destination.clone()])
 }
 
-fn cells(f: &Flow) -> [String; COLUMNS] {
+/// What a flow is, in a few words.
+pub(super) fn heading(f: &Flow) -> String {
+    let [proto, source, destination] = ends(f);
+    format!("{proto} {source} > {destination}")
+}
+
+/// Protocol, source and destination.
+fn ends(f: &Flow) -> [String; 3] {
     let ported = matches!(f.protocol, 6 | 17 | 33 | 132 | 136) && f.kind != 2;
     let end = |address: &str, mac: &str, port: u32| match (f.kind, ported) {
         (2, _) => mac.to_owned(),
@@ -257,14 +279,23 @@ fn cells(f: &Flow) -> [String; COLUMNS] {
         2 => ethertype(f.ethernet_type),
         _ => u8::try_from(f.protocol).map_or_else(|_| f.protocol.to_string(), protocol),
     };
+    let source = end(&f.source_address, &f.source_mac, f.source_port);
+    [proto, source, end(&f.destination_address, &f.destination_mac, f.destination_port)]
+}
+
+fn cells(f: &Flow) -> [String; COLUMNS] {
+    let [proto, source, destination] = ends(f);
+    let [rtt, response] = timing::columns(f.tcp.as_ref(), f.udp.as_ref(), f.quic.as_ref());
     [
         clock(&f.end),
         duration(between(&f.start, &f.end)),
         proto,
-        end(&f.source_address, &f.source_mac, f.source_port),
-        end(&f.destination_address, &f.destination_mac, f.destination_port),
+        source,
+        destination,
         format!("{} > < {}", count(f.packets), count(f.packets_reverse)),
         format!("{} > < {}", size(f.octets), size(f.octets_reverse)),
+        rtt,
+        response,
         if f.protocol == 6 && f.kind != 2 { flags(f.tcp_control_bits | f.tcp_control_bits_reverse) } else { icmp(f) },
         reason(f.end_reason).to_owned(),
         places(f),
@@ -281,12 +312,12 @@ fn icmp(f: &Flow) -> String {
 }
 
 /// tcpControlBits (IANA IPFIX element 6): a letter for each flag that was seen.
-fn flags(bits: u32) -> String {
+pub(super) fn flags(bits: u32) -> String {
     const LETTERS: [(u32, char); 9] = [(1, 'F'), (2, 'S'), (4, 'R'), (8, 'P'), (16, 'A'), (32, 'U'), (64, 'E'), (128, 'C'), (256, 'N')];
     LETTERS.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, letter)| letter).collect()
 }
 
-fn ethertype(number: u32) -> String {
+pub(super) fn ethertype(number: u32) -> String {
     match number {
         0x0806 => "arp".to_owned(),
         0x88cc => "lldp".to_owned(),
@@ -295,7 +326,7 @@ fn ethertype(number: u32) -> String {
 }
 
 /// flowEndReason (RFC 7012, element 136).
-fn reason(number: u32) -> &'static str {
+pub(super) fn reason(number: u32) -> &'static str {
     match number {
         1 => "idle",
         2 => "active",
@@ -335,6 +366,24 @@ async fn top(request: TopRequest, every: Option<Duration>, global: &Global, out:
     }
 }
 
+/// Heading of what rows are.
+fn rows(by: By) -> &'static str {
+    match by {
+        By::Flow => "FLOW",
+        By::Source => "SOURCE",
+        By::Destination => "DESTINATION",
+        By::Address => "ADDRESS",
+        By::Port => "PORT",
+        By::Protocol => "PROTOCOL",
+        By::Vlan => "VLAN",
+        By::As => "AS",
+        By::SourceAs => "SOURCE AS",
+        By::DestinationAs => "DESTINATION AS",
+        By::Country => "COUNTRY",
+        By::Network => "NETWORK",
+    }
+}
+
 fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String> {
     let total = answer.total.clone().unwrap_or_default();
     let window = answer.window_s.max(1.0);
@@ -347,27 +396,26 @@ fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String>
         octets(total.octets)
     )];
     let share = |row: u64, all: u64| if all == 0 { "-".to_owned() } else { format!("{:.1} %", 100.0 * float(row) / float(all)) };
-    let name: &'static str = match request.by.as_str() {
-        "flow" => "FLOW",
-        "source" => "SOURCE",
-        "destination" => "DESTINATION",
-        "port" => "PORT",
-        "protocol" => "PROTOCOL",
-        "vlan" => "VLAN",
-        _ => "ADDRESS",
-    };
+    let by = By::ALL.into_iter().find(|by| by.name() == request.by).unwrap_or(By::Address);
     let mut columns = vec![
         ("#", Align::Right),
-        (name, Align::Left),
+        (rows(by), Align::Left),
         ("OCTETS", Align::Right),
         ("SHARE", Align::Right),
         ("BIT/S", Align::Right),
         ("PACKETS", Align::Right),
         ("FLOWS", Align::Right),
     ];
-    let placed = answer.entries.iter().any(|entry| entry.place.is_some());
-    if placed {
-        columns.push(("WHERE", Align::Left));
+    // Of an address its place is told; of an AS its name; the others say themselves what they are.
+    let (heading, about): (_, fn(&Place) -> String) = match by {
+        By::As | By::SourceAs | By::DestinationAs => ("NAME", |place| place.as_name.clone()),
+        By::Country | By::Network => ("", |_| String::new()),
+        _ => ("WHERE", place::words),
+    };
+    let about = |entry: &TopEntry| entry.place.as_ref().map(about).unwrap_or_default();
+    let told = answer.entries.iter().any(|entry| !about(entry).is_empty());
+    if told {
+        columns.push((heading, Align::Left));
     }
     let mut table = Table::new(&columns);
     for (at, e) in answer.entries.iter().enumerate() {
@@ -378,7 +426,7 @@ fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String>
         };
         let rate = si(float(e.octets) * 8.0 / window);
         let cells = [(at + 1).to_string(), e.value.clone(), octets(e.octets), part, rate, count(e.packets), count(e.flows)];
-        table.row(cells.into_iter().chain(placed.then(|| e.place.as_ref().map(place::words).unwrap_or_default())));
+        table.row(cells.into_iter().chain(told.then(|| about(e))));
     }
     lines.push(String::new());
     lines.extend(table.lines(out));
@@ -399,6 +447,7 @@ fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sonde_proto::v1::TcpPerformance;
 
     #[test]
     fn a_flow_is_a_line() {
@@ -415,14 +464,16 @@ mod tests {
             octets_reverse: 12_345,
             tcp_control_bits: 0x1b,
             end_reason: 3,
+            tcp: Some(TcpPerformance { server_rtt_us: Some(20_000.0), client_rtt_us: Some(1500.0), ..TcpPerformance::default() }),
             ..Flow::default()
         };
-        let [_, _, proto, source, destination, packets, octets, flags, reason, places] = cells(&flow);
+        let [_, _, proto, source, destination, packets, octets, rtt, response, flags, reason, places] = cells(&flow);
         assert_eq!(places, "", "nothing is looked up");
         assert_eq!(
-            [proto, source, destination, packets, octets, flags, reason],
-            ["tcp", "10.0.0.1:40000", "192.0.2.9:443", "12 > < 10", "1.50k > < 12.3k", "FSPA", "end"]
+            [proto, source, destination, packets, octets, rtt, response, flags, reason].map(|cell| cell.to_owned()),
+            ["tcp", "10.0.0.1:40000", "192.0.2.9:443", "12 > < 10", "1.50k > < 12.3k", "21.500", "", "FSPA", "end"]
         );
+        assert_eq!(heading(&flow), "tcp 10.0.0.1:40000 > 192.0.2.9:443");
         let arp = Flow { kind: 2, ethernet_type: 0x0806, source_mac: "00:00:00:00:00:01".into(), ..Flow::default() };
         assert_eq!((cells(&arp)[2].as_str(), cells(&arp)[3].as_str()), ("arp", "00:00:00:00:00:01"));
     }

@@ -7,8 +7,10 @@ mod flows;
 mod number;
 pub mod replay;
 mod screen;
+mod sheet;
 mod stats;
 mod status;
+mod timing;
 
 use crate::server::API;
 use clap::{CommandFactory, Parser, Subcommand};

@@ -30,6 +30,7 @@ use std::process::ExitCode;
   sonde replay capture.pcapng
   sonde replay *.pcap --format csv --out flows.csv
   sonde replay capture.pcap --table l2
+  sonde replay capture.pcap --patterns --format detail
   sonde replay capture.pcap --format ipfix --out flows.ipfix
   sonde replay capture.pcap --json | jq -r '[.source_address, .octets] | @csv'
 
@@ -65,7 +66,8 @@ pub struct Args {
     /// Which flow of a tunnelled packet is metered.
     #[arg(long, value_enum, default_value_t = TunnelView::Both)]
     pub tunnels: TunnelView,
-    /// Keep the patterns of packets, too: histograms of sizes and times, the first 30 packets, bursts, `NetTiSA`. In JSON and IPFIX.
+    /// Keep the patterns of packets, too: histograms of sizes and times, the first 30 packets, bursts, `NetTiSA`. In `json`, `detail` and
+    /// `ipfix`.
     #[arg(long)]
     pub patterns: bool,
     /// Most flows at a time: more memory for recordings with more than this many at once.
@@ -112,6 +114,8 @@ pub enum Format {
     Csv,
     /// One JSON object a line, with the fields of the API.
     Json,
+    /// The same for people: everything that is known of each flow, a field a line.
+    Detail,
     /// An IPFIX file (RFC 5655).
     Ipfix,
 }
@@ -207,6 +211,7 @@ fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progres
         Format::Csv if args.table == Table::TcpRtt => Box::new(rtt::Rtt::new(out)?),
         Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
         Format::Json => Box::new(json::Json::new(out, args.table, whose)),
+        Format::Detail => Box::new(json::Json::sheets(out, args.table, whose)),
         Format::Ipfix => Box::new(ipfix::Ipfix::new(out, whose, patterns(args))),
     };
     let progress = (progress && io::stderr().is_terminal()).then(Progress::start);

@@ -1,10 +1,11 @@
 //! `sonde.v1.FlowsService`: flow records as they are written, and the largest talkers.
 
 use crate::filter::Filter;
-use crate::place::Lookups;
+use crate::place::{self, Lookups};
 use crate::places::Places;
 use crate::records::{IDLE, Rings, unix_seconds};
-use crate::top::{By, Order, Query, WINDOW_S, Window};
+use crate::talker::By;
+use crate::top::{Order, Query, WINDOW_S, Window};
 use crate::{fault, flow};
 use parking_lot::Mutex;
 use sonde_enrich::Generation;
@@ -61,13 +62,21 @@ impl FlowsService for Flows {
 
     async fn top(&self, request: Request<TopRequest>) -> Result<Response<TopResponse>, Status> {
         let query = query(&request.into_inner())?;
-        let (window, lookups) = (Arc::clone(&self.window), self.lookups.clone());
+        let (window, held) = (Arc::clone(&self.window), self.lookups.latest());
+        if query.by.is_looked_up() && held.table.is_none() {
+            return Err(fault::nothing_looked_up("by", query.by.name()));
+        }
         // Up to 300 seconds of rows are summed: not on a thread that others wait for.
         let answer = tokio::task::spawn_blocking(move || {
             let snapshot = window.lock().snapshot(unix_seconds(), query.window_s);
-            let mut answer = snapshot.top(&query);
-            for entry in answer.entries.iter_mut().filter(|_| matches!(query.by, By::Source | By::Destination | By::Address)) {
-                entry.place = lookups.of_text(&entry.value);
+            let table = held.table.as_ref();
+            let mut answer = snapshot.top(&query, table);
+            if let Some(table) = table {
+                match query.by {
+                    By::Source | By::Destination | By::Address => place::of_addresses(&mut answer.entries, table),
+                    By::As | By::SourceAs | By::DestinationAs => place::name_systems(&mut answer.entries, table),
+                    _ => {}
+                }
             }
             answer
         });

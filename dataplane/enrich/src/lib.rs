@@ -183,6 +183,12 @@ impl Enricher {
         }
     }
 
+    /// Numbers and names of autonomous systems, those that have a name, some several times: a pass through all that is known.
+    pub fn systems(&self) -> impl Iterator<Item = (u32, &str)> {
+        let named = self.entries.iter().filter(|entry| entry.asn != 0 && entry.as_name != 0);
+        named.filter_map(|entry| Some((entry.asn, self.names.get(entry.as_name as usize)?.as_ref())))
+    }
+
     /// What was read, source by source.
     pub fn loaded(&self) -> &[Loaded] {
         &self.loaded

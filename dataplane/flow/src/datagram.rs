@@ -1,6 +1,6 @@
 //! The performance of a UDP flow, kept beside its entry: which flows have it, and what of a datagram it is fed with.
 //!
-//! A port says which flows may have it, the first datagram whether they do. Requests and answers and QUIC share one kind of place.
+//! Requests and answers are known by their port, QUIC on its own port or another by the first datagram. They share one kind of place.
 
 use bytemuck::{Pod, Zeroable, must_cast_mut, must_cast_ref};
 use sonde_packet::{Frame, proto};
@@ -9,10 +9,12 @@ use crate::counters::Counter;
 use crate::entry::{Birthplace, Entry, Packet, Sides};
 use crate::key::Key;
 use crate::measure::{Kind, Measured};
-use crate::perf::{Application, QuicState, UdpState, has_long_header};
+use crate::perf::{Application, QuicState, UdpState, has_long_header, is_initial};
 
 /// HTTP/3 and DNS over HTTPS (RFC 9114 section 3.1).
 const QUIC: u16 = 443;
+/// RFC 9000 section 14.1: no datagram with an Initial of the client is shorter.
+const INITIAL_MIN: usize = 1200;
 
 /// What is known of the performance of a UDP flow: a [`UdpState`] or a [`QuicState`], the entry knows which. Two cache lines.
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]
@@ -42,6 +44,20 @@ struct Datagram<'f> {
     sport: u16,
     dport: u16,
     payload: &'f [u8],
+    /// Octets of payload on the wire.
+    length: usize,
+}
+
+impl Datagram<'_> {
+    /// Whether a connection of QUIC may begin with it: on its port by any long header, as versions come and go; on another by an
+    /// Initial of a version that is known.
+    #[inline]
+    fn may_begin_quic(&self) -> bool {
+        if self.sport == QUIC || self.dport == QUIC {
+            return has_long_header(self.payload);
+        }
+        self.length >= INITIAL_MIN && is_initial(self.payload)
+    }
 }
 
 /// The datagram of a packet, from its frame; `None` when its header was not captured. What pads the frame is no payload.
@@ -54,7 +70,7 @@ fn datagram<'f, K>(packet: &Packet<K>, frame: &Frame<'f>) -> Option<Datagram<'f>
     let [p0, p1, q0, q1, ..] = *header;
     let length = (packet.octets as usize).saturating_sub(usize::from(packet.ip_header) + header.len());
     let payload = behind.get(..length).unwrap_or(behind);
-    Some(Datagram { sport: u16::from_be_bytes([p0, p1]), dport: u16::from_be_bytes([q0, q1]), payload })
+    Some(Datagram { sport: u16::from_be_bytes([p0, p1]), dport: u16::from_be_bytes([q0, q1]), payload, length })
 }
 
 impl<K: Key> Entry<K> {
@@ -78,9 +94,10 @@ impl<K: Key> Entry<K> {
         if self.key.ends(0).protocol != proto::UDP {
             return;
         }
-        let Some(Datagram { sport, dport, payload }) = datagram(packet, birthplace.frame) else { return };
+        let Some(datagram) = datagram(packet, birthplace.frame) else { return };
+        let Datagram { sport, dport, payload, .. } = datagram;
         let application = Application::of_ports(sport, dport);
-        if application.is_none() && !((sport == QUIC || dport == QUIC) && has_long_header(payload)) {
+        if application.is_none() && !datagram.may_begin_quic() {
             return;
         }
         let udp = &mut birthplace.sides.udp;

@@ -115,6 +115,57 @@ fn the_handshake_of_quic_is_timed() {
     assert_eq!(record.udp, None);
 }
 
+/// A datagram that begins with a long header, as long as an Initial must be.
+fn long_header(first: u8, version: u32) -> Vec<u8> {
+    let mut payload = vec![first];
+    payload.extend(version.to_be_bytes());
+    payload.push(8);
+    payload.resize(1200, 7);
+    payload
+}
+
+#[test]
+fn quic_on_another_port_is_known_by_its_first_initial() {
+    let (client, server) = ((CLIENT, 4000), (SERVER, 8443));
+    let measured = |payload: &[u8], to: (u8, u16), whole: bool| {
+        let mut world = World::new(Room { udp: 1, ..Room::plain(100) });
+        let mut bytes = frame(client, to, payload, None);
+        let wire_len = bytes.len();
+        bytes.truncate(if whole { wire_len } else { 96 });
+        world.at(0, &bytes).at(20, &frame(to, client, payload, None));
+        let [record] = world.end() else { panic!("one flow") };
+        record.quic.map(|quic| quic.server_rtt)
+    };
+    // Versions 1 and 2 (RFC 9369 section 3.2 numbers anew), the last draft.
+    for (first, version) in [(0xc3, 1), (0xd3, 0x6b33_43cf), (0xc0, 0xff00_001d)] {
+        assert_eq!(measured(&long_header(first, version), server, true), Some(20 * MS), "{version:#x}");
+        assert_eq!(measured(&long_header(first, version), server, false), Some(20 * MS), "{version:#x}, cut off");
+    }
+    for (first, version, what) in [
+        (0x83, 1, "the fixed bit"),
+        (0x43, 1, "a short header"),
+        (0xe3, 1, "a handshake"),
+        (0xc3, 0x6b33_43cf, "a retry of version 2"),
+        (0xc3, 0, "version negotiation"),
+        (0xc3, 0x0a0a_0a0a, "a version nobody knows"),
+    ] {
+        assert_eq!(measured(&long_header(first, version), server, true), None, "{what}");
+    }
+    assert_eq!(measured(&long_header(0xc3, 1)[..1199], server, true), None, "RFC 9000 section 14.1");
+    assert_eq!(measured(&long_header(0xc3, 1), (SERVER, 53), true), None, "the port of another");
+}
+
+#[test]
+fn what_is_not_quic_on_another_port_takes_no_place() {
+    let mut world = World::new(Room { udp: 1, ..Room::plain(100) });
+    for (port, first) in [(5000, 0x80), (5001, 0xc3), (5002, 0xff)] {
+        world.at(0, &frame((CLIENT, port), (SERVER, 8443), &long_header(first, 0x0102_0304), None));
+    }
+    world.at(1, &query(4000, 1));
+    assert_eq!(world.tracker.counters().get(Counter::UdpPerformanceFull), 0);
+    assert_eq!(world.end().iter().filter(|record| record.udp.is_some()).count(), 1);
+}
+
 #[test]
 fn what_only_uses_the_port_of_quic_takes_no_place() {
     let mut world = World::new(Room { udp: 1, ..Room::plain(100) });

@@ -46,7 +46,7 @@ pub(crate) struct Packet<K> {
     pub(crate) direction: u8,
     /// What decoded it: [`COMMON`], [`GENERAL`] or [`INNER`].
     pub(crate) origin: u8,
-    /// Place of the frame in the burst; behind its end when there is no frame any more.
+    /// Place of the frame in the burst; from `BURST` on those of fragments that waited, of which the beginning is left.
     pub(crate) frame: u16,
     /// Offset of the transport header in the frame; 0 when there is none to see.
     pub(crate) l4: u16,

@@ -2,13 +2,15 @@
 //!
 //! Only the first fragment of a packet has the transport header (RFC 791 section 3.2, RFC 8200 section 4.5). Without this, the
 //! others would make a flow of their own with ports 0. What one worker remembers is bounded: [`PLACES`] first fragments, and
-//! [`WAITING`] fragments that came before theirs. Packets that are no fragments never come here.
+//! [`WAITING`] fragments that came before theirs, with the beginning of their frames: one that waits in vain begins a flow. Packets
+//! that are no fragments never come here.
 //!
 //! Not here: reassembly. Fragments that overlap are counted as they come.
 
-use sonde_packet::{Headers, Network, has_ports};
+use sonde_packet::{Frame, Headers, Link, Network, has_ports};
 
 use crate::record::View;
+use crate::track::BURST;
 
 /// Places: what one worker remembers of first fragments.
 const PLACES: usize = 4096;
@@ -16,6 +18,10 @@ const PLACES: usize = 4096;
 const WAITING: usize = 2048;
 /// Fragments of one identity that can wait: they share a row with those of other identities.
 const ROW: usize = 8;
+/// Octets kept of the frame of a fragment that waits: enough for a tunnel of IPv6 in IPv6 with two tags.
+const HEAD: usize = 192;
+/// Fragments that a burst can take from those that wait: each of its two lanes takes [`BURST`] packets.
+const GONE: usize = 2 * BURST;
 /// Rows that a burst looks through for fragments that have waited too long.
 const ROWS_PER_BURST: usize = 4;
 /// A first fragment is believed for so long: fragments that come later would not be reassembled either (RFC 8200 section 4.5).
@@ -55,6 +61,36 @@ pub(crate) struct Held {
     pub(crate) counts: bool,
 }
 
+/// The beginning of a frame that is gone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Head {
+    bytes: [u8; HEAD],
+    len: u8,
+    link: Link,
+    port: u16,
+    wire_len: u32,
+    time: u64,
+}
+
+impl Head {
+    const NONE: Self = Self { bytes: [0; HEAD], len: 0, link: Link::Unknown, port: 0, wire_len: 0, time: 0 };
+
+    fn of(frame: &Frame<'_>) -> Self {
+        let mut head = Self { link: frame.link, port: frame.port, wire_len: frame.wire_len, time: frame.time, ..Self::NONE };
+        for (to, from) in head.bytes.iter_mut().zip(frame.bytes) {
+            *to = *from;
+        }
+        head.len = u8::try_from(frame.bytes.len().min(HEAD)).unwrap_or(0);
+        head
+    }
+
+    /// The frame, as if no more of it had been captured.
+    pub(crate) fn frame(&self) -> Frame<'_> {
+        let Self { link, port, wire_len, time, .. } = *self;
+        Frame { bytes: self.bytes.get(..usize::from(self.len)).unwrap_or(&[]), wire_len, link, port, time }
+    }
+}
+
 impl Held {
     fn identity(&self) -> Identity {
         Identity {
@@ -73,7 +109,11 @@ pub(crate) struct Fragments {
     /// A place is taken by whoever comes last.
     places: Vec<Option<First>>,
     waiting: Vec<[Option<Held>; ROW]>,
+    /// The frames of those that wait, row by row.
+    heads: Vec<Head>,
     held: usize,
+    /// The frames of those that wait no longer, until the end of the burst.
+    gone: Vec<Head>,
     /// Rows whose first fragment has come in this burst.
     ready: [u16; 64],
     ready_len: usize,
@@ -87,15 +127,16 @@ pub(crate) struct Fragments {
 pub(crate) enum Outcome {
     /// It is metered now.
     Meter(Held),
-    /// It waits. Another one waits no longer, because there is no place for both.
-    Wait(Option<Held>),
+    /// It waits. Another one waits no longer, because there is no place for both: the number of its frame stands beside it.
+    Wait(Option<(Held, u16)>),
 }
 
 impl Fragments {
     /// Remembers nothing yet. `seed` keeps others from choosing whose place they take.
     pub(crate) fn new(seed: u64) -> Self {
         let waiting = vec![[None; ROW]; WAITING / ROW];
-        Self { places: vec![None; PLACES], waiting, held: 0, ready: [0; 64], ready_len: 0, row: 0, seed }
+        let (heads, gone) = (vec![Head::NONE; WAITING], Vec::with_capacity(GONE));
+        Self { places: vec![None; PLACES], waiting, heads, held: 0, gone, ready: [0; 64], ready_len: 0, row: 0, seed }
     }
 
     /// Fragments that wait.
@@ -103,8 +144,19 @@ impl Fragments {
         self.held
     }
 
+    /// The frames of the fragments that waited and are metered in this burst, numbered from [`BURST`].
+    pub(crate) fn gone(&self) -> &[Head] {
+        &self.gone
+    }
+
+    /// The burst is over: nobody looks at the frames of its fragments any more.
+    #[inline(always)]
+    pub(crate) fn forget_gone(&mut self) {
+        self.gone.clear();
+    }
+
     /// Remembers a first fragment; gives another its ports where they are known, and else lets it wait.
-    pub(crate) fn resolve(&mut self, mut packet: Held) -> Outcome {
+    pub(crate) fn resolve(&mut self, mut packet: Held, frame: &Frame<'_>) -> Outcome {
         let fragment = packet.headers.fragment;
         if !fragment.is_fragment() || !has_ports(packet.headers.protocol) {
             return Outcome::Meter(packet);
@@ -127,13 +179,13 @@ impl Fragments {
                 [packet.headers.sport, packet.headers.dport] = ports;
                 Outcome::Meter(packet)
             }
-            None => Outcome::Wait(self.wait(hash, packet)),
+            None => Outcome::Wait(self.wait(hash, packet, frame)),
         }
     }
 
     /// Hands over fragments that wait no longer, with their ports or without: those whose first one has come, those that have waited
-    /// too long. `take` says whether it had room; what it does not take goes on waiting.
-    pub(crate) fn release(&mut self, now: u64, mut take: impl FnMut(&Held) -> bool) {
+    /// too long. `take` has the number of the frame, too, and says whether it had room; what it does not take goes on waiting.
+    pub(crate) fn release(&mut self, now: u64, mut take: impl FnMut(&Held, u16) -> bool) {
         if self.held == 0 {
             self.ready_len = 0;
             return;
@@ -150,13 +202,13 @@ impl Fragments {
     }
 
     /// As [`Fragments::release`], for all: nothing more will come.
-    pub(crate) fn release_all(&mut self, now: u64, mut take: impl FnMut(&Held) -> bool) {
+    pub(crate) fn release_all(&mut self, now: u64, mut take: impl FnMut(&Held, u16) -> bool) {
         for row in 0..self.waiting.len() {
             self.release_row(row, now, 0, &mut take);
         }
     }
 
-    fn release_row(&mut self, row: usize, now: u64, wait_max: u64, take: &mut impl FnMut(&Held) -> bool) {
+    fn release_row(&mut self, row: usize, now: u64, wait_max: u64, take: &mut impl FnMut(&Held, u16) -> bool) {
         for at in 0..ROW {
             let Some(mut packet) = self.waiting.get(row).and_then(|row| row.get(at)).copied().flatten() else { continue };
             let identity = packet.identity();
@@ -165,7 +217,8 @@ impl Fragments {
                 None if now.saturating_sub(packet.time) >= wait_max => {}
                 None => continue,
             }
-            if take(&packet) {
+            if take(&packet, self.next_gone()) {
+                self.keep_gone(row * ROW + at);
                 self.held -= 1;
                 if let Some(place) = self.waiting.get_mut(row).and_then(|row| row.get_mut(at)) {
                     *place = None;
@@ -181,13 +234,33 @@ impl Fragments {
     }
 
     /// Lets a fragment wait, in the place of the oldest of its row if there is none.
-    fn wait(&mut self, hash: usize, packet: Held) -> Option<Held> {
-        let rows = self.waiting.len();
-        let row = self.waiting.get_mut(hash % rows)?;
-        let place = row.iter_mut().min_by_key(|held| held.map_or(0, |held| held.time))?;
+    fn wait(&mut self, hash: usize, packet: Held, frame: &Frame<'_>) -> Option<(Held, u16)> {
+        let row = hash % self.waiting.len();
+        let places = self.waiting.get_mut(row)?.iter_mut().enumerate();
+        let (at, place) = places.min_by_key(|(_, held)| held.map_or(0, |held| held.time))?;
         let displaced = place.replace(packet);
-        self.held += usize::from(displaced.is_none());
-        displaced
+        let number = self.next_gone();
+        if displaced.is_some() {
+            self.keep_gone(row * ROW + at);
+        } else {
+            self.held += 1;
+        }
+        if let Some(head) = self.heads.get_mut(row * ROW + at) {
+            *head = Head::of(frame);
+        }
+        displaced.map(|displaced| (displaced, number))
+    }
+
+    /// The number of the next frame of a fragment that waits no longer.
+    fn next_gone(&self) -> u16 {
+        u16::try_from(BURST + self.gone.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Keeps the frame of a fragment that waits no longer for the rest of the burst.
+    fn keep_gone(&mut self, place: usize) {
+        if let (Some(head), true) = (self.heads.get(place), self.gone.len() < GONE) {
+            self.gone.push(*head);
+        }
     }
 
     /// A first fragment has come: those that wait for it need not.
@@ -228,6 +301,15 @@ mod tests {
     use super::*;
     use sonde_packet::Fragment;
 
+    const BYTES: [u8; 256] = {
+        let (mut bytes, mut at, mut value) = ([0; 256], 0, 0u8);
+        while at < 256 {
+            bytes[at] = value;
+            (at, value) = (at + 1, value.wrapping_add(7));
+        }
+        bytes
+    };
+
     fn fragment(id: u32, offset: u16, sport: u16, time: u64) -> Held {
         let headers = Headers {
             network: Network::V4([10, 0, 0, 1], [10, 0, 0, 2]),
@@ -240,13 +322,20 @@ mod tests {
         Held { headers, view: View::First, overlay: 0, vlan: 5, wire_len: 100, time, counts: true }
     }
 
+    /// The frame of a fragment: its octets tell its time.
+    fn frame_of(packet: &Held) -> Frame<'static> {
+        let bytes: &[u8] = &BYTES;
+        let bytes = bytes.get(..usize::try_from(packet.time).unwrap_or(usize::MAX).min(BYTES.len())).unwrap_or(bytes);
+        Frame { bytes, wire_len: packet.wire_len, link: Link::Ethernet, port: 4, time: packet.time }
+    }
+
     fn ports(held: &Held) -> (u16, u16) {
         (held.headers.sport, held.headers.dport)
     }
 
     /// Ports a fragment is metered with; `None` when it waits.
     fn resolve(fragments: &mut Fragments, packet: Held) -> Option<(u16, u16)> {
-        match fragments.resolve(packet) {
+        match fragments.resolve(packet, &frame_of(&packet)) {
             Outcome::Meter(held) => Some(ports(&held)),
             Outcome::Wait(displaced) => {
                 assert_eq!(displaced, None, "there is room");
@@ -257,7 +346,7 @@ mod tests {
 
     fn released(fragments: &mut Fragments, now: u64) -> Vec<(u16, u16)> {
         let mut all = Vec::new();
-        fragments.release(now, |held| {
+        fragments.release(now, |held, _| {
             all.push(ports(held));
             true
         });
@@ -296,7 +385,7 @@ mod tests {
         assert_eq!((late, fragments.held()), (vec![(0, 0)], 0));
         assert_eq!(resolve(&mut fragments, fragment(7, 1480, 0, 1)), None);
         let mut all = Vec::new();
-        fragments.release_all(1, |held| {
+        fragments.release_all(1, |held, _| {
             all.push(ports(held));
             true
         });
@@ -308,7 +397,7 @@ mod tests {
         let mut fragments = Fragments::new(1);
         resolve(&mut fragments, fragment(7, 1480, 0, 1));
         resolve(&mut fragments, fragment(7, 0, 4000, 2));
-        fragments.release(2, |_| false);
+        fragments.release(2, |_, _| false);
         assert_eq!(fragments.held(), 1);
         let later: Vec<_> = (0..WAITING).flat_map(|_| released(&mut fragments, 2)).collect();
         assert_eq!((later, fragments.held()), (vec![(4000, 53)], 0));
@@ -345,13 +434,39 @@ mod tests {
     fn a_flood_of_fragments_takes_no_more_memory() {
         let mut fragments = Fragments::new(1);
         for id in 0..100_000 {
-            fragments.resolve(fragment(id, 0, 1 + (id % 60_000) as u16, 1));
+            resolve(&mut fragments, fragment(id, 0, 1 + (id % 60_000) as u16, 1));
         }
         assert_eq!(fragments.places.len(), PLACES);
-        let known = |id: u32, fragments: &mut Fragments| matches!(fragments.resolve(fragment(id, 8, 0, 1)), Outcome::Meter(_));
-        let count = (0..100_000).filter(|id| known(*id, &mut fragments)).count();
+        let try_one = |id: u32, fragments: &mut Fragments| fragments.resolve(fragment(id, 8, 0, 1), &frame_of(&fragment(id, 8, 0, 1)));
+        let known = |id: &u32| matches!(try_one(*id, &mut fragments), Outcome::Meter(_));
+        let count = (0..100_000).filter(known).count();
         assert!(count > PLACES / 2 && count <= PLACES, "{count}");
-        assert_eq!(fragments.held(), WAITING);
-        assert!(matches!(fragments.resolve(fragment(200_000, 8, 0, 1)), Outcome::Wait(Some(_))), "another one makes room");
+        assert_eq!((fragments.held(), fragments.heads.len()), (WAITING, WAITING));
+        assert_eq!((fragments.gone().len(), fragments.gone.capacity()), (GONE, GONE), "no more than a burst can take");
+        fragments.forget_gone();
+        let Outcome::Wait(Some((_, number))) = try_one(200_000, &mut fragments) else { panic!("another one makes room") };
+        assert_eq!((usize::from(number), fragments.gone().len()), (BURST, 1));
+    }
+
+    #[test]
+    fn what_waits_no_longer_has_the_beginning_of_its_frame() {
+        let mut fragments = Fragments::new(1);
+        for (id, time) in [(7, 20), (8, 1000)] {
+            assert_eq!(resolve(&mut fragments, fragment(id, 8, 0, time)), None);
+        }
+        let mut all = Vec::new();
+        fragments.release_all(0, |held, number| {
+            all.push((held.time, usize::from(number)));
+            true
+        });
+        assert_eq!((all.len(), fragments.gone().len()), (2, 2));
+        for (time, number) in all {
+            let frame = fragments.gone()[number - BURST].frame();
+            let octets = usize::try_from(time).expect("small").min(HEAD);
+            assert_eq!((frame.time, frame.bytes, frame.port, frame.wire_len), (time, &BYTES[..octets], 4, 100));
+            assert_eq!(frame.link, Link::Ethernet);
+        }
+        fragments.forget_gone();
+        assert!(fragments.gone().is_empty());
     }
 }

@@ -11,6 +11,7 @@ use sonde_packet::{Frame, Link, Tcp, Tunnels};
 use crate::counters::{Counter, Counters};
 use crate::entry::{Before, Birthplace, Entry, Packet, Sides, Timeouts};
 use crate::expiry::write;
+use crate::fragments::Head;
 use crate::key::Key;
 use crate::record::{EndReason, Output};
 use crate::table::{Home, PLACES, Place, Slot, Table, tick, tick_after};
@@ -118,6 +119,8 @@ fn approach_tags<K: Key>(table: &Table<K>, mut packet: Packet<K>, place: &mut Pa
 /// What the stages need beside table and lane.
 pub(crate) struct Work<'a, 'f, O> {
     pub(crate) frames: &'a [Frame<'f>],
+    /// What is left of the frames of fragments that waited: they are numbered from [`BURST`].
+    pub(crate) gone: &'f [Head],
     pub(crate) now: u64,
     pub(crate) timeouts: &'a Timeouts,
     pub(crate) tunnels: &'a Tunnels,
@@ -128,10 +131,17 @@ pub(crate) struct Work<'a, 'f, O> {
 }
 
 impl<'f, O: Output> Work<'_, 'f, O> {
-    /// The frame of a packet; an empty one when it is gone (a fragment that waited).
+    /// The frame of a packet.
+    #[inline(always)]
     fn frame(&self, at: u16) -> Frame<'f> {
-        let gone = Frame { bytes: &[], wire_len: 0, link: Link::Unknown, port: 0, time: self.now };
-        self.frames.get(usize::from(at)).copied().unwrap_or(gone)
+        self.frames.get(usize::from(at)).copied().unwrap_or_else(|| self.gone(at))
+    }
+
+    /// What is left of the frame of a fragment that waited.
+    #[cold]
+    fn gone(&self, at: u16) -> Frame<'f> {
+        let nothing = Frame { bytes: &[], wire_len: 0, link: Link::Unknown, port: 0, time: self.now };
+        usize::from(at).checked_sub(BURST).and_then(|at| self.gone.get(at)).map_or(nothing, Head::frame)
     }
 
     fn id(&mut self) -> u64 {

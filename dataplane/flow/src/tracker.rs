@@ -147,6 +147,7 @@ impl Tracker {
     fn run<O: Output>(&mut self, frames: &[Frame<'_>], now: u64, out: &mut O) {
         let mut work = Work {
             frames,
+            gone: self.fragments.gone(),
             now,
             timeouts: &self.policy.timeouts,
             tunnels: &self.policy.tunnels,
@@ -163,6 +164,7 @@ impl Tracker {
     fn stage(&mut self, burst: &[Frame<'_>]) {
         self.lane4.clear();
         self.lane_wide.clear();
+        self.fragments.forget_gone();
         let (mut rest, mut common, mark) = (burst, 0, self.mark);
         // The common frames in one loop; another one ends it, and is taken in its turn.
         loop {
@@ -209,12 +211,12 @@ impl Tracker {
         }
         self.counters.add(Counter::Fragments, 1);
         let (fragments, mut lanes) = self.lanes();
-        match fragments.resolve(packet) {
+        match fragments.resolve(packet, frame) {
             Outcome::Meter(packet) => lanes.push(&packet, at),
             Outcome::Wait(displaced) => {
                 lanes.counters.add(Counter::FragmentsWaiting, u64::from(packet.counts));
-                if let Some(packet) = displaced {
-                    lanes.push_waited(&packet);
+                if let Some((packet, at)) = displaced {
+                    lanes.push_waited(&packet, at);
                 }
             }
         }
@@ -223,10 +225,10 @@ impl Tracker {
     /// Takes fragments that have waited into the burst, as far as there is room.
     fn stage_waiting(&mut self, now: u64, all: bool) {
         let (fragments, mut lanes) = self.lanes();
-        let take = |packet: &Held| {
+        let take = |packet: &Held, at| {
             let room = lanes.has_room();
             if room {
-                lanes.push_waited(packet);
+                lanes.push_waited(packet, at);
             }
             room
         };
@@ -273,6 +275,7 @@ impl Tracker {
         while self.fragments.held() > 0 {
             self.lane4.clear();
             self.lane_wide.clear();
+            self.fragments.forget_gone();
             self.stage_waiting(now, true);
             self.run(&[], now, out);
         }
@@ -325,10 +328,10 @@ impl Lanes<'_> {
         self.lane_wide.push(self.wide, general_packet(key, direction, held, at, self.mark));
     }
 
-    /// Takes a packet that has waited: its frame is gone.
-    fn push_waited(&mut self, held: &Held) {
+    /// Takes a packet that has waited: of its frame the beginning is left.
+    fn push_waited(&mut self, held: &Held, at: u16) {
         self.counters.sub(Counter::FragmentsWaiting, u64::from(held.counts));
-        self.push(held, u16::MAX);
+        self.push(held, at);
     }
 }
 

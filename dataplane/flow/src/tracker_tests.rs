@@ -440,6 +440,73 @@ fn a_fragment_without_a_first_one_is_metered_in_the_end() {
     assert_eq!(world.end().iter().map(|r| (r.sport, r.packets)).collect::<Vec<_>>(), [(0, [1, 0])]);
 }
 
+/// What a record says of the frame its flow began with.
+fn of_the_frame(record: &Record) -> (u8, u8, [u16; 2], u16, u16, u8) {
+    (record.dmac[5], record.smac[5], record.vlan(), record.ethertype, record.ingress, record.ttl[0])
+}
+
+#[test]
+fn a_flow_of_fragments_that_waited_in_vain_has_what_their_frame_says() {
+    let mut world = World::new(Policy::default());
+    world.packet(&with_vlan(&fragment(1480, true), 7));
+    assert_eq!(world.end().iter().map(of_the_frame).collect::<Vec<_>>(), [(2, 1, [7, NO_VLAN], 0x800, 3, 64)], "the end of all");
+
+    let mut world = World::new(Policy::default());
+    world.packet(&with_vlan(&fragment(1480, true), 7));
+    for _ in 0..3000 {
+        world.packet(&ipv4(A, B, 5, 6, 17, 0));
+    }
+    assert_eq!(world.tracker.counters().get(Counter::FragmentsWaiting), 0, "two seconds have passed");
+    let records = world.end();
+    let waited: Vec<_> = records.iter().filter(|r| r.fragments > 0).collect();
+    assert_eq!(waited.iter().map(|r| of_the_frame(r)).collect::<Vec<_>>(), [(2, 1, [7, NO_VLAN], 0x800, 3, 64)]);
+}
+
+#[test]
+fn fragments_that_make_room_for_others_keep_what_their_frame_says() {
+    let mut world = World::new(Policy::default());
+    let count = 3000u16;
+    for id in 0..count {
+        let mut bytes = fragment(1480, true);
+        bytes[18..20].copy_from_slice(&id.to_be_bytes());
+        // Each is a flow of its own.
+        bytes[5] = id.to_be_bytes()[1];
+        bytes[32..34].copy_from_slice(&id.to_be_bytes());
+        world.packet(&with_vlan(&bytes, 1 + id));
+    }
+    assert!(world.tracker.counters().get(Counter::FlowsCreated) > 900, "there is room for 2,048");
+    let records = world.end();
+    assert_eq!(records.len(), usize::from(count));
+    for record in &records {
+        let id = u16::from_be_bytes([record.dst[14], record.dst[15]]);
+        assert_eq!(of_the_frame(record), (id.to_be_bytes()[1], 1, [1 + id, NO_VLAN], 0x800, 3, 64));
+    }
+}
+
+#[test]
+fn a_fragment_inside_a_tunnel_that_waited_in_vain_knows_the_tunnel() {
+    let mut world = World::new(Policy::default());
+    world.packet(&vxlan(5, &fragment(1480, true)));
+    let records = world.end();
+    let [record] = records.as_slice() else { panic!("{records:?}") };
+    assert_eq!((record.view, record.fragments, record.ingress), (View::Inner, 1, 3));
+    let layers = record.layers.expect("layers");
+    assert_eq!((layers.tunnel_id, layers.outer_ports[1], layers.depth), (5, 4789, 1));
+    assert_eq!(layers.outer, Network::V4([192, 0, 2, 1], [192, 0, 2, 2]));
+}
+
+#[test]
+fn a_first_fragment_that_comes_last_begins_the_flow() {
+    let mut world = World::new(Policy::default());
+    let mut later = fragment(1480, true);
+    (later[5], later[11], later[22]) = (77, 78, 9);
+    world.packet(&later);
+    world.packet(&fragment(0, true));
+    let records = world.end();
+    assert_eq!(records.iter().map(of_the_frame).collect::<Vec<_>>(), [(2, 1, [NO_VLAN; 2], 0x800, 3, 64)]);
+    assert_eq!((records[0].packets, records[0].ttl_min), ([2, 0], [9, 0]));
+}
+
 #[test]
 fn ttl_has_its_least_and_its_greatest_value_in_each_direction() {
     let mut world = World::new(Policy::default());

@@ -1,17 +1,20 @@
-//! Flows as JSON, one object a line: the fields of the API's `Flow` message, and the file before them.
+//! The fields of the API's `Flow` message, and the file before them: as JSON, one object a line, or a field a line.
 
 use super::{Sink, Table};
+use crate::cli::flows::heading;
+use crate::cli::sheet;
 use serde::Serialize;
 use sonde_enrich::Enricher;
 use sonde_flow::record::{Output, Record};
 use sonde_proto::v1::Flow;
 use std::io::{self, Write};
 
-/// Writes one object for each flow.
+/// Writes one object, or one sheet, for each flow.
 #[derive(Debug)]
 pub struct Json<W: Write> {
     out: io::BufWriter<W>,
     table: Table,
+    sheets: bool,
     file: String,
     whose: Option<Enricher>,
     fault: Option<io::Error>,
@@ -27,12 +30,20 @@ struct Line<'a> {
 impl<W: Write> Json<W> {
     /// Writes to `out`; with a table to look up addresses, each flow with an IP header says what was found.
     pub fn new(out: W, table: Table, whose: Option<Enricher>) -> Self {
-        Self { out: io::BufWriter::with_capacity(256 << 10, out), table, file: String::new(), whose, fault: None }
+        Self { out: io::BufWriter::with_capacity(256 << 10, out), table, sheets: false, file: String::new(), whose, fault: None }
+    }
+
+    /// As [`Json::new`], for people: a field a line.
+    pub fn sheets(out: W, table: Table, whose: Option<Enricher>) -> Self {
+        Self { sheets: true, ..Self::new(out, table, whose) }
     }
 
     fn line(&mut self, record: &Record) -> io::Result<()> {
-        let flow = crate::flow::placed(record, self.whose.as_ref());
-        serde_json::to_writer(&mut self.out, &Line { file: &self.file, flow })?;
+        let line = Line { file: &self.file, flow: crate::flow::placed(record, self.whose.as_ref()) };
+        if self.sheets {
+            return sheet::lines(heading(&line.flow), &line)?.iter().try_for_each(|line| writeln!(self.out, "{line}"));
+        }
+        serde_json::to_writer(&mut self.out, &line)?;
         self.out.write_all(b"\n")
     }
 }

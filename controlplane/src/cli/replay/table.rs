@@ -1,17 +1,24 @@
 //! Flows as a table for people.
 
 use super::{Sink, Table};
+use crate::cli::timing::{self, RESPONSE, RTT};
 use crate::flow::{address, mac, protocol};
-use crate::place;
+use crate::{detail, place};
 use sonde_enrich::Enricher;
 use sonde_flow::record::{EndReason, Kind, NO_VLAN, Output, Record, View};
 use std::io::{self, Write};
 
-const COLUMNS: usize = 13;
-const HEADINGS: [&str; COLUMNS] =
-    ["START (UTC)", "SECONDS", "PROTO", "SOURCE", "DESTINATION", "VLAN", "PKTS", "<PKTS", "OCTETS", "<OCTETS", "END", "TUNNEL", "WHERE"];
+const COLUMNS: usize = 15;
+#[rustfmt::skip]
+const HEADINGS: [&str; COLUMNS] = [
+    "START (UTC)", "SECONDS", "PROTO", "SOURCE", "DESTINATION", "VLAN", "PKTS", "<PKTS", "OCTETS", "<OCTETS", RTT, RESPONSE, "END", "TUNNEL",
+    "WHERE",
+];
 /// Columns of numbers, which are set flush right.
-const NUMBERS: [bool; COLUMNS] = [false, true, false, false, false, false, true, true, true, true, false, false, false];
+const NUMBERS: std::ops::Range<usize> = 6..12;
+const SECONDS: usize = 1;
+/// Columns that a flow without an IP header has nothing for.
+const MEASURED: std::ops::Range<usize> = 10..12;
 /// Lines that are set together: a column is as wide as its longest field among them, and never becomes narrower.
 const SETTING: usize = 1000;
 
@@ -57,8 +64,15 @@ impl<W: Write> Columns<W> {
 
     fn print(&mut self, fields: &[&str; COLUMNS]) -> io::Result<()> {
         let mut line = String::new();
-        for ((field, width), right) in fields.iter().zip(self.widths).zip(NUMBERS) {
-            line.push_str(&if right { format!("{field:>width$}  ") } else { format!("{field:<width$}  ") });
+        for (at, (field, width)) in fields.iter().zip(self.widths).enumerate() {
+            if self.table == Table::L2 && MEASURED.contains(&at) {
+                continue;
+            }
+            line.push_str(&if at == SECONDS || NUMBERS.contains(&at) {
+                format!("{field:>width$}  ")
+            } else {
+                format!("{field:<width$}  ")
+            });
         }
         writeln!(self.out, "{}", line.trim_end())
     }
@@ -72,6 +86,9 @@ fn fields(record: &Record, whose: Option<&Enricher>) -> [String; COLUMNS] {
         _ => (protocol(record.proto), end(record, &record.src, record.sport), end(record, &record.dst, record.dport)),
     };
     let tags: Vec<String> = record.vlan().iter().filter(|id| **id != NO_VLAN).map(u16::to_string).collect();
+    let (tcp, udp, quic) =
+        (record.tcp.as_ref().map(detail::tcp), record.udp.as_ref().map(detail::udp), record.quic.as_ref().map(detail::quic));
+    let [rtt, response] = timing::columns(tcp.as_ref(), udp.as_ref(), quic.as_ref());
     let span = record.end.saturating_sub(record.start);
     [
         time(record.start),
@@ -84,6 +101,8 @@ fn fields(record: &Record, whose: Option<&Enricher>) -> [String; COLUMNS] {
         packets_reverse.to_string(),
         octets.to_string(),
         octets_reverse.to_string(),
+        rtt,
+        response,
         reason(record.end_reason).to_owned(),
         tunnel(record),
         whose.and_then(|table| place::ends(record, table)).map(|ends| place::both(&ends)).unwrap_or_default(),
@@ -168,6 +187,7 @@ impl<W: Write> Sink for Columns<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sonde_flow::perf::{TcpPerformance, valid};
 
     #[test]
     fn dates() {
@@ -184,12 +204,25 @@ mod tests {
     }
 
     #[test]
+    fn a_flow_without_an_ip_header_has_no_columns_of_performance() {
+        let mut out = Vec::new();
+        let mut table = Columns::new(&mut out, Table::L2, None);
+        table.put(&Record { kind: Kind::Layer2, ..Record::default() });
+        table.finish().expect("memory");
+        drop(table);
+        let text = String::from_utf8(out).expect("text");
+        assert!(text.contains("<OCTETS  END") && text.contains("idle"), "{text}");
+    }
+
+    #[test]
     fn columns_are_aligned() {
         let mut out = Vec::new();
         let mut table = Columns::new(&mut out, Table::Flows, None);
         let mut record = Record { proto: 6, sport: 1, dport: 443, packets: [1, 12_345_678], vlan_tci: [NO_VLAN; 2], ..Record::default() };
+        let valid = valid::SERVER_RTT | valid::CLIENT_RTT;
+        record.tcp = Some(TcpPerformance { valid, server_rtt: 20_000_000, client_rtt: 3_456_000, ..TcpPerformance::default() });
         table.put(&record);
-        record.proto = 1;
+        (record.proto, record.tcp) = (1, None);
         record.vlan_tci = [100, 7];
         record.end = 1_234_567_890;
         table.put(&record);
@@ -202,11 +235,11 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).expect("text"),
             "\
-START (UTC)              SECONDS  PROTO  SOURCE     DESTINATION  VLAN   PKTS     <PKTS  OCTETS  <OCTETS  END   TUNNEL
-1970-01-01 00:00:00.000    0.000  tcp    0.0.0.0:1  0.0.0.0:443  -         1  12345678       0        0  idle
-1970-01-01 00:00:00.000    1.234  icmp   0.0.0.0    0.0.0.0      100.7     1  12345678       0        0  idle
-1970-01-01 00:00:00.000    1.234  icmp   0.0.0.0    0.0.0.0      100.7     1  12345678       0        0  idle  in vxlan 7
-1970-01-01 00:00:00.000    1.234  icmp   0.0.0.0    0.0.0.0      100.7     1  12345678       0        0  idle  is vxlan
+START (UTC)              SECONDS  PROTO  SOURCE     DESTINATION  VLAN   PKTS     <PKTS  OCTETS  <OCTETS  RTT MS  RESP MS  END   TUNNEL
+1970-01-01 00:00:00.000    0.000  tcp    0.0.0.0:1  0.0.0.0:443  -         1  12345678       0        0  23.456           idle
+1970-01-01 00:00:00.000    1.234  icmp   0.0.0.0    0.0.0.0      100.7     1  12345678       0        0                   idle
+1970-01-01 00:00:00.000    1.234  icmp   0.0.0.0    0.0.0.0      100.7     1  12345678       0        0                   idle  in vxlan 7
+1970-01-01 00:00:00.000    1.234  icmp   0.0.0.0    0.0.0.0      100.7     1  12345678       0        0                   idle  is vxlan
 "
         );
     }

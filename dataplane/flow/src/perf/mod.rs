@@ -17,8 +17,8 @@ mod udp;
 mod way;
 pub(crate) mod words;
 
-pub(crate) use quic::has_long_header;
 pub use quic::{QUIC_PERFORMANCE, QUIC_PERFORMANCE_WORDS, QuicPerformance, QuicState, SpinTimes, quic_valid};
+pub(crate) use quic::{has_long_header, is_initial};
 pub use report::{Connection, Syn, TCP_PERFORMANCE, TCP_PERFORMANCE_WORDS, TcpDirection, TcpPerformance, valid};
 pub use response::ResponseTimes;
 pub use spacing::Spread;

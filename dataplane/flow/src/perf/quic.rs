@@ -125,12 +125,10 @@ enum Packet {
     Short(bool),
 }
 
-/// RFC 9000 section 17.2, RFC 9369 section 3.2; the drafts number as version 1 does.
+/// RFC 9000 section 17.2, RFC 9369 section 3.2; the drafts number as version 1 does. The fixed bit is not looked at: in a connection
+/// it may have any value (RFC 9287 section 3).
 fn packet(payload: &[u8]) -> Option<Packet> {
     let first = *payload.first()?;
-    if first & 0x40 == 0 {
-        return None;
-    }
     if first & 0x80 == 0 {
         return Some(Packet::Short(first & 0x20 != 0));
     }
@@ -156,6 +154,12 @@ pub(crate) fn has_long_header(payload: &[u8]) -> bool {
     })
 }
 
+/// Whether a payload begins with an Initial of a version that is known. What is none is mostly told by its first octet: a client does
+/// not know yet whether the server wants the fixed bit (RFC 9287 section 3).
+pub(crate) fn is_initial(payload: &[u8]) -> bool {
+    payload.first().is_some_and(|first| *first >= 0xc0) && packet(payload) == Some(Packet::Initial)
+}
+
 impl QuicState {
     /// Whether the client's Initial was seen: what has only short headers may be anything.
     pub fn is_known(&self) -> bool {
@@ -164,16 +168,16 @@ impl QuicState {
 
     /// Adds a datagram: when it was received, its direction (0 forward, 1 reverse), the first octets of its payload (six are enough).
     pub fn add(&mut self, time: u64, way: u8, payload: &[u8]) {
-        let Some(packet) = packet(payload) else { return };
         let way = way & 1;
         if self.bits & bits::INITIAL == 0 {
             // The first Initial is the client's: a server never begins. Without it nothing is known to be QUIC.
-            if packet == Packet::Initial {
+            if is_initial(payload) {
                 self.bits |= bits::INITIAL | u16::from(way);
                 self.step = time;
             }
             return;
         }
+        let Some(packet) = packet(payload) else { return };
         if let Packet::Short(spin) = packet {
             self.spin(time, way, spin);
         }

@@ -39,6 +39,13 @@ fn the_halves_of_the_handshake_meet_at_the_tap() {
 }
 
 #[test]
+fn the_fixed_bit_may_have_any_value_once_a_connection_is_known() {
+    let found = run(1, &[(0, 0, INITIAL), (30, 1, INITIAL & !0x40), (40, 0, HANDSHAKE & !0x40)]);
+    assert_eq!((found.valid, found.server_rtt, found.client_rtt), (BOTH | KARN, 30 * MS, 10 * MS));
+    assert_eq!(run(1, &[(0, 0, INITIAL & !0x40), (30, 1, INITIAL & !0x40)]).valid, 0, "nothing says that it is QUIC");
+}
+
+#[test]
 fn version_2_numbers_its_packets_otherwise() {
     let found = run(0x6b33_43cf, &[(0, 1, 0xd0), (30, 0, 0xd0), (40, 1, 0xf0)]);
     assert_eq!((found.valid, found.client, found.server_rtt, found.client_rtt), (BOTH | KARN, 1, 30 * MS, 10 * MS));

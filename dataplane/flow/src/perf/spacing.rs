@@ -41,7 +41,6 @@ const SHORT_ONE: u64 = 1022 << 18;
 /// A number of nanoseconds below 2^62 in 24 bits: six of exponent, 18 of fraction, rounded to the nearest. Numbers keep their order;
 /// those below 2^19 are exact.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the exponent of a span has six bits")]
 fn short(ns: f64) -> u32 {
     // Zero has an exponent far below that of 1.
     (ns.to_bits().wrapping_add(1 << 33) >> 34).saturating_sub(SHORT_ONE) as u32 & SHORT_MAX
