@@ -82,7 +82,7 @@ impl<K: Key> Entry<K> {
         let Some(Datagram { payload, .. }) = datagram(packet, frame) else { return };
         let way = self.way(packet);
         match measured.kind() {
-            Kind::Tcp => {}
+            Kind::Tcp | Kind::Syn => {}
             Kind::Udp => state.udp_mut().add(packet.time, way, payload),
             Kind::Quic => state.quic_mut().add(packet.time, way, payload),
         }

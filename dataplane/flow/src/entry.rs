@@ -9,8 +9,8 @@ use crate::extension::{LayersWords, write_layers};
 use crate::key::Key;
 use crate::measure::Measured;
 use crate::pattern::{PatternState, Wants};
-use crate::perf::{Rest, Ways};
-use crate::record::{EndReason, HEAD_WORDS, Initiator, NO_VLAN, NO_WSCALE, head};
+use crate::perf::{LoneSyn, Rest, Ways};
+use crate::record::{EndReason, HEAD_WORDS, Initiator, NO_VLAN, NO_WSCALE, head, lone_syn};
 use crate::side::{Side, Twin};
 use crate::word::{pack, quad};
 
@@ -121,7 +121,9 @@ struct Birth {
     syn_len: u16,
     syn_window: u16,
     syn_mss: u16,
+    /// Type and code. Of a lone SYN its notes, see [`Entry::keep_syn`].
     icmp: [u8; 2],
+    /// Packets that are fragments. Of a lone SYN its sequence number.
     fragments: u32,
     /// Place of the flow's [`LayersWords`]; 0: none.
     layers: u32,
@@ -423,6 +425,38 @@ impl<K: Key> Entry<K> {
         self.hot.measured = self.measured().spoken(way).0;
     }
 
+    /// Keeps a lone SYN. It is no ICMP and no fragment, so that its flow has room for what the entry does not know of it anyway.
+    pub(crate) fn keep_syn(&mut self, isn: u32, notes: u16) {
+        self.birth.fragments = isn;
+        self.birth.icmp = notes.to_le_bytes();
+        self.set_measured(Measured::SYN);
+    }
+
+    /// The SYN that is all that was seen of a connection.
+    pub(crate) fn lone_syn(&self) -> Option<LoneSyn> {
+        let birth = &self.birth;
+        let [ttl, _] = birth.ttl;
+        (self.measured() == Measured::SYN).then(|| LoneSyn {
+            time: birth.first,
+            isn: birth.fragments,
+            notes: u16::from_le_bytes(birth.icmp),
+            window: birth.syn_window,
+            mss: birth.syn_mss,
+            wscale: birth.syn_wscale,
+            octets: birth.syn_len,
+            ttl,
+        })
+    }
+
+    /// As [`Entry::lone_syn`], and it is not kept any more.
+    pub(crate) fn take_syn(&mut self) -> Option<LoneSyn> {
+        let syn = self.lone_syn()?;
+        self.birth.fragments = 0;
+        self.birth.icmp = [0; 2];
+        self.set_measured(Measured(0));
+        Some(syn)
+    }
+
     /// Place of the pattern of its packets; 0 is none.
     #[inline(always)]
     pub(crate) fn pattern_place(&self) -> u32 {
@@ -445,7 +479,8 @@ impl<K: Key> Entry<K> {
     /// Whether the flow has anything beside its entry.
     #[inline]
     pub(crate) fn has_sides(&self) -> bool {
-        (self.birth.layers | self.hot.measured | self.pattern_place()) != 0
+        let measured = if self.measured() == Measured::SYN { 0 } else { self.hot.measured };
+        (self.birth.layers | measured | self.pattern_place()) != 0
     }
 
     /// Least and greatest TTL of each direction; 0 where there was no packet.
@@ -523,7 +558,11 @@ impl<K: Key> Entry<K> {
         let ends = self.key.ends(state::low(hot.state) & state::low(state::FORWARD));
         let ([s0, s1], [d0, d1]) = (ends.src, ends.dst);
         let ([word0, word1], [packets0, packets1], [over0, over1]) = (hot.octets_ttl, hot.packets, hot.overhead);
-        let ([t0, t1], [v0, v1], [i0, i1]) = (birth.ttl, birth.vlan_tci, birth.icmp);
+        let ([t0, t1], [v0, v1]) = (birth.ttl, birth.vlan_tci);
+        let syn = self.measured() == Measured::SYN;
+        let [i0, i1] = if syn { [0; 2] } else { birth.icmp };
+        let fragments = if syn { 0 } else { birth.fragments };
+        let lone = if syn { lone_syn(birth.fragments, u16::from_le_bytes(birth.icmp)) } else { 0 };
         let (octets0, octets1) = (word0 & OCTETS, word1 & OCTETS);
         let [l0, l1, l2] = birth.flow_label;
         let wire = |octets: u64, overhead: i32| octets.wrapping_add_signed(i64::from(overhead));
@@ -550,16 +589,17 @@ impl<K: Key> Entry<K> {
             quad(v0, v1, birth.ingress, birth.syn_len),
             pack([m0, m1, m2, m3, m4, m5, e0, e1]),
             pack([n0, n1, n2, n3, n4, n5, i0, i1]),
-            quad(birth.syn_window, birth.syn_mss, 0, 0) | u64::from(birth.fragments) << 32,
+            quad(birth.syn_window, birth.syn_mss, 0, 0) | u64::from(fragments) << 32,
             pack([l0, l1, l2, birth.ip_flags, 0, 0, 0, 0]) | (word0 >> 48) << 32 | (word1 >> 48) << 48,
-            0,
+            lone,
             0,
             0,
         ]
     }
 
     /// After a report: counters start again, the flow goes on.
-    pub(crate) fn rest(&mut self, sides: &mut Sides) {
+    pub(crate) fn rest(&mut self, sides: &mut Sides, counters: &mut Counters) {
+        self.settle_syn(sides, counters);
         self.measured().rest(sides);
         if let Some(pattern) = sides.pattern.get_mut(self.pattern_place()) {
             pattern.rest();

@@ -139,7 +139,7 @@ impl<K: Key> Table<K> {
                 Due::At(deadline) => self.set_deadline(slot, tick_after(deadline, now)),
                 Due::Report(reason) => {
                     write(entry, &self.sides, reason, worker, counters, out);
-                    entry.rest(&mut self.sides);
+                    entry.rest(&mut self.sides, counters);
                     let deadline = entry.deadline(timeouts);
                     self.set_deadline(slot, tick_after(deadline, now));
                 }

@@ -4,12 +4,12 @@
 
 use sonde_packet::{Frame, SynOptions, Tcp, proto, syn_options};
 
-use crate::counters::Counter;
+use crate::counters::{Counter, Counters};
 use crate::datagram::Datagrams;
 use crate::entry::{Birthplace, Entry, FRAGMENT, PATTERN, Packet, SEGMENT, Sides, TCP_FLAGS};
 use crate::key::Key;
 use crate::pattern::Sample;
-use crate::perf::{Segment, TcpMut, TcpRef};
+use crate::perf::{LoneSyn, Segment, TcpMut, TcpRef};
 use crate::record;
 use crate::table::Room;
 
@@ -30,9 +30,14 @@ pub(crate) enum Kind {
     Tcp = 0,
     Udp = 1,
     Quic = 2,
+    /// Nothing yet: the entry keeps a lone SYN.
+    Syn = 3,
 }
 
 impl Measured {
+    /// A lone SYN.
+    pub(crate) const SYN: Self = Self((Kind::Syn as u32) << Self::KIND);
+
     const KIND: u32 = 30;
     const SPOKE: u32 = 29;
 
@@ -45,7 +50,8 @@ impl Measured {
         match self.0 >> Self::KIND {
             0 => Kind::Tcp,
             1 => Kind::Udp,
-            _ => Kind::Quic,
+            2 => Kind::Quic,
+            _ => Kind::Syn,
         }
     }
 
@@ -67,10 +73,11 @@ impl Measured {
             return;
         }
         if self.0 >> Self::KIND != 0 {
+            // Of a lone SYN it is the place that is none.
             return sides.udp.prefetch(self.place(), 1);
         }
         sides.tcp.prefetch_hot(self.place(), usize::from(way));
-        // Other payload than the last one's turns the connection.
+        // Other payload than the last one's turns the connection. A branch: without one, three lines are asked for twice for nothing.
         let turns = (packet.octets > u32::from(packet.ip_header) + BARE) & (self.0 >> Self::SPOKE & 1 != u32::from(way));
         if turns | (packet.flags & (Tcp::SYN | Tcp::FIN | Tcp::RST) != 0) {
             sides.tcp.prefetch_hot(self.place(), usize::from(way ^ 1));
@@ -91,6 +98,7 @@ impl Measured {
         match self.kind() {
             Kind::Tcp => sides.tcp.give_back(self.place()),
             Kind::Udp | Kind::Quic => sides.udp.give_back(self.place()),
+            Kind::Syn => {}
         }
     }
 
@@ -101,6 +109,7 @@ impl Measured {
             Kind::Tcp => tcp.get_mut(self.place()).into_iter().for_each(|(ways, rest)| TcpMut { ways, rest }.restart()),
             Kind::Udp => udp.get_mut(self.place()).into_iter().for_each(|state| state.udp_mut().rest()),
             Kind::Quic => udp.get_mut(self.place()).into_iter().for_each(|state| state.quic_mut().rest()),
+            Kind::Syn => {}
         }
     }
 
@@ -115,6 +124,8 @@ impl Measured {
             }),
             Kind::Udp => udp.map(|state| state.udp().report()).filter(|udp| udp.application.is_some()).map_or(0, |udp| udp.encode(words)),
             Kind::Quic => udp.map(Datagrams::quic).filter(|state| state.is_known()).map_or(0, |state| state.report().encode(words)),
+            // The record's head says it.
+            Kind::Syn => 0,
         }
     }
 }
@@ -178,13 +189,24 @@ impl<K> Packet<K> {
 impl<K: Key> Entry<K> {
     /// Adds a packet that was counted already to what is known of the connection.
     #[inline(always)]
-    pub(crate) fn measure(&mut self, packet: &Packet<K>, frame: &Frame<'_>, options: Option<&SynOptions>, sides: &mut Sides) {
+    pub(crate) fn measure(
+        &mut self,
+        packet: &Packet<K>,
+        frame: &Frame<'_>,
+        options: Option<&SynOptions>,
+        sides: &mut Sides,
+        counters: &mut Counters,
+    ) {
         if packet.flags & PATTERN != 0 {
             self.add_to_pattern(packet, frame, sides);
         }
-        let measured = self.measured();
+        let mut measured = self.measured();
         if measured.kind() != Kind::Tcp {
-            return self.measure_datagram(packet, frame, sides);
+            if measured.kind() != Kind::Syn {
+                return self.measure_datagram(packet, frame, sides);
+            }
+            self.settle_syn(sides, counters);
+            measured = self.measured();
         }
         if packet.flags & SEGMENT == 0 {
             return;
@@ -219,9 +241,27 @@ impl<K: Key> Entry<K> {
             return;
         }
         let Some(segment) = segment(packet, birthplace.frame, 0) else { return };
+        // A place is for connections of which more is seen: a flood would write and read hundreds of octets for every SYN.
+        if packet.flags & FRAGMENT == 0
+            && let Some(notes) = birthplace.options.and_then(|options| LoneSyn::notes(&segment, options))
+        {
+            return self.keep_syn(segment.seq, notes);
+        }
         let Some(place) = tcp.take() else { return birthplace.counters.add(Counter::PerformanceFull, 1) };
         if let Some((ways, rest)) = tcp.get_mut(place) {
             TcpMut { ways, rest }.begin(&segment, birthplace.options);
+            self.set_measured(Measured::new(Kind::Tcp, place));
+        }
+    }
+
+    /// Finds a place for a connection of which only a SYN was seen so far; counts one for which there is none.
+    #[inline(never)]
+    pub(crate) fn settle_syn(&mut self, sides: &mut Sides, counters: &mut Counters) {
+        let Some(syn) = self.take_syn() else { return };
+        let tcp = &mut sides.tcp;
+        let Some(place) = tcp.take() else { return counters.add(Counter::PerformanceFull, 1) };
+        if let Some((ways, rest)) = tcp.get_mut(place) {
+            syn.begin(&mut TcpMut { ways, rest });
             self.set_measured(Measured::new(Kind::Tcp, place));
         }
     }
@@ -276,7 +316,14 @@ impl<K: Key> Entry<K> {
     /// Whether a packet opens another connection between the ports of this one, whose end nobody saw.
     pub(crate) fn is_reused_by(&self, packet: &Packet<K>, frame: &Frame<'_>, sides: &Sides) -> bool {
         let measured = self.measured();
+        if let Some(syn) = self.lone_syn() {
+            return segment(packet, frame, self.way(packet)).is_some_and(|segment| segment.way == 0 && segment.seq != syn.isn);
+        }
         let Some((ways, rest)) = sides.tcp.get(measured.place()).filter(|_| measured.kind() == Kind::Tcp) else { return false };
         segment(packet, frame, self.way(packet)).is_some_and(|segment| TcpRef { ways, rest }.is_reused_by(&segment))
     }
 }
+
+#[cfg(test)]
+#[path = "measure_tests.rs"]
+mod tests;

@@ -7,8 +7,8 @@ use sonde_packet::Layers;
 
 use crate::extension::{EXTENSION_WORDS_MAX, LAYERS, LAYERS_WORDS, extensions, read_layers, write_layers};
 use crate::pattern::{BURSTS, Bursts, FIRST_PACKETS, FirstPackets, HISTOGRAMS, Histograms, NETTISA, NetTisa};
-use crate::perf::{QUIC_PERFORMANCE, QuicPerformance, TCP_PERFORMANCE, TcpPerformance, UDP_PERFORMANCE, UdpPerformance};
-use crate::word::{address, octets, pack, quad, unquad};
+use crate::perf::{LoneSyn, QUIC_PERFORMANCE, QuicPerformance, TCP_PERFORMANCE, TcpPerformance, UDP_PERFORMANCE, UdpPerformance};
+use crate::word::{address, octets, pack, quad, unpair, unquad};
 
 /// Version of the layout below. A reader refuses another one.
 pub const VERSION: u8 = 2;
@@ -238,8 +238,8 @@ impl Record {
             pack([n0, n1, n2, n3, n4, n5, i0, i1]),
             quad(self.syn_window, self.syn_mss, 0, 0) | u64::from(self.fragments) << 32,
             u64::from(self.flow_label) | pack([0, 0, 0, self.ip_flags, min0, max0, min1, max1]),
+            0, // a lone SYN, see `lone_syn`: of a record put together elsewhere it is an extension
             0, // growth: written as zero, ignored by readers of this version
-            0,
             0,
         ]
     }
@@ -271,7 +271,7 @@ impl Record {
 
     /// Reads a record from its head and its extensions.
     pub fn from_parts(head: &[u64; HEAD_WORDS], rest: &[u64]) -> Option<Self> {
-        let [first, flow_id, start, end, s0, s1, d0, d1, o0, o1, p0, p1, w0, w1, ports, misc, tags, src_mac, dst_mac, syn, more, ..] =
+        let [first, flow_id, start, end, s0, s1, d0, d1, o0, o1, p0, p1, w0, w1, ports, misc, tags, src_mac, dst_mac, syn, more, lone, ..] =
             *head;
         let [len0, len1, version, kind_view, ..] = first.to_le_bytes();
         if usize::from(u16::from_le_bytes([len0, len1])) < HEAD_WORDS || version != VERSION {
@@ -335,8 +335,16 @@ impl Record {
             bursts: None,
             nettisa: None,
         };
+        record.tcp = record.lone_syn(lone).map(|syn| syn.performance());
         record.extend(rest);
         Some(record)
+    }
+
+    /// The lone SYN that a word of the head speaks of.
+    fn lone_syn(&self, word: u64) -> Option<LoneSyn> {
+        let ([isn, _], [_, _, notes, mark], [ttl, _]) = (unpair(word), unquad(word), self.ttl);
+        let Self { start: time, syn_window: window, syn_mss: mss, syn_wscale: wscale, syn_len: octets, .. } = *self;
+        (mark == LONE_SYN).then_some(LoneSyn { time, isn, notes, window, mss, wscale, octets, ttl })
     }
 
     /// Takes the extensions that this version knows.
@@ -355,6 +363,15 @@ impl Record {
             }
         }
     }
+}
+
+/// What the highest 16 bits of the word of [`lone_syn`] are.
+const LONE_SYN: u16 = 1;
+
+/// The word of a record's head that says: of this connection only a SYN was seen, with this sequence number, and these notes (see
+/// `perf::lone`). What else its performance says can be told from the head.
+pub(crate) fn lone_syn(isn: u32, notes: u16) -> u64 {
+    u64::from(isn) | u64::from(notes) << 32 | u64::from(LONE_SYN) << 48
 }
 
 /// The kind and the view of a record's first word.

@@ -157,9 +157,6 @@ pub(crate) fn track<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>,
         return;
     }
     find(table, lane, tick(work.now));
-    if !table.sides.are_empty() {
-        approach(table, lane);
-    }
     let first_id = *work.next_id;
     update(table, lane, work);
     if lane.missed > 0 {
@@ -271,13 +268,15 @@ fn find_second<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
     }
 }
 
-/// Between stages 2 and 3: asks for what is known of the flows that are measured. Their entries have come meanwhile.
-fn approach<K: Key>(table: &Table<K>, lane: &Lane<K>) {
-    let len = lane.len.min(BURST);
-    for (packet, slot) in lane.packets.iter().zip(&lane.slots).take(len) {
-        if let Some(entry) = table.entries.get(*slot as usize) {
-            entry.approach(packet, &table.sides);
-        }
+/// How many packets ahead of stage 3 it is asked for what is known of flows that are measured: their entries have come, and what is
+/// asked for comes while the packets before are worked on.
+const BESIDE_AHEAD: usize = 32;
+
+/// Between stages 2 and 3: asks for what is known of a flow that is measured.
+#[inline(always)]
+fn approach<K: Key>(table: &Table<K>, packet: &Packet<K>, slot: Slot) {
+    if let Some(entry) = table.entries.get(slot as usize) {
+        entry.approach(packet, &table.sides);
     }
 }
 
@@ -285,7 +284,14 @@ fn approach<K: Key>(table: &Table<K>, lane: &Lane<K>) {
 fn update<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>, work: &mut Work<'_, '_, O>) {
     let len = lane.len.min(BURST);
     let (Some(packets), Some(slots)) = (lane.packets.get(..len), lane.slots.get(..len)) else { return };
+    let beside = !table.sides.are_empty();
+    if beside {
+        packets.iter().zip(slots).take(BESIDE_AHEAD).for_each(|(packet, slot)| approach(table, packet, *slot));
+    }
     for (at, (packet, &slot)) in packets.iter().zip(slots).enumerate() {
+        if beside && let (Some(packet), Some(slot)) = (packets.get(at + BESIDE_AHEAD), slots.get(at + BESIDE_AHEAD)) {
+            approach(table, packet, *slot);
+        }
         let Some(entry) = table.entries.get(slot as usize) else { continue };
         if entry.key == packet.key {
             hit(table, packet, slot, work);
@@ -307,7 +313,7 @@ fn hit<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Slot, 
         special(table, packet, slot, work);
     } else if entry.is_followed(packet) {
         // A SYN is special: there are no options here.
-        entry.measure(packet, &work.frame(packet.frame), None, &mut table.sides);
+        entry.measure(packet, &work.frame(packet.frame), None, &mut table.sides, work.counters);
     }
 }
 
@@ -322,7 +328,7 @@ fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Sl
         Before::Add => false,
         Before::Report(reason) => {
             write(entry, &table.sides, reason, work.worker, work.counters, work.out);
-            entry.rest(&mut table.sides);
+            entry.rest(&mut table.sides, work.counters);
             false
         }
         Before::Restart(reason) => {
@@ -337,8 +343,10 @@ fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Sl
         begin(entry, packet, &mut table.sides, work);
     } else {
         let options = packet.syn_options(&frame);
+        // Before the packet is a part of what a lone SYN would be put together of.
+        entry.settle_syn(&mut table.sides, work.counters);
         entry.add_special(packet, options.as_ref());
-        entry.measure(packet, &frame, options.as_ref(), &mut table.sides);
+        entry.measure(packet, &frame, options.as_ref(), &mut table.sides, work.counters);
     }
     if restart || (entry.is_closed(), entry.has_news()) != was {
         let deadline = entry.deadline(work.timeouts);

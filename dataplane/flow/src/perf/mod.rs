@@ -6,6 +6,7 @@
 //!
 //! Not here: which packets are one flow, and when its record is due (the flow table); parsing of TCP headers (`sonde-packet`).
 
+mod lone;
 mod quic;
 mod report;
 mod response;
@@ -17,6 +18,7 @@ mod udp;
 mod way;
 pub(crate) mod words;
 
+pub(crate) use lone::LoneSyn;
 pub use quic::{QUIC_PERFORMANCE, QUIC_PERFORMANCE_WORDS, QuicPerformance, QuicState, SpinTimes, quic_valid};
 pub(crate) use quic::{has_long_header, is_initial};
 pub use report::{Connection, Syn, TCP_PERFORMANCE, TCP_PERFORMANCE_WORDS, TcpDirection, TcpPerformance, valid};

@@ -18,8 +18,8 @@ use super::way::{FULL, LIMIT_AHEAD, Way, bits};
 /// TCP flags beside those of [`Tcp`] (RFC 9293 section 3.1).
 const PSH: u16 = 0x08;
 const URG: u16 = 0x20;
-const ECE: u16 = 0x40;
-const CWR: u16 = 0x80;
+pub(super) const ECE: u16 = 0x40;
+pub(super) const CWR: u16 = 0x80;
 /// The flags without reserved bits and AE.
 const FLAGS: u16 = 0xff;
 /// Payload that the straight path takes: what it counts between two looks stays far below the 2^32 octets of sequence numbers.
