@@ -51,11 +51,16 @@ cpu_seconds() {
     awk '{ print $1 + $2 }' <<<"$spent"
 }
 
-journeys=(flows-65536 flows-1000000 flows-8000000 flood)
+# The first four without anything beside the entries, as the limits are; the others with all default fields.
+journeys=(flows-65536 flows-1000000 flows-8000000 flood fields-1000000 fields-flood tcp connections vxlan)
 arguments() {
     case $1 in
-        flood) echo --flood ;;
-        flows-*) echo "--flows ${1#flows-}" ;;
+        flood) echo --flood --fields plain ;;
+        flows-*) echo "--flows ${1#flows-} --fields plain" ;;
+        fields-flood) echo --flood ;;
+        fields-*) echo "--flows ${1#fields-}" ;;
+        tcp | connections) echo "--flows 200000 --traffic $1" ;;
+        vxlan) echo "--flows 200000 --traffic vxlan --size imix" ;;
     esac
 }
 
@@ -70,10 +75,10 @@ for _ in $rounds; do
         grep -q '"packets_balance":true.*"records_balance":true' "$work/json" || die "packets or records are missing: $(cat "$work/json")"
     done
     if [ "$cores" -ge 2 ]; then
-        "$bin/sonde-dataplane" bench --flows 1000000 --workers 2 --seconds "$run" --json | number ratio >>"$work/ratio"
+        "$bin/sonde-dataplane" bench --flows 1000000 --fields plain --workers 2 --seconds "$run" --json | number ratio >>"$work/ratio"
     fi
 done
-"$bin/sonde-dataplane" bench --flows 16777216 --seconds 1 --json >"$work/memory.json"
+"$bin/sonde-dataplane" bench --flows 16777216 --fields plain --seconds 1 --json >"$work/memory.json"
 
 echo "bench: recordings of $packets packets, against softflowd and nfpcapd" >&2
 for flows in 1000000 100000; do
@@ -130,6 +135,13 @@ echo "| replay, 1M flows, packets a CPU second | I/O | 8x | 15x | **$(against so
     "M/s: $(rates 1000000) |"
 echo "| replay, 100k flows, packets a CPU second | I/O | 4x | 6x | **$(against softflowd 100000), $(against nfpcapd 100000)** |" \
     "M/s: $(rates 100000) |"
+share() { awk -v a="$(best "$work/$1")" -v b="$(best "$work/$2")" 'BEGIN { printf "%.0f %%", 100 * a / b }'; }
+echo "| all default fields: 64 B UDP, 1M flows, Mpps | | 90 % of those without | | $(figure "$work/fields-1000000"), $(share fields-1000000 flows-1000000) |" \
+    "$(stages fields-1000000) |"
+echo "| all default fields: SYN flood, table full, Mpps | 14-17 | | | $(figure "$work/fields-flood"), $(share fields-flood flood) | $(stages fields-flood) |"
+echo "| TCP that goes on, IMIX, 200k flows, all performance, Mpps | 29 | 14 | | $(figure "$work/tcp") | $(stages tcp) |"
+echo "| TCP connections of 24 segments, IMIX, 200k at a time, Mpps | | | | $(figure "$work/connections") | $(stages connections) |"
+echo "| VXLAN around IMIX, 200k flows, Mpps | | 10 | | $(figure "$work/vxlan") | $(stages vxlan) |"
 if [ -s "$work/ratio" ]; then
     echo "| two workers against one, 1M flows | 2.0 | 1.8 | 1.95 | **$(round "$(best "$work/ratio")" 2)** ($(round "$(median "$work/ratio")" 2)) | no exporter |"
 fi

@@ -74,7 +74,7 @@ fn handshake(options: &[u8], acknowledged: u32) -> (Record, TcpPerformance) {
         .at(50, &segment_of(5000, false, ACK, [101, 901], &[]))
         .end();
     let [record] = records.as_slice() else { panic!("{records:?}") };
-    (record.clone(), record.tcp.expect("measured"))
+    (*record, record.tcp.expect("measured"))
 }
 
 #[test]

@@ -1,0 +1,69 @@
+//! What the first frame of a flow says beside its key and its counters, and where its layers are kept.
+
+use sonde_packet::{Frame, Headers, Layers, layers, proto};
+
+use crate::counters::Counter;
+use crate::entry::{Birthplace, INNER};
+use crate::extension::{LayersWords, write_layers};
+use crate::record::NO_VLAN;
+
+/// What only the first frame of a flow is asked for.
+pub(crate) struct About {
+    pub(crate) macs: [u8; 12],
+    pub(crate) vlan_tci: [u16; 2],
+    pub(crate) ethertype: u16,
+    pub(crate) icmp: [u8; 2],
+    pub(crate) flow_label: [u8; 3],
+    pub(crate) ip_flags: u8,
+    pub(crate) layers: u32,
+}
+
+impl About {
+    /// Of a frame the fast decoder knows: untagged Ethernet with IPv4, TCP or UDP.
+    #[inline(always)]
+    pub(crate) fn common(frame: &Frame<'_>) -> Self {
+        let macs = frame.bytes.first_chunk().copied().unwrap_or_default();
+        let ip_flags = frame.bytes.get(20).map_or(0, |byte| byte & 0xe0);
+        Self { macs, vlan_tci: [NO_VLAN, NO_VLAN], ethertype: 0x0800, icmp: [0; 2], flow_label: [0; 3], ip_flags, layers: 0 }
+    }
+
+    /// Of any other frame.
+    #[inline(never)]
+    pub(crate) fn general(origin: u8, place: &mut Birthplace<'_, '_>) -> Self {
+        // It was decoded before, in this burst; only good frames come here.
+        let (headers, mut found): (Headers, Layers) = layers(place.frame, place.tunnels, origin == INNER).unwrap_or_default();
+        let ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]) = (headers.dmac, headers.smac);
+        let [outer, inner, ..] = found.vlan;
+        let vlan_tci = match found.vlan_tags {
+            0 => [NO_VLAN, NO_VLAN],
+            1 => [outer, NO_VLAN],
+            _ => [outer, inner],
+        };
+        if found.vlan_tags <= 2 {
+            // They stand in the entry: most tagged flows have nothing else to keep.
+            (found.vlan, found.vlan_tags) = ([0; 4], 0);
+        }
+        let [_, l0, l1, l2] = headers.flow_label.to_be_bytes();
+        Self {
+            macs: [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5],
+            vlan_tci,
+            ethertype: headers.ethertype,
+            icmp: if matches!(headers.protocol, proto::ICMP | proto::ICMPV6 | proto::IGMP) { headers.icmp } else { [0; 2] },
+            flow_label: [l2, l1, l0],
+            ip_flags: headers.ip_flags,
+            layers: if found.is_empty() { 0 } else { keep(&found, place) },
+        }
+    }
+}
+
+/// Finds a place for the layers of a flow; 0 when there is none.
+fn keep(found: &Layers, place: &mut Birthplace<'_, '_>) -> u32 {
+    let Some(number) = place.sides.layers.take() else {
+        place.counters.add(Counter::LayersFull, 1);
+        return 0;
+    };
+    if let Some(words) = place.sides.layers.get_mut(number) {
+        *words = LayersWords(write_layers(found));
+    }
+    number
+}
