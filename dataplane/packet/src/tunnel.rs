@@ -211,11 +211,13 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
+    #[inline(always)]
     fn new(kind: Tunnel, id: u32, next: Next) -> Self {
         Self { kind, id, next }
     }
 
     /// Kind and identifier of a network that the tunnel separates from others ([`Tunnel::separates`]).
+    #[inline(always)]
     pub(crate) fn network(&self) -> Option<u32> {
         self.kind.separates().then_some((self.kind as u32) << 24 | self.id & 0x00ff_ffff)
     }
@@ -296,20 +298,10 @@ fn surely(sport: u16, dport: u16) -> bool {
     is_tunnel_port(sport) | is_tunnel_port(dport)
 }
 
-/// [`recognise`] for most packets in tunnels, with nobody who listens.
+/// Whether VXLAN is what a packet carries, by the port it is sent to.
 #[inline(always)]
-pub(crate) fn opening(protocol: u8, sport: u16, dport: u16, at: &mut Cursor<'_>) -> Option<Opening> {
-    if (protocol == proto::UDP) & ((dport == port::VXLAN) | (dport == port::VXLAN_OTV)) {
-        at.skip(8)?;
-        // Whether the other port is that of a tunnel is asked only where this one does not know what it carries.
-        return vxlan(at);
-    }
-    uncommon(protocol, sport, dport, at)
-}
-
-#[inline(never)]
-fn uncommon(protocol: u8, sport: u16, dport: u16, at: &mut Cursor<'_>) -> Option<Opening> {
-    recognise(protocol, sport, dport, at, &mut ())
+pub(crate) fn is_vxlan(protocol: u8, dport: u16) -> bool {
+    (protocol == proto::UDP) & ((dport == port::VXLAN) | (dport == port::VXLAN_OTV))
 }
 
 /// Recognises a tunnel by protocol and ports of its outer packet; `at` begins behind the IP header and is moved to what is carried.
@@ -336,7 +328,7 @@ pub(crate) fn recognise(protocol: u8, sport: u16, dport: u16, at: &mut Cursor<'_
 fn udp(port: u16, at: &mut Cursor<'_>, notes: &mut impl Notes) -> Option<Opening> {
     let mut inside = *at;
     let opening = match port {
-        port::VXLAN | port::VXLAN_OTV => vxlan(&mut inside)?,
+        port::VXLAN | port::VXLAN_OTV => vxlan(inside.take()?)?,
         port::VXLAN_GPE => vxlan_gpe(&mut inside)?,
         port::GENEVE => geneve(&mut inside)?,
         port::GTP_U | port::GTP_V0 => gtp(&mut inside)?,
@@ -356,14 +348,15 @@ fn first(at: Cursor<'_>) -> Option<u8> {
     at.peek().map(|[octet]| *octet)
 }
 
+#[inline(always)]
 fn number24([a, b, c]: [u8; 3]) -> u32 {
     u32::from_be_bytes([0, a, b, c])
 }
 
 /// RFC 7348 section 5: the I flag says that there is a network identifier.
 #[inline(always)]
-fn vxlan(at: &mut Cursor<'_>) -> Option<Opening> {
-    let [flags, _, _, _, v0, v1, v2, _] = *at.take::<8>()?;
+pub(crate) fn vxlan(header: &[u8; 8]) -> Option<Opening> {
+    let [flags, _, _, _, v0, v1, v2, _] = *header;
     (flags & 0x08 != 0).then(|| Opening::new(Tunnel::Vxlan, number24([v0, v1, v2]), Next::Ethernet))
 }
 
