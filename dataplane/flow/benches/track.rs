@@ -1,5 +1,5 @@
 //! `track/hit/*`, `track/miss/*`: nanoseconds a packet of [`Tracker::track`], from frame to flow, with so many flows in the table.
-//! `track/hit/*` is UDP; `track/hit_tcp/*` also keeps what is told of the performance of TCP.
+//! `track/hit/*` is UDP, `track/hit_tcp/*` TCP, `track/hit_vxlan/*` UDP in VXLAN, in the wide table.
 //! A hit goes to one of them at random; a miss is the SYN of a new flow, and the table is full, so that another one has to go.
 //! `emit/*`: nanoseconds a record from the entry into the ring when a table is written from one end to the other; `emit/nothing` puts
 //! it together and throws it away, `emit/evicted` is `track/miss/1048576` with the records going into the ring.
@@ -56,8 +56,8 @@ fn random(state: &mut u64) -> u64 {
 }
 
 /// A frame of 60 octets from the client of a flow, or, turned, from its server: TCP with these flags, or UDP.
-fn frame(flow: u64, turned: bool, flags: Option<u8>) -> [u8; 64] {
-    let mut bytes = [0; 64];
+fn frame(flow: u64, turned: bool, flags: Option<u8>) -> [u8; PLAIN] {
+    let mut bytes = [0; PLAIN];
     let [_, _, _, _, f0, f1, f2, f3] = flow.to_be_bytes();
     let (client, server) = ([10 ^ f0, f1, f2, f3, 0xc3, 0x50], [192, 0, 2, 1, 1, 187]);
     let (from, to) = if turned { (server, client) } else { (client, server) };
@@ -70,30 +70,45 @@ fn frame(flow: u64, turned: bool, flags: Option<u8>) -> [u8; 64] {
     bytes
 }
 
+/// Octets of a frame that are kept; of one in VXLAN.
+const PLAIN: usize = 64;
+const TUNNELLED: usize = 128;
+
+/// Puts a frame into a place, if that has room for it, in VXLAN (RFC 7348).
+fn put<const KEPT: usize>(place: &mut [u8; KEPT], frame: &[u8; PLAIN]) {
+    if KEPT == TUNNELLED {
+        place[12..24].copy_from_slice(&[8, 0, 0x45, 0, 0, 96, 0, 0, 0x40, 0, 64, 17]);
+        place[26..50].copy_from_slice(&[10, 1, 0, 1, 10, 1, 0, 2, 0xc0, 0, 0x12, 0xb5, 0, 76, 0, 0, 8, 0, 0, 0, 0, 0, 7, 0]);
+    }
+    let at = if KEPT == TUNNELLED { 50 } else { 0 };
+    place[at..at + PLAIN].copy_from_slice(frame);
+}
+
 /// Frames in memory and a table for `flows` flows.
-struct Case {
-    frames: Slab<[u8; 64]>,
+struct Case<const KEPT: usize> {
+    frames: Slab<[u8; KEPT]>,
     tracker: Tracker,
     now: u64,
 }
 
-impl Case {
+impl<const KEPT: usize> Case<KEPT> {
     fn new(flows: u64, flags: Option<u8>) -> Self {
         let hits = flags != Some(SYN);
         let wanted = Wanted { huge: true, populate: true };
         let count = if hits { FRAMES_MIN.next_multiple_of(usize::try_from(flows).unwrap_or(1)) } else { FRAMES_MIN };
-        let mut frames = Slab::<[u8; 64]>::zeroed(count.next_multiple_of(BURST), wanted).expect("memory for the frames");
+        let mut frames = Slab::<[u8; KEPT]>::zeroed(count.next_multiple_of(BURST), wanted).expect("memory for the frames");
         let mut state = flows;
         let kinds = if hits { flows } else { u64::MAX };
         for (n, bytes) in (0..).zip(&mut *frames) {
-            *bytes = frame(n % kinds, hits && random(&mut state) & 1 == 1, flags);
+            put(bytes, &frame(n % kinds, hits && random(&mut state) & 1 == 1, flags));
         }
         for n in (1..frames.len()).rev() {
             let other = usize::try_from(random(&mut state) % (n as u64 + 1)).unwrap_or(0);
             frames.swap(n, other);
         }
-        let sizing =
-            Sizing { ipv4: Room::plain(flows), wide: Room::whole(1), wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 0 };
+        let (used, other) = (Room::plain(flows), Room::whole(1));
+        let (ipv4, wide) = if KEPT == TUNNELLED { (other, used) } else { (used, other) };
+        let sizing = Sizing { ipv4, wide, wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 0 };
         let tracker = Tracker::new(&sizing, Policy::default()).expect("memory for the table");
         Self { frames, tracker, now: START }
     }
@@ -114,7 +129,8 @@ impl Case {
                 self.now += 10_000;
                 let now = self.now;
                 frames.clear();
-                frames.extend(burst.iter().map(|bytes| Frame { bytes, wire_len: 60, link: Link::Ethernet, time: now, port: 1 }));
+                let wire_len = if KEPT == TUNNELLED { 110 } else { 60 };
+                frames.extend(burst.iter().map(|bytes| Frame { bytes, wire_len, link: Link::Ethernet, time: now, port: 1 }));
                 self.tracker.track(&frames, now, out);
                 out.publish();
             }
@@ -144,15 +160,19 @@ fn repeat(mut take: impl FnMut(&mut Vec<f64>)) -> Vec<f64> {
 }
 
 fn hit(flows: u64) {
-    hits(&format!("track/hit/{flows}"), flows, None);
+    hits::<PLAIN>(&format!("track/hit/{flows}"), flows, None);
 }
 
 fn hit_tcp(flows: u64) {
-    hits(&format!("track/hit_tcp/{flows}"), flows, Some(ACK));
+    hits::<PLAIN>(&format!("track/hit_tcp/{flows}"), flows, Some(ACK));
 }
 
-fn hits(name: &str, flows: u64, flags: Option<u8>) {
-    let mut case = Case::new(flows, flags);
+fn hit_vxlan(flows: u64) {
+    hits::<TUNNELLED>(&format!("track/hit_vxlan/{flows}"), flows, None);
+}
+
+fn hits<const KEPT: usize>(name: &str, flows: u64, flags: Option<u8>) {
+    let mut case = Case::<KEPT>::new(flows, flags);
     case.pass(&mut Nothing, &mut Vec::new());
     show(name, repeat(|times| case.pass(&mut Nothing, times)));
 }
@@ -163,7 +183,7 @@ fn miss(flows: u64) {
 
 /// Every packet begins a flow in a full table, and the record of another one goes to `out`.
 fn evict(name: &str, flows: u64, out: &mut impl Output) {
-    let mut case = Case::new(flows, Some(SYN));
+    let mut case = Case::<PLAIN>::new(flows, Some(SYN));
     for _ in 0..flows.div_ceil(FRAMES_MIN as u64) + 1 {
         case.renew();
         case.pass(out, &mut Vec::new());
@@ -177,7 +197,7 @@ fn evict(name: &str, flows: u64, out: &mut impl Output) {
 
 /// Fills a table and writes all of it.
 fn emit(name: &str, out: &mut impl Output) {
-    let mut case = Case::new(FRAMES_MIN as u64, None);
+    let mut case = Case::<PLAIN>::new(FRAMES_MIN as u64, None);
     let times = repeat(|times| {
         case.pass(&mut Nothing, &mut Vec::new());
         let mut flush = Flush::default();
@@ -201,7 +221,9 @@ fn main() {
     let numbers: Vec<u64> = numbers.iter().filter_map(|number| number.parse().ok()).collect();
     let wanted = |name: &str| names.is_empty() || names.iter().any(|part| name.contains(part.as_str()));
     let flows = if numbers.is_empty() { &FLOWS[..] } else { &numbers };
-    for (name, measure) in [("track/hit/", hit as fn(u64)), ("track/hit_tcp/", hit_tcp), ("track/miss/", miss)] {
+    for (name, measure) in
+        [("track/hit/", hit as fn(u64)), ("track/hit_tcp/", hit_tcp), ("track/hit_vxlan/", hit_vxlan), ("track/miss/", miss)]
+    {
         flows.iter().filter(|_| wanted(name)).for_each(|flows| measure(*flows));
     }
     if wanted("emit/nothing") {

@@ -55,11 +55,11 @@ pub(crate) struct Packet<K> {
     pub(crate) ip_header: u16,
 }
 
-/// [`Packet::origin`]: the fast decoder.
+/// [`Packet::origin`]: the fast decoder, the first IP header.
 pub(crate) const COMMON: u8 = 0;
 /// [`Packet::origin`]: the general decoder, the first IP header.
 pub(crate) const GENERAL: u8 = 1;
-/// [`Packet::origin`]: the general decoder, the innermost IP header.
+/// [`Packet::origin`]: the innermost IP header, whichever decoder found it.
 pub(crate) const INNER: u8 = 2;
 
 /// Bits of [`Hot::state`]; above them are the TCP flags.

@@ -5,7 +5,7 @@
 //! way a packet went. It is compared whole after a tag match: identity by hash would merge two customers' flows.
 
 use bytemuck::Zeroable;
-use sonde_packet::{Fast4, Headers, Network, has_ports};
+use sonde_packet::{Fast4, Headers, Inner4, Network, has_ports};
 
 use crate::record::{Kind, View};
 
@@ -155,6 +155,18 @@ impl KeyWide {
         let rest = u64::from(low.1) << 48 | u64::from(high.1) << 32 | u64::from(headers.protocol) << 24 | u64::from(vlan);
         let kind = u64::from(version) | (view as u64) << 8 | u64::from(network) << 32;
         (Self { low: halves(low.0), high: halves(high.0), rest, kind }, u8::from(from > to))
+    }
+
+    /// The key of a packet in a tunnel that the fast decoder knows, and its direction: as [`KeyWide::of`] makes it. It has no VLAN tag.
+    #[inline(always)]
+    pub(crate) fn inner4(inner: &Inner4) -> (Self, u8) {
+        let packet = &inner.packet;
+        let from = u64::from(packet.src) << 16 | u64::from(packet.sport);
+        let to = u64::from(packet.dst) << 16 | u64::from(packet.dport);
+        let (low, high) = (from.min(to), from.max(to));
+        let rest = low << 48 | (high & 0xffff) << 32 | u64::from(packet.protocol) << 24;
+        let kind = 4 | (View::Inner as u64) << 8 | u64::from(inner.network) << 32;
+        (Self { low: [0, low >> 16], high: [0, high >> 16], rest, kind }, u8::from(from > to))
     }
 
     /// The key of a frame without IP, MAC addresses and ethertype, and its direction.

@@ -5,7 +5,6 @@
 //! through all stages is 1.2 to 2.5 times slower.
 
 use bytemuck::Zeroable;
-use sonde_memory::prefetch::prefetch_slice;
 use sonde_packet::{Frame, Link, Tcp, Tunnels};
 
 use crate::counters::{Counter, Counters};
@@ -78,19 +77,20 @@ impl<K: Key> Lane<K> {
     }
 
     /// Takes the packets of frames, up to the first frame of which `packet` makes none. The loop of stage 1: what it needs is in
-    /// registers, not behind `self`. How many it has taken.
+    /// registers, not behind `self`. `ahead` asks for a frame that comes soon. How many it has taken.
     #[inline(always)]
     pub(crate) fn fill<'f>(
         &mut self,
         table: &Table<K>,
         frames: &[Frame<'f>],
+        ahead: impl Fn(&Frame<'f>),
         packet: impl Fn(usize, &Frame<'f>) -> Option<Packet<K>>,
     ) -> usize {
         let free = self.packets.iter_mut().zip(&mut self.wanted).skip(self.len);
         let mut taken = 0;
         for ((at, frame), (place, wanted)) in frames.iter().enumerate().zip(free) {
             if let Some(frame) = frames.get(at + AHEAD) {
-                prefetch_slice(frame.bytes);
+                ahead(frame);
             }
             let Some(packet) = packet(at, frame) else { break };
             approach_tags(table, packet, place, wanted);

@@ -1,8 +1,9 @@
 //! One worker's flows: the tables, the policy they obey, what is counted.
 
+use sonde_memory::prefetch::prefetch_slice;
 use sonde_memory::slab::{Backing, OutOfMemory, Wanted};
 use sonde_memory::tags::Simd;
-use sonde_packet::{Frame, Network, Tunnels, decapsulate, fast4, proto};
+use sonde_packet::{Fast4, Frame, Network, Tunnels, decapsulate, fast4, inner4, proto};
 
 use crate::counters::{Counter, Counters};
 use crate::entry::{COMMON, FRAGMENT, GENERAL, INNER, Packet, SEGMENT, Timeouts};
@@ -13,6 +14,9 @@ use crate::measure;
 use crate::record::{Output, View};
 use crate::table::{Footprint, Room, Table};
 use crate::track::{BURST, Lane, Work, track};
+
+/// Octets of a cache line.
+const LINE: usize = 64;
 
 /// What can change while a worker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,18 +173,39 @@ impl Tracker {
         // The common frames in one loop; another one ends it, and is taken in its turn.
         loop {
             let first = burst.len() - rest.len();
-            let taken = self.lane4.fill(&self.ipv4, rest, |at, frame| common_packet(frame, first + at, mark));
+            let ahead = |frame: &Frame<'_>| prefetch_slice(frame.bytes);
+            let taken = self.lane4.fill(&self.ipv4, rest, ahead, |at, frame| common_packet(frame, first + at, mark));
             common += taken as u64;
-            let Some((frame, behind)) = rest.get(taken..).and_then(|rest| rest.split_first()) else { break };
-            self.stage_general(frame, u16::try_from(first + taken).unwrap_or(u16::MAX));
-            rest = behind;
+            let Some(others) = rest.get(taken..).filter(|others| !others.is_empty()) else { break };
+            let inner = self.stage_inner(others, first + taken);
+            common += inner as u64;
+            rest = others.get(inner..).unwrap_or_default();
+            if inner == 0
+                && let Some((frame, behind)) = rest.split_first()
+            {
+                self.stage_general(frame, u16::try_from(first + taken).unwrap_or(u16::MAX));
+                rest = behind;
+            }
         }
         self.counters.add(Counter::Received, burst.len() as u64);
         self.counters.add(Counter::ReceivedOctets, burst.iter().map(|frame| u64::from(frame.wire_len)).sum());
         self.counters.add(Counter::MeteredIpv4, common);
     }
 
-    /// What the fast decoder does not know.
+    /// The common frames in tunnels, in a loop of their own, up to the first other one. `first`: place of the first frame in the burst.
+    /// How many it has taken.
+    #[inline(never)]
+    fn stage_inner(&mut self, frames: &[Frame<'_>], first: usize) -> usize {
+        let (tunnels, mark) = (self.policy.tunnels, self.mark);
+        let ahead = |frame: &Frame<'_>| {
+            prefetch_slice(frame.bytes);
+            // The inner headers.
+            prefetch_slice(frame.bytes.get(LINE..).unwrap_or_default());
+        };
+        self.lane_wide.fill(&self.wide, frames, ahead, |at, frame| inner_packet(frame, first + at, mark, &tunnels))
+    }
+
+    /// What the fast decoders do not know.
     #[inline(never)]
     fn stage_general(&mut self, frame: &Frame<'_>, at: u16) {
         let packets = match decapsulate(frame, &self.policy.tunnels) {
@@ -349,11 +374,26 @@ impl Default for Flush {
 }
 
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "a place in a burst")]
 fn common_packet(frame: &Frame<'_>, at: usize, mark: u16) -> Option<Packet<Key4>> {
     let fast = fast4(frame)?;
     let (key, direction) = Key4::of(&fast);
-    Some(Packet {
+    // Ethernet and an IPv4 header without options are before it.
+    Some(fast_packet(key, direction, &fast, frame, at, (COMMON, mark, 34)))
+}
+
+#[inline(always)]
+fn inner_packet(frame: &Frame<'_>, at: usize, mark: u16, tunnels: &Tunnels) -> Option<Packet<KeyWide>> {
+    let inner = inner4(frame, tunnels)?;
+    let (key, direction) = KeyWide::inner4(&inner);
+    Some(fast_packet(key, direction, &inner.packet, frame, at, (INNER, mark, inner.l4_offset)))
+}
+
+/// A packet that a fast decoder knows: what decoded it, its mark, and where its transport header stands, behind an IPv4 header without
+/// options.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a place in a burst")]
+fn fast_packet<K>(key: K, direction: u8, fast: &Fast4, frame: &Frame<'_>, at: usize, (origin, mark, l4): (u8, u16, u16)) -> Packet<K> {
+    Packet {
         key,
         hash: 0,
         time: frame.time,
@@ -363,12 +403,11 @@ fn common_packet(frame: &Frame<'_>, at: usize, mark: u16) -> Option<Packet<Key4>
         ttl: fast.ttl,
         tos: fast.tos,
         direction,
-        origin: COMMON,
+        origin,
         frame: at as u16,
-        // Ethernet and an IPv4 header without options are before it.
-        l4: 34,
+        l4,
         ip_header: 20,
-    })
+    }
 }
 
 fn general_packet<K>(key: K, direction: u8, held: &Held, at: u16, mark: u16) -> Packet<K> {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sonde_packet::Link;
 
 use super::*;
+use crate::entry::PATTERN;
 use crate::pattern::Wants;
 use crate::record::{EndReason, Initiator, Kind, NO_VLAN, Record};
 
@@ -390,6 +391,21 @@ fn the_same_addresses_in_two_networks_are_two_flows_with_the_tunnel_beside_them(
         assert_eq!((layers.outer_ports, layers.outer_ttl), ([0xc000, 4789], 60));
         assert_eq!(record.wire[0], there.len() as u64 + 50, "octets of the frame, not of what is in the tunnel");
         assert_eq!((record.syn_len, record.octets[0]), (46, 46));
+    }
+}
+
+#[test]
+fn a_packet_in_a_tunnel_is_the_same_whoever_decodes_it() {
+    let tunnels = Tunnels::default();
+    for (from, to, protocol, flags) in [(A, B, 6, 2), (B, A, 6, 0x11), (A, B, 17, 0), (B, A, 17, 0), (A, A, 17, 0)] {
+        let bytes = vxlan(7, &ipv4(from, to, 4000, 53, protocol, flags));
+        let frame = Frame { wire_len: 900, ..frame(&bytes, START) };
+        let fast = inner_packet(&frame, 9, PATTERN, &tunnels).expect("a common packet");
+        let inner = decapsulate(&frame, &tunnels).expect("a frame").inner.expect("a packet in a tunnel");
+        let (headers, view) = (inner.headers, View::Inner);
+        let held = Held { headers, view, overlay: inner.network, vlan: vlan_bits(&headers), wire_len: 900, time: START, counts: true };
+        let (key, direction) = KeyWide::of(&headers, view, held.vlan, held.overlay);
+        assert_eq!(format!("{fast:?}"), format!("{:?}", general_packet(key, direction, &held, 9, PATTERN)));
     }
 }
 

@@ -59,7 +59,10 @@ fn walk(frame: &Frame<'_>, tunnels: &Tunnels, notes: &mut impl Notes) -> Result<
     for depth in 0..=tunnels.depth_max() {
         let Some(mut at) = behind_ip(frame, &above) else { break };
         let behind = at.rest().len();
-        let Some(opening) = recognise(&above, &mut at, notes).filter(|opening| tunnels.enters(opening.kind)) else { break };
+        let Some(opening) = recognise(above.protocol, above.sport, above.dport, &mut at, notes) else { break };
+        if !tunnels.enters(opening.kind) {
+            break;
+        }
         if behind.saturating_sub(at.rest().len()) >= above.carried(above.l4_offset.into()) {
             // The packet ends before what the tunnel would carry: padding follows.
             break;
@@ -69,9 +72,7 @@ fn walk(frame: &Frame<'_>, tunnels: &Tunnels, notes: &mut impl Notes) -> Result<
             break;
         }
         keep_outer |= tunnels.keeps_outer(opening.kind);
-        if opening.kind.separates() {
-            network = (opening.kind as u32) << 24 | opening.id & 0x00ff_ffff;
-        }
+        network = opening.network().unwrap_or(network);
         notes.tunnel(opening.kind, opening.identifier(), &above);
         match below(frame, at, opening.next, &above, notes) {
             Ok(Some(headers)) => {

@@ -3,7 +3,8 @@
 //! [`decode`] is a total function: every byte string is a value or a [`Malformed`] reason. [`fast4`] is its straight-line
 //! twin for the frames that make up most traffic; what it does not recognise goes to [`decode`].
 //!
-//! [`decapsulate`] goes on through tunnels to the innermost packet, [`layers`] tells what was passed on the way.
+//! [`decapsulate`] goes on through tunnels to the innermost packet ([`inner4`] is its twin for common packets in one tunnel), [`layers`]
+//! tells what was passed on the way.
 //!
 //! Not here: reassembly, and what ESP hides.
 #![forbid(unsafe_code)]
@@ -25,7 +26,7 @@ mod tunnel;
 
 pub use decapsulate::{Inner, Packets, decapsulate, layers};
 pub use decode::{EXTENSIONS_MAX, decode};
-pub use fast::{Fast4, fast4};
+pub use fast::{Fast4, Inner4, fast4, inner4};
 pub use frame::{Frame, Link};
 pub use headers::{Fragment, Headers, Malformed, Network, Tcp, has_ports, proto};
 pub use layers::{Arp, Layers, MPLS_LABELS_KEPT, SegmentRouting, TUNNELS_KEPT, VLAN_TAGS_KEPT};

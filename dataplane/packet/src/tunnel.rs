@@ -1,7 +1,7 @@
 //! Which packets carry another packet, and where that one begins.
 
 use crate::cursor::Cursor;
-use crate::headers::{Headers, proto};
+use crate::headers::proto;
 use crate::layers::Notes;
 
 /// A kind of tunnel: what stands between two IP headers.
@@ -180,6 +180,11 @@ impl Tunnels {
         self.enter & kind.bit() != 0
     }
 
+    /// Whether a packet in a tunnel of this kind is looked for, and the tunnel itself is no flow.
+    pub(crate) const fn enters_alone(&self, kind: Tunnel) -> bool {
+        (self.enter & !self.both) & kind.bit() != 0 && self.depth_max > 0
+    }
+
     pub(crate) const fn keeps_outer(&self, kind: Tunnel) -> bool {
         self.both & kind.bit() != 0
     }
@@ -206,8 +211,15 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
+    #[inline(always)]
     fn new(kind: Tunnel, id: u32, next: Next) -> Self {
         Self { kind, id, next }
+    }
+
+    /// Kind and identifier of a network that the tunnel separates from others ([`Tunnel::separates`]).
+    #[inline(always)]
+    pub(crate) fn network(&self) -> Option<u32> {
+        self.kind.separates().then_some((self.kind as u32) << 24 | self.id & 0x00ff_ffff)
     }
 
     /// The identifier, where the header has one; 0 for the session of ERSPAN of type I.
@@ -286,9 +298,15 @@ fn surely(sport: u16, dport: u16) -> bool {
     is_tunnel_port(sport) | is_tunnel_port(dport)
 }
 
-/// Recognises a tunnel by the headers of its outer packet; `at` begins behind the IP header and is moved to what is carried.
-pub(crate) fn recognise(headers: &Headers, at: &mut Cursor<'_>, notes: &mut impl Notes) -> Option<Opening> {
-    let opening = match headers.protocol {
+/// Whether VXLAN is what a packet carries, by the port it is sent to.
+#[inline(always)]
+pub(crate) fn is_vxlan(protocol: u8, dport: u16) -> bool {
+    (protocol == proto::UDP) & ((dport == port::VXLAN) | (dport == port::VXLAN_OTV))
+}
+
+/// Recognises a tunnel by protocol and ports of its outer packet; `at` begins behind the IP header and is moved to what is carried.
+pub(crate) fn recognise(protocol: u8, sport: u16, dport: u16, at: &mut Cursor<'_>, notes: &mut impl Notes) -> Option<Opening> {
+    let opening = match protocol {
         proto::IPIP => Opening::new(Tunnel::IpInIp, 0, Next::Ethertype(IPV4)),
         proto::IPV6 => Opening::new(Tunnel::IpInIp, 0, Next::Ethertype(IPV6)),
         proto::GRE => gre(at, notes)?,
@@ -296,10 +314,10 @@ pub(crate) fn recognise(headers: &Headers, at: &mut Cursor<'_>, notes: &mut impl
         proto::ETHERNET => Opening::new(Tunnel::EtherIp, 0, Next::Ethernet),
         proto::L2TP => l2tp_v3(at)?,
         proto::MPLS => Opening::new(Tunnel::MplsInIp, 0, Next::Ethertype(MPLS)),
-        proto::UDP if is_tunnel_port(headers.sport) | is_tunnel_port(headers.dport) => {
+        proto::UDP if is_tunnel_port(sport) | is_tunnel_port(dport) => {
             at.skip(8)?;
             // The port of the server first; Teredo's and GTP's answers come from it.
-            udp(headers.dport, at, notes).or_else(|| udp(headers.sport, at, notes))?
+            udp(dport, at, notes).or_else(|| udp(sport, at, notes))?
         }
         _ => return None,
     };
@@ -310,7 +328,7 @@ pub(crate) fn recognise(headers: &Headers, at: &mut Cursor<'_>, notes: &mut impl
 fn udp(port: u16, at: &mut Cursor<'_>, notes: &mut impl Notes) -> Option<Opening> {
     let mut inside = *at;
     let opening = match port {
-        port::VXLAN | port::VXLAN_OTV => vxlan(&mut inside)?,
+        port::VXLAN | port::VXLAN_OTV => vxlan(inside.take()?)?,
         port::VXLAN_GPE => vxlan_gpe(&mut inside)?,
         port::GENEVE => geneve(&mut inside)?,
         port::GTP_U | port::GTP_V0 => gtp(&mut inside)?,
@@ -330,13 +348,15 @@ fn first(at: Cursor<'_>) -> Option<u8> {
     at.peek().map(|[octet]| *octet)
 }
 
+#[inline(always)]
 fn number24([a, b, c]: [u8; 3]) -> u32 {
     u32::from_be_bytes([0, a, b, c])
 }
 
 /// RFC 7348 section 5: the I flag says that there is a network identifier.
-fn vxlan(at: &mut Cursor<'_>) -> Option<Opening> {
-    let [flags, _, _, _, v0, v1, v2, _] = *at.take::<8>()?;
+#[inline(always)]
+pub(crate) fn vxlan(header: &[u8; 8]) -> Option<Opening> {
+    let [flags, _, _, _, v0, v1, v2, _] = *header;
     (flags & 0x08 != 0).then(|| Opening::new(Tunnel::Vxlan, number24([v0, v1, v2]), Next::Ethernet))
 }
 

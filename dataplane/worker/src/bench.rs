@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sonde_flow::Record;
 use sonde_flow::record::{HEAD_WORDS, Output};
-use sonde_packet::{decode, fast4};
+use sonde_packet::{Fast4, Frame, Tunnels, decapsulate, fast4, inner4};
 
 use crate::source::{Polled, Source};
 
@@ -28,11 +28,29 @@ pub struct Stages {
 /// Measures the source alone, and the source with decoding, over `packets` packets each.
 pub fn stages<S: Source>(source: &mut S, packets: u64) -> Stages {
     let source_ns = pass(source, packets, |_| 0);
+    let tunnels = Tunnels::default();
     let both = pass(source, packets, |frame| match fast4(frame) {
-        Some(fast) => u64::from(fast.sport) ^ u64::from(fast.src ^ fast.dst) ^ u64::from(fast.octets),
-        None => decode(frame).map_or(0, |h| u64::from(h.sport) ^ u64::from(h.octets)),
+        Some(fast) => seen(&fast),
+        None => uncommon(frame, &tunnels),
     });
     Stages { source_ns, decode_ns: (both - source_ns).max(0.0) }
+}
+
+#[inline(always)]
+fn seen(fast: &Fast4) -> u64 {
+    u64::from(fast.sport) ^ u64::from(fast.src ^ fast.dst) ^ u64::from(fast.octets)
+}
+
+/// What stage 1 of tracking does with a frame that is none of the common ones.
+#[inline(never)]
+fn uncommon(frame: &Frame<'_>, tunnels: &Tunnels) -> u64 {
+    match inner4(frame, tunnels) {
+        Some(inner) => seen(&inner.packet) ^ u64::from(inner.network),
+        None => decapsulate(frame, tunnels).map_or(0, |packets| {
+            let headers = packets.inner.map_or(packets.outer, |inner| inner.headers);
+            u64::from(headers.sport) ^ u64::from(headers.octets)
+        }),
+    }
 }
 
 fn pass<S: Source>(source: &mut S, packets: u64, mut work: impl FnMut(&sonde_packet::Frame<'_>) -> u64) -> f64 {

@@ -1,6 +1,6 @@
 //! What holds of every frame, whoever made it: the decoders give a value or a reason, and agree.
 
-use sonde_packet::{Frame, Network, Tunnels, View, decapsulate, fast4, layers, syn_options};
+use sonde_packet::{Fast4, Frame, Headers, Network, Tunnel, Tunnels, View, decapsulate, fast4, inner4, layers, syn_options};
 
 /// Decodes a frame in every way, tunnels `depth` deep.
 ///
@@ -26,8 +26,26 @@ pub fn agreement(frame: &Frame<'_>, depth: u8) {
         let _ = syn_options(bytes.get(usize::from(headers.l4_offset)..).unwrap_or_default());
     }
     let _ = syn_options(bytes);
-    let Some(fast) = fast4(frame) else { return };
-    let headers = general.expect("the fast decoder knows it");
+    if let Some(fast) = fast4(frame) {
+        same(&fast, &general.expect("the fast decoder knows it"), frame);
+    }
+    for tunnels in [Tunnels::new(View::Inner, depth), tunnels, tunnels.with(Tunnel::Vxlan, View::Inner)] {
+        inside(frame, &tunnels);
+    }
+}
+
+/// What the fast decoder finds in a tunnel, the general one finds too, and nothing besides.
+fn inside(frame: &Frame<'_>, tunnels: &Tunnels) {
+    let Some(fast) = inner4(frame, tunnels) else { return };
+    let packets = decapsulate(frame, tunnels).expect("the fast decoder knows it");
+    let inner = packets.inner.expect("the fast decoder knows it");
+    same(&fast.packet, &inner.headers, frame);
+    assert_eq!((packets.too_deep, packets.unreadable, inner.keep_outer), (false, false, false));
+    assert_eq!((fast4(frame), inner.network), (None, fast.network));
+    assert_eq!([inner.headers.l3_offset, inner.headers.l4_offset], [fast.l4_offset - 20, fast.l4_offset]);
+}
+
+fn same(fast: &Fast4, headers: &Headers, frame: &Frame<'_>) {
     let ends = Network::V4(fast.src.to_be_bytes(), fast.dst.to_be_bytes());
     assert_eq!((headers.network, headers.sport, headers.dport), (ends, fast.sport, fast.dport));
     assert_eq!((headers.protocol, headers.ttl, headers.tos), (fast.protocol, fast.ttl, fast.tos));
