@@ -1,11 +1,10 @@
-//! A connection of which nothing but a SYN was seen: in a flood every one. What a [`TcpState`] would know of it is in the flow's entry,
+//! A connection of which nothing but a SYN was seen: in a flood every one. What a state of it would know of it is in the flow's entry,
 //! but for the sequence number and two octets of notes, and so are kept there until a second segment comes.
 
-use bytemuck::Zeroable;
 use sonde_packet::{SynOptions, Tcp};
 
-use super::report::TcpPerformance;
-use super::tcp::{CWR, ECE, Segment, TcpMut, TcpState};
+use super::report::{Connection, Syn, TcpPerformance, valid};
+use super::tcp::{CWR, ECE, Segment, TcpMut, WINDOW_SCALE_MAX};
 use crate::record::NO_WSCALE;
 
 /// Bits of the notes that are kinds of options, kind 0 in the lowest.
@@ -79,11 +78,31 @@ impl LoneSyn {
         state.begin(&self.segment(), Some(&self.options()));
     }
 
-    /// What a record says of it.
+    /// What a record says of it: the report of a state that has seen nothing else, which a reader need not make for it.
     pub(crate) fn performance(&self) -> TcpPerformance {
-        let mut state = TcpState::zeroed();
-        state.begin(&self.segment(), Some(&self.options()));
-        let mut performance = state.report();
+        let (segment, options) = (self.segment(), self.options());
+        let mut performance = TcpPerformance { result: Connection::Unanswered, ..TcpPerformance::default() };
+        let bit = |bit: u64, there: bool| if there { bit } else { 0 };
+        performance.valid = valid::BEGINNING
+            | valid::SEEN
+            | valid::SYN
+            | bit(valid::MSS, options.mss.is_some())
+            | bit(valid::WINDOW_SCALE, options.window_scale.is_some());
+        let [forward, _] = &mut performance.ways;
+        forward.packets = 1;
+        forward.syn_count = 1;
+        forward.ece_count = u16::from(segment.flags & ECE != 0);
+        forward.cwr_count = u16::from(segment.flags & CWR != 0);
+        forward.isn = self.isn;
+        forward.syn = Syn {
+            kinds: options.kinds,
+            window: self.window,
+            mss: self.mss,
+            octets: self.octets,
+            ttl: self.ttl,
+            window_scale: options.window_scale.map_or(0, |shift| shift.min(WINDOW_SCALE_MAX)),
+            sack_permitted: options.sack_permitted,
+        };
         performance.set_ttl([[self.ttl; 2], [0; 2]]);
         performance
     }
@@ -91,8 +110,10 @@ impl LoneSyn {
 
 #[cfg(test)]
 mod tests {
+    use bytemuck::Zeroable;
+
     use super::*;
-    use crate::perf::{Connection, valid};
+    use crate::perf::TcpState;
 
     fn segment() -> Segment {
         Segment { time: 7, seq: 0xdead_beef, flags: Tcp::SYN | ECE, window: 1000, octets: 60, ttl: 64, ..Segment::default() }
@@ -111,7 +132,8 @@ mod tests {
 
     #[test]
     fn a_lone_syn_is_a_state_that_has_seen_nothing_else() {
-        for options in [options(), SynOptions { window: 1000, ..SynOptions::default() }] {
+        let wide = SynOptions { window_scale: Some(15), ..options() };
+        for options in [options(), SynOptions { window: 1000, ..SynOptions::default() }, wide] {
             for flags in [Tcp::SYN, Tcp::SYN | CWR, Tcp::SYN | CWR | ECE] {
                 let segment = Segment { flags, ..segment() };
                 let mut state = TcpState::zeroed();

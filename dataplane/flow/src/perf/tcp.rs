@@ -20,6 +20,8 @@ const PSH: u16 = 0x08;
 const URG: u16 = 0x20;
 pub(super) const ECE: u16 = 0x40;
 pub(super) const CWR: u16 = 0x80;
+/// Greatest shift of a window (RFC 7323 section 2.3).
+pub(super) const WINDOW_SCALE_MAX: u8 = 14;
 /// The flags without reserved bits and AE.
 const FLAGS: u16 = 0xff;
 /// Payload that the straight path takes: what it counts between two looks stays far below the 2^32 octets of sequence numbers.
@@ -305,7 +307,7 @@ impl TcpMut<'_> {
         let (tally, _) = both(&mut self.rest.tallies, segment.way);
         let traits = &mut tally.traits;
         if segment.flags & Tcp::SYN != 0 && traits.bits & trait_bits::SYN == 0 {
-            let scale = options.window_scale.map_or(0, |shift| shift.min(14) | trait_bits::HAS_SCALE);
+            let scale = options.window_scale.map_or(0, |shift| shift.min(WINDOW_SCALE_MAX) | trait_bits::HAS_SCALE);
             let sack = if options.sack_permitted { trait_bits::SACK } else { 0 };
             traits.mss = options.mss.unwrap_or(0);
             traits.kinds = [low(options.kinds), low(options.kinds >> 32)];
