@@ -42,7 +42,9 @@ impl LoneSyn {
         let kinds = u16::try_from(options.kinds).ok().filter(|kinds| *kinds <= KINDS)?;
         let sack = kinds >> SACK_PERMITTED & 1 == 1;
         let plain = segment.flags & !(ECE | CWR) == Tcp::SYN && (segment.payload | segment.ack) == 0 && segment.way == 0;
-        (plain && sack == options.sack_permitted).then(|| {
+        // A shift that cannot be is noted as none by an entry.
+        let scale = options.window_scale != Some(NO_WSCALE);
+        (plain && scale && sack == options.sack_permitted).then(|| {
             let flag = |flag: u16, note: u16| if segment.flags & flag == 0 { 0 } else { 1 << note };
             kinds | flag(ECE, NOTE_ECE) | flag(CWR, NOTE_CWR)
         })
@@ -165,6 +167,7 @@ mod tests {
             SynOptions { kinds: 1 << 34, ..options() },
             SynOptions { kinds: 1 << NOTE_ECE, ..options() },
             SynOptions { sack_permitted: false, ..options() },
+            SynOptions { window_scale: Some(NO_WSCALE), ..options() },
         ] {
             assert_eq!(lone(&segment(), &options), None, "{options:?}");
         }
