@@ -4,6 +4,8 @@
 //! where they will stand; 3 keys are compared and entries updated; 4 what was not found is inserted. Rolling one packet at a time
 //! through all stages is 1.2 to 2.5 times slower.
 
+use std::ops::Range;
+
 use bytemuck::Zeroable;
 use sonde_packet::{Frame, Link, Tcp, Tunnels};
 
@@ -25,6 +27,9 @@ const CROWDED: u8 = 32;
 const AHEAD: usize = 24;
 /// Tag lines that are searched at a time: entries are asked for while further lines come.
 const STEP: usize = 16;
+/// How far, in packets, stages are behind stage 2: what they need was asked for by the one before.
+const APPROACH_BEHIND: usize = 2 * STEP;
+const UPDATE_BEHIND: usize = 4 * STEP;
 /// No slot.
 const NONE: Slot = Slot::MAX;
 
@@ -37,6 +42,8 @@ pub(crate) struct Lane<K> {
     /// What a search of tags has found.
     masks: [u32; BURST],
     misses: [u8; BURST],
+    /// Those whose flow stands in its second line.
+    found: [u8; BURST],
     /// Where the flows of the misses will stand: a free place, or one that will be emptied for them. `NONE`: not decided.
     planned: [Slot; BURST],
     /// What is looked for next for the misses: line and tag; a line that does not exist where it is nothing.
@@ -55,6 +62,7 @@ impl<K: Key> Lane<K> {
             slots: [NONE; BURST],
             masks: [0; BURST],
             misses: [0; BURST],
+            found: [0; BURST],
             planned: [NONE; BURST],
             seconds: [(NONE, 0); BURST],
             len: 0,
@@ -156,40 +164,52 @@ pub(crate) fn track<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>,
     if lane.len == 0 {
         return;
     }
-    find(table, lane, tick(work.now));
     let first_id = *work.next_id;
-    update(table, lane, work);
+    let len = lane.len.min(BURST);
+    let beside = !table.sides.are_empty();
+    lane.missed = 0;
+    // A step of one stage, then one of the next: while one waits for memory the others work.
+    for at in (0..len + UPDATE_BEHIND).step_by(STEP) {
+        let step =
+            |behind: usize| at.checked_sub(behind).map(|from| from..from.saturating_add(STEP).min(len)).filter(|range| !range.is_empty());
+        if let Some(range) = step(0) {
+            find(table, lane, range);
+        }
+        if beside && let Some(range) = step(APPROACH_BEHIND) {
+            approach(table, lane, range);
+        }
+        if let Some(range) = step(UPDATE_BEHIND) {
+            update(table, lane, range, work);
+        }
+    }
+    if lane.missed > 0 && plan(table, lane) {
+        find_second(table, lane, work);
+    }
     if lane.missed > 0 {
         insert(table, lane, work, first_id);
     }
 }
 
 /// Stage 2: compares the tags, asks for the entries. What has no match goes to the list of misses.
-fn find<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
-    let len = lane.len.min(BURST);
-    let (Some(wanted), Some(slots)) = (lane.wanted.get(..len), lane.slots.get_mut(..len)) else { return };
-    let (mut missed, mut masks) = (0, [0; STEP]);
-    let mut numbers = 0u8..;
+#[inline(always)]
+fn find<K: Key>(table: &Table<K>, lane: &mut Lane<K>, range: Range<usize>) {
+    let mut numbers = u8::try_from(range.start).unwrap_or(0)..;
+    let (Some(wanted), Some(slots)) = (lane.wanted.get(range.clone()), lane.slots.get_mut(range)) else { return };
+    let mut masks = [0; STEP];
     // Where the pattern of a flow is kept stands in the second line.
     let whole = !table.sides.pattern.is_empty();
-    for (wanted, slots) in wanted.chunks(STEP).zip(slots.chunks_mut(STEP)) {
-        table.searcher.search(&table.tags, wanted, &mut masks);
-        for ((&mask, &(line, _)), (slot, at)) in masks.iter().zip(wanted).zip(slots.iter_mut().zip(&mut numbers)) {
-            if mask != 0 {
-                *slot = Table::<K>::slot(line, mask.trailing_zeros());
-                if whole { table.prefetch_whole(*slot) } else { table.prefetch_entry(*slot) }
-            } else {
-                *slot = NONE;
-                if let Some(miss) = lane.misses.get_mut(missed) {
-                    *miss = at;
-                    missed += 1;
-                }
+    table.searcher.search(&table.tags, wanted, &mut masks);
+    for ((&mask, &(line, _)), (slot, at)) in masks.iter().zip(wanted).zip(slots.iter_mut().zip(&mut numbers)) {
+        if mask != 0 {
+            *slot = Table::<K>::slot(line, mask.trailing_zeros());
+            if whole { table.prefetch_whole(*slot) } else { table.prefetch_entry(*slot) }
+        } else {
+            *slot = NONE;
+            if let Some(miss) = lane.misses.get_mut(lane.missed) {
+                *miss = at;
+                lane.missed += 1;
             }
         }
-    }
-    lane.missed = missed;
-    if missed > 0 && plan(table, lane) {
-        find_second(table, lane, now);
     }
 }
 
@@ -222,14 +242,15 @@ fn plan<K: Key>(table: &Table<K>, lane: &mut Lane<K>) -> bool {
     further
 }
 
-/// Stage 2 for packets whose first line has displaced flows or no free place: their flow stands in its second line, or will stand
-/// there, or in place of the flow of its first line whose end is nearest.
+/// Stages 2 and 3 for packets whose first line has displaced flows or no free place: their flow stands in its second line, or will
+/// stand there, or in place of the flow of its first line whose end is nearest.
 #[inline(never)]
-fn find_second<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
+fn find_second<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>, work: &mut Work<'_, '_, O>) {
+    let now = tick(work.now);
     let len = lane.missed.min(BURST);
     let (Some(seconds), Some(masks)) = (lane.seconds.get_mut(..len), lane.masks.get_mut(..len)) else { return };
     table.searcher.search(&table.tags, seconds, masks);
-    let mut missed = 0;
+    let (mut missed, mut found) = (0, 0);
     for (number, &mask) in masks.iter().enumerate() {
         let (Some(&(second, _)), Some(&at), Some(&plan)) = (seconds.get(number), lane.misses.get(number), lane.planned.get(number)) else {
             continue;
@@ -237,8 +258,9 @@ fn find_second<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
         if mask != 0 {
             let slot = Table::<K>::slot(second, mask.trailing_zeros());
             table.prefetch_entry(slot);
-            if let Some(place) = lane.slots.get_mut(usize::from(at)) {
-                *place = slot;
+            if let (Some(place), Some(number)) = (lane.slots.get_mut(usize::from(at)), lane.found.get_mut(found)) {
+                (*place, *number) = (slot, at);
+                found += 1;
             }
         } else if let (Some(miss), Some(planned), Some(wanted)) =
             (lane.misses.get_mut(missed), lane.planned.get_mut(missed), seconds.get_mut(missed))
@@ -249,7 +271,19 @@ fn find_second<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
         }
     }
     lane.missed = missed;
-    let (Some(seconds), Some(masks)) = (lane.seconds.get(..missed), lane.masks.get_mut(..missed)) else { return };
+    find_place(table, lane, now);
+    for number in 0..found {
+        if let Some(&at) = lane.found.get(number) {
+            update(table, lane, usize::from(at)..usize::from(at) + 1, work);
+        }
+    }
+}
+
+/// Stage 2 for new flows without a free place in their first line: one in the second, or that of the flow whose end is nearest.
+fn find_place<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
+    let missed = lane.missed.min(BURST);
+    let Some(seconds) = lane.seconds.get(..missed) else { return };
+    let Some(masks) = lane.masks.get_mut(..missed) else { return };
     table.searcher.search(&table.tags, seconds, masks);
     let (mut tried, mut free) = (0, 0);
     for ((miss, &mask), (&(second, _), planned)) in lane.misses.iter().zip(&*masks).zip(seconds.iter().zip(&mut lane.planned)) {
@@ -268,30 +302,23 @@ fn find_second<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
     }
 }
 
-/// How many packets ahead of stage 3 it is asked for what is known of flows that are measured: their entries have come, and what is
-/// asked for comes while the packets before are worked on.
-const BESIDE_AHEAD: usize = 32;
-
-/// Between stages 2 and 3: asks for what is known of a flow that is measured.
+/// Between stages 2 and 3: asks for what is known of flows that are measured. Their entries have come meanwhile.
 #[inline(always)]
-fn approach<K: Key>(table: &Table<K>, packet: &Packet<K>, slot: Slot) {
-    if let Some(entry) = table.entries.get(slot as usize) {
-        entry.approach(packet, &table.sides);
+fn approach<K: Key>(table: &Table<K>, lane: &Lane<K>, range: Range<usize>) {
+    let (Some(packets), Some(slots)) = (lane.packets.get(range.clone()), lane.slots.get(range)) else { return };
+    for (packet, slot) in packets.iter().zip(slots) {
+        if let Some(entry) = table.entries.get(*slot as usize) {
+            entry.approach(packet, &table.sides);
+        }
     }
 }
 
 /// Stage 3: compares the keys, updates the entries.
-fn update<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>, work: &mut Work<'_, '_, O>) {
-    let len = lane.len.min(BURST);
-    let (Some(packets), Some(slots)) = (lane.packets.get(..len), lane.slots.get(..len)) else { return };
-    let beside = !table.sides.are_empty();
-    if beside {
-        packets.iter().zip(slots).take(BESIDE_AHEAD).for_each(|(packet, slot)| approach(table, packet, *slot));
-    }
+#[inline(always)]
+fn update<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>, range: Range<usize>, work: &mut Work<'_, '_, O>) {
+    let first = range.start;
+    let (Some(packets), Some(slots)) = (lane.packets.get(range.clone()), lane.slots.get(range)) else { return };
     for (at, (packet, &slot)) in packets.iter().zip(slots).enumerate() {
-        if beside && let (Some(packet), Some(slot)) = (packets.get(at + BESIDE_AHEAD), slots.get(at + BESIDE_AHEAD)) {
-            approach(table, packet, *slot);
-        }
         let Some(entry) = table.entries.get(slot as usize) else { continue };
         if entry.key == packet.key {
             hit(table, packet, slot, work);
@@ -299,7 +326,7 @@ fn update<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>, work: &mu
             // Two flows with one tag in one line, one lookup in 2,000: the flow is further along.
             hit(table, packet, slot, work);
         } else if let (Some(miss), Some(plan)) = (lane.misses.get_mut(lane.missed), lane.planned.get_mut(lane.missed)) {
-            (*miss, *plan) = (u8::try_from(at).unwrap_or(0), NONE);
+            (*miss, *plan) = (u8::try_from(first + at).unwrap_or(0), NONE);
             lane.missed += 1;
         }
     }
