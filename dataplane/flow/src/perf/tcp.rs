@@ -324,11 +324,11 @@ impl TcpMut<'_> {
         let end = segment.seq.wrapping_add(segment.payload);
         let data = segment.payload != 0;
         // One condition of many parts, not many branches: bits that must all be zero, and some that must not.
-        let odd = own.state() & (bits::STEADY | bits::KEEP_ALIVE) ^ bits::STEADY
-            | segment.seq ^ own.next
-            | u32::from(segment.flags & FLAGS & !PSH ^ Tcp::ACK)
-            | segment.payload / PAYLOAD_MAX;
-        let news = segment.payload | segment.ack ^ own.ack | u32::from(segment.window ^ own.window());
+        let odd = ((own.state() & (bits::STEADY | bits::KEEP_ALIVE)) ^ bits::STEADY)
+            | (segment.seq ^ own.next)
+            | u32::from((segment.flags & FLAGS & !PSH) ^ Tcp::ACK)
+            | (segment.payload / PAYLOAD_MAX);
+        let news = segment.payload | (segment.ack ^ own.ack) | u32::from(segment.window ^ own.window());
         let special = (odd != 0) | (news == 0) | (segment.window == 0);
         let pause = (data & (!own.has(bits::SPOKE) | own.reaches(end))) | (own.state() & FULL != 0);
         let mut turned = false;
