@@ -106,15 +106,20 @@ against() {
     [ -s "$peer" ] && echo "$1 $(quotient "$(least "$peer")" "$(least "$ours")")x" || echo "$1 is not installed"
 }
 rates() {
-    local name
+    local name comma=
     for name in sonde softflowd nfpcapd; do
-        [ -s "$work/$name-$1" ] && printf '%s %s, ' "$name" "$(quotient "$(awk -v p=$packets 'BEGIN { print p / 1e6 }')" "$(least "$work/$name-$1")")"
+        [ -s "$work/$name-$1" ] || continue
+        printf '%s%s %s' "$comma" "$name" "$(quotient "$(awk -v p="$packets" 'BEGIN { print p / 1e6 }')" "$(least "$work/$name-$1")")"
+        comma=', '
     done
 }
 gib() { awk -v bytes="$1" 'BEGIN { printf "%.2f GiB", bytes / 2 ^ 30 }'; }
 stages() {
-    local name
-    for name in source decode track emit; do printf '%s %s, ' "$name" "$(round "$(number "${name}_ns" <"$work/$1.json")")"; done
+    local name comma=
+    for name in source decode track emit; do
+        printf '%s%s %s' "$comma" "$name" "$(round "$(number "${name}_ns" <"$work/$1.json")")"
+        comma=', '
+    done
 }
 
 echo
