@@ -280,11 +280,12 @@ fn first_id(now: SystemTime) -> u64 {
 
 fn decide(boot: &Boot, seats: &[Seat]) -> Result<Decision, StartError> {
     let tables = seats.iter().map(|seat| seat.sizing.footprint().bytes).fold(0, u64::saturating_add);
-    let buffers = match boot.eal.memory_mib {
+    let workers = u16::try_from(seats.len()).unwrap_or(u16::MAX);
+    let [buffers, buffers_ordinary] = [true, false].map(|huge| match boot.eal.memory_mib {
         Some(mib) => u64::from(mib) << 20,
-        None => EAL_BYTES + source::buffer_octets(&boot.ports, u16::try_from(seats.len()).unwrap_or(u16::MAX)),
-    };
-    memory::decide(boot.eal.huge_pages, Need { buffers, tables, workers: seats.len() }, Memory::of_this_machine())
+        None => EAL_BYTES + source::buffer_octets(&boot.ports, workers, huge),
+    });
+    memory::decide(boot.eal.huge_pages, Need { buffers, buffers_ordinary, tables, workers: seats.len() }, Memory::of_this_machine())
 }
 
 fn eal_arguments(boot: &Boot, placement: &Placement, decision: &Decision) -> Vec<String> {

@@ -8,8 +8,10 @@ use crate::machine::{Memory, mib};
 /// Memory that will be asked for, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// Packet buffers and the EAL's own.
+    /// Packet buffers and the EAL's own, in huge pages.
     pub buffers: u64,
+    /// The same in ordinary pages, which waste more of their ends.
+    pub buffers_ordinary: u64,
     /// Flow tables of all workers.
     pub tables: u64,
     /// Workers, for the sentence.
@@ -30,9 +32,9 @@ pub struct Decision {
 }
 
 impl Need {
-    fn text(&self) -> String {
+    fn text(&self, buffers: u64) -> String {
         let plural = if self.workers == 1 { "worker" } else { "workers" };
-        format!("packet buffers {} MiB, flow tables of {} {plural} {} MiB", mib(self.buffers), self.workers, mib(self.tables))
+        format!("packet buffers {} MiB, flow tables of {} {plural} {} MiB", mib(buffers), self.workers, mib(self.tables))
     }
 }
 
@@ -48,7 +50,7 @@ pub fn decide(wish: HugePages, need: Need, memory: Memory) -> Result<Decision, S
         let missing = sum.saturating_sub(free).div_ceil(2 << 20);
         return Err(StartError::HugePages {
             needed_mib: mib(sum),
-            what: need.text(),
+            what: need.text(need.buffers),
             free_mib: free >> 20,
             pages: memory.huge_reserved.saturating_add(missing),
         });
@@ -56,9 +58,10 @@ pub fn decide(wish: HugePages, need: Need, memory: Memory) -> Result<Decision, S
     let buffers_huge = wish != HugePages::None && free >= need.buffers;
     let left = if buffers_huge { free - need.buffers } else { free };
     let tables_huge = wish != HugePages::None && left >= need.tables;
-    let ordinary = if buffers_huge { 0 } else { need.buffers } + if tables_huge { 0 } else { need.tables };
+    let buffers = if buffers_huge { need.buffers } else { need.buffers_ordinary };
+    let ordinary = if buffers_huge { 0 } else { buffers } + if tables_huge { 0 } else { need.tables };
     if ordinary > memory.available {
-        return Err(StartError::Memory { what: need.text(), needed_mib: mib(ordinary), available_mib: memory.available >> 20 });
+        return Err(StartError::Memory { what: need.text(buffers), needed_mib: mib(ordinary), available_mib: memory.available >> 20 });
     }
     let why = match wish {
         HugePages::None => "as boot.eal.huge_pages says".to_owned(),
@@ -70,7 +73,7 @@ pub fn decide(wish: HugePages, need: Need, memory: Memory) -> Result<Decision, S
         (false, true) => "ordinary pages for packet buffers (--no-huge, slower), huge pages for flow tables",
         (false, false) => "ordinary pages (--no-huge, slower)",
     };
-    Ok(Decision { buffers: need.buffers, buffers_huge, tables_huge, sentence: format!("{place}: {}; {why}", need.text()) })
+    Ok(Decision { buffers, buffers_huge, tables_huge, sentence: format!("{place}: {}; {why}", need.text(buffers)) })
 }
 
 #[cfg(test)]
@@ -80,7 +83,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn check(wish: HugePages, free_mib: u64, available_mib: u64, expected: Option<(bool, bool)>) {
-        let need = Need { buffers: 100 * MIB, tables: 300 * MIB, workers: 2 };
+        let need = Need { buffers: 100 * MIB, buffers_ordinary: 170 * MIB, tables: 300 * MIB, workers: 2 };
         let memory = Memory { available: available_mib * MIB, huge_free: free_mib * MIB, huge_reserved: 7 };
         let decided = decide(wish, need, memory);
         assert_eq!(decided.as_ref().ok().map(|d| (d.buffers_huge, d.tables_huge)), expected, "{wish:?} {free_mib}: {decided:?}");
@@ -90,8 +93,8 @@ mod tests {
     fn auto_takes_huge_pages_for_what_fits_into_them() {
         check(HugePages::Auto, 400, 0, Some((true, true)));
         check(HugePages::Auto, 399, 300, Some((true, false)));
-        check(HugePages::Auto, 99, 400, Some((false, false)));
-        check(HugePages::Auto, 0, 399, None);
+        check(HugePages::Auto, 99, 470, Some((false, false)));
+        check(HugePages::Auto, 0, 469, None);
         check(HugePages::Auto, 399, 299, None);
     }
 
@@ -103,13 +106,13 @@ mod tests {
 
     #[test]
     fn none_takes_none() {
-        check(HugePages::None, 10_000, 400, Some((false, false)));
-        check(HugePages::None, 10_000, 399, None);
+        check(HugePages::None, 10_000, 470, Some((false, false)));
+        check(HugePages::None, 10_000, 469, None);
     }
 
     #[test]
     fn the_remedy_counts_the_pages_there_are() {
-        let need = Need { buffers: 64 * MIB, tables: 64 * MIB, workers: 1 };
+        let need = Need { buffers: 64 * MIB, buffers_ordinary: 64 * MIB, tables: 64 * MIB, workers: 1 };
         let memory = Memory { available: u64::MAX, huge_free: 28 * MIB, huge_reserved: 30 };
         let refused = decide(HugePages::Require, need, memory).expect_err("too few").to_string();
         assert!(refused.contains("128 MiB are needed"), "{refused}");

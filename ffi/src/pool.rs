@@ -46,8 +46,23 @@ impl PoolSum {
     /// the headroom and the data.
     #[must_use]
     pub const fn octets(&self, frame_octets: u32) -> u64 {
+        self.elements() as u64 * Self::each(frame_octets)
+    }
+
+    /// As [`PoolSum::octets`], in ordinary pages of 4 KiB, whose ends no buffer may cross: of most sizes a page holds one.
+    #[must_use]
+    pub const fn octets_in_ordinary_pages(&self, frame_octets: u32) -> u64 {
+        let (each, elements) = (Self::each(frame_octets), self.elements() as u64);
+        let in_page = Self::PAGE / each;
+        if in_page == 0 { elements * each.next_multiple_of(Self::PAGE) } else { elements.div_ceil(in_page) * Self::PAGE }
+    }
+
+    const PAGE: u64 = 4096;
+
+    /// Octets of a buffer.
+    const fn each(frame_octets: u32) -> u64 {
         let each = 64 + sys::FP_MBUF_SIZE as u64 + sys::FP_HEADROOM as u64 + frame_octets as u64;
-        self.elements() as u64 * each.next_multiple_of(64)
+        each.next_multiple_of(64)
     }
 }
 
@@ -149,5 +164,8 @@ mod tests {
         assert_eq!(PoolSum::default().elements(), 512);
         // 2368 octets each, an odd number of cache lines: frames do not all fall into the same sets.
         assert_eq!(PoolSum::default().octets(2048), 512 * 2368);
+        // One of them in a page; two of a short frame; a long one begins a page of its own.
+        let in_pages = |frame| PoolSum::default().octets_in_ordinary_pages(frame);
+        assert_eq!([2048, 1664, 9216].map(in_pages), [512 * 4096, 256 * 4096, 512 * 12288]);
     }
 }

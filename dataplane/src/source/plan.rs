@@ -128,14 +128,15 @@ pub(super) fn longest_frame(settings: &Port) -> u32 {
 }
 
 /// The most memory that the packet buffers of these ports can take, in octets, told before the environment is started: a port is
-/// taken to be dispatched or direct, whichever needs more. Add what the EAL needs for itself (about 32 MiB).
+/// taken to be dispatched or direct, whichever needs more; `huge`: in huge pages. Add what the EAL needs for itself (about 32 MiB).
 #[must_use]
-pub fn buffer_octets(ports: &[Port], workers: u16) -> u64 {
+pub fn buffer_octets(ports: &[Port], workers: u16, huge: bool) -> u64 {
     let of = |port: &Port| {
         let repeated = Repeated::of(port.device.as_str());
         let octets = |route| {
             let buffers = Buffers::of(route, port.rx_descriptors, workers, longest_frame(port), true, repeated);
-            buffers.sum.octets(buffers.frame_octets)
+            let (sum, frame) = (&buffers.sum, buffers.frame_octets);
+            if huge { sum.octets(frame) } else { sum.octets_in_ordinary_pages(frame) }
         };
         let direct = octets(Route::Direct { queues: workers });
         let dispatched = if workers > 1 { octets(Route::Dispatched { queues: workers - 1 }) } else { 0 };
