@@ -1,8 +1,6 @@
 //! What tshark reads of a capture; and of IPFIX: messages as a capture, and the flow records it finds there.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -10,7 +8,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use crate::harness::{Said, run};
-use crate::traffic::{ByteOrder, CaptureWriter, Format, Packet, Resolution, SECOND, Stack, capture};
+use crate::traffic::{Packet, SECOND, Stack, capture};
 
 /// Values of a flow record by the name of their field, in the order in which they came: forward and reverse have one name.
 pub type Flow = BTreeMap<String, Vec<String>>;
@@ -54,13 +52,11 @@ pub fn lines<'a>(command: &mut Command, fields: impl IntoIterator<Item = &'a str
 /// # Panics
 /// When the file cannot be written.
 pub fn as_capture<'a>(path: &Path, messages: impl IntoIterator<Item = (u16, &'a [u8])>) {
-    let file = BufWriter::new(File::create(path).expect("a file"));
-    let mut writer = CaptureWriter::new(file, Format::Pcap, Resolution::Nano, ByteOrder::Little, capture::ETHERNET).expect("a header");
-    for (port, message) in messages {
+    let packet = |(port, message)| {
         let stack = Stack::ethernet().ipv4([127, 0, 0, 1], [127, 0, 0, 1]).udp(port, 4739).payload(message);
-        writer.packet(&Packet { time: SECOND, bytes: stack.build() }).expect("room");
-    }
-    writer.finish().expect("room");
+        Packet { time: SECOND, bytes: stack.build() }
+    };
+    capture::save(path, messages.into_iter().map(packet));
 }
 
 /// The flow records that tshark reads of a capture, each with the source port of its stream as `udp.srcport`.

@@ -5,7 +5,7 @@
 
 use sonde_flow::perf::quic_valid;
 use sonde_flow::record::{Kind, Record};
-use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Resolution, SECOND, capture::ETHERNET, office};
+use sonde_tests::traffic::{SECOND, capture, office};
 use sonde_tests::tshark;
 use sonde_worker::replay::{ReplaySettings, run};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -97,10 +97,7 @@ fn reference(table: &str) -> Option<(PathBuf, String)> {
 fn response_times_of_dns_are_those_of_tshark_for_traffic_of_our_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("office.pcap");
-    let file = std::fs::File::create(&path).unwrap();
-    let mut writer = CaptureWriter::new(file, Format::Pcap, Resolution::Nano, ByteOrder::Little, ETHERNET).unwrap();
-    office(400, 60 * SECOND, 11).iter().for_each(|packet| writer.packet(packet).unwrap());
-    writer.finish().unwrap();
+    capture::save(&path, office(400, 60 * SECOND, 11));
     let Some(found) = dns_times(&path) else { return };
     assert!(found.len() > 30, "{} conversations", found.len());
     assert_eq!(compare_dns(&path, &found), found.len());

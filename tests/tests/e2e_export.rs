@@ -9,21 +9,13 @@ use serde_json::Value;
 use sonde_tests::collector::{Collected, Collector, Decoder, Element, Record, messages, reverse};
 use sonde_tests::harness::{Lab, PATIENCE, binary, run, until};
 use sonde_tests::traffic::{
-    Arp, ByteOrder, CaptureWriter, Close, Endpoint, Format, Ipv4, Ipv6, Layer, MILLISECOND, Packet, Path as Way, Resolution, START, Stack,
-    TcpConversation, capture, office,
+    Arp, Close, Endpoint, Ipv4, Ipv6, Layer, MILLISECOND, Packet, Path as Way, START, Stack, TcpConversation, capture, office,
 };
 use sonde_tests::tshark::{self, Flow};
 
 const NTOP: u32 = 35_632;
 const FLOWMON: u32 = 39_499;
 const CESNET: u32 = 8057;
-
-fn write(path: &Path, mut packets: Vec<Packet>) {
-    packets.sort_by_key(|packet| packet.time);
-    let mut writer = CaptureWriter::new(Vec::new(), Format::Pcap, Resolution::Nano, ByteOrder::Little, capture::ETHERNET).unwrap();
-    packets.iter().for_each(|packet| writer.packet(packet).unwrap());
-    std::fs::write(path, writer.finish().unwrap()).unwrap();
-}
 
 /// IPv4 with UDP from this host to its neighbour, as octets.
 fn inside(host: u8) -> Vec<u8> {
@@ -128,7 +120,7 @@ fn everything(path: &Path) {
         packets.extend(talk.close(Close::Fin));
     }
     packets.extend(datagrams());
-    write(path, packets);
+    capture::save_in_order(path, packets);
 }
 
 /// What `sonde replay` prints of a capture in JSON, and what it writes in IPFIX.
@@ -398,7 +390,7 @@ fn a_collector_reads_the_performance_and_the_layers_that_tshark_does_not_know() 
     everything(&path);
     let (layers, layers_file) = replayed(&path, "both");
     packets.sort_by_key(|packet| packet.time);
-    write(&path, packets);
+    capture::save_in_order(&path, packets);
     let (office, office_file) = replayed(&path, "both");
     let mut measured = 0;
     let mut datagrams = BTreeSet::new();

@@ -1,8 +1,6 @@
 //! A capture goes all the way: through a DPDK port, the workers, the record rings and an IPFIX exporter to collectors that
 //! nobody here wrote, and one that knows nothing of the encoder. The sums are the capture's.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,21 +9,8 @@ use netflow_parser::variable_versions::ipfix::lookup::IPFixField;
 use netflow_parser::{NetflowPacket, NetflowParser};
 use sonde_tests::collector::{Collected, Collector, Decoder, elements};
 use sonde_tests::harness::{Lab, PATIENCE, Process, binary, run, until};
-use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Mix, Packet, Population, Resolution, SECOND, Size, Totals, capture, office};
+use sonde_tests::traffic::{Mix, Packet, Population, SECOND, Size, Totals, capture, office};
 use sonde_tests::tshark;
-
-/// Writes packets where a port can read them.
-fn write(path: &Path, packets: impl IntoIterator<Item = Packet>) -> Totals {
-    let file = BufWriter::new(File::create(path).unwrap());
-    let mut writer = CaptureWriter::new(file, Format::Pcap, Resolution::Nano, ByteOrder::Little, capture::ETHERNET).unwrap();
-    let mut totals = Totals::default();
-    for packet in packets {
-        totals.add(&packet.bytes);
-        writer.packet(&packet).unwrap();
-    }
-    writer.finish().unwrap();
-    totals
-}
 
 fn population(mix: Mix, flows: u64, packets: u64) -> impl Iterator<Item = Packet> {
     let mut population = Population::new(mix, flows, packets, Size::Imix, 1_000_000, 11);
@@ -91,7 +76,7 @@ fn check_end(dataplane: Process, totals: &Totals) {
 fn journey(what: &str, workers: &str, collector: Collector, transport: &str) {
     let lab = Lab::new(what);
     let path = lab.path("office.pcap");
-    let totals = write(&path, office(1500, 20 * SECOND, 3));
+    let totals = capture::save(&path, office(1500, 20 * SECOND, 3));
     let dataplane = dataplane(&lab, &path, &collector.address().to_string(), transport, &[workers]);
     let complete = collector.wait(PATIENCE, |collected| packets(collected) >= totals.frames && !collected.options.is_empty());
     assert!(complete, "{} of {} packets were reported", collector.look(packets), totals.frames);
@@ -117,7 +102,7 @@ fn two_workers_report_the_same_through_the_dispatcher() {
     }
     let lab = Lab::new("two");
     let path = lab.path("udp.pcap");
-    let totals = write(&path, population(Mix::UdpDual, 5000, 60_000));
+    let totals = capture::save(&path, population(Mix::UdpDual, 5000, 60_000));
     let collector = Collector::udp().unwrap();
     let dataplane = dataplane(&lab, &path, &collector.address().to_string(), "udp", &["boot.cores.workers=[0, 1]"]);
     dataplane.wait_for("dispatch", PATIENCE);
@@ -145,7 +130,7 @@ fn two_workers_report_the_same_through_the_dispatcher() {
 fn what_a_stopped_dataplane_still_held_is_reported_as_forced_end() {
     let lab = Lab::new("stop");
     let path = lab.path("tcp.pcap");
-    let totals = write(&path, population(Mix::Udp, 300, 3000));
+    let totals = capture::save(&path, population(Mix::Udp, 300, 3000));
     let collector = Collector::tcp().unwrap();
     let address = format!("live.exporters[0].address={}", collector.address());
     let port = format!("boot.ports[0].device=net_pcap0,rx_pcap={}", path.display());
@@ -173,7 +158,7 @@ fn tshark_values(path: &Path, field: &str) -> Option<Vec<u64>> {
 /// An office's traffic through the dataplane to our collector over UDP: what was sent, and what came.
 fn office_to_collector(lab: &Lab) -> (Totals, Collected) {
     let path = lab.path("office.pcap");
-    let totals = write(&path, office(600, 5 * SECOND, 4));
+    let totals = capture::save(&path, office(600, 5 * SECOND, 4));
     let collector = Collector::udp().unwrap();
     let dataplane = dataplane(lab, &path, &collector.address().to_string(), "udp", &["boot.cores.workers=[]"]);
     assert!(collector.wait(PATIENCE, |collected| packets(collected) >= totals.frames));
@@ -277,7 +262,7 @@ fn through_nfcapd(lab: &Lab, path: &Path, totals: &Totals, records: u64, pattern
 fn nfcapd_collects_the_same_sums_of_ipv4() {
     let lab = Lab::new("nfcapd");
     let path = lab.path("tcp.pcap");
-    let totals = write(&path, population(Mix::Tcp, 700, 14_000));
+    let totals = capture::save(&path, population(Mix::Tcp, 700, 14_000));
     let Some(found) = through_nfcapd(&lab, &path, &totals, 700, &[]) else { return };
     assert_eq!(found, [700, totals.frames, totals.ipv4_octets]);
 }
@@ -286,7 +271,7 @@ fn nfcapd_collects_the_same_sums_of_ipv4() {
 fn nfcapd_collects_the_same_sums_of_both_versions() {
     let lab = Lab::new("nfcapd6");
     let path = lab.path("dual.pcap");
-    let totals = write(&path, population(Mix::UdpDual, 700, 14_000));
+    let totals = capture::save(&path, population(Mix::UdpDual, 700, 14_000));
     assert!(totals.ipv6_packets > 1000);
     let Some(found) = through_nfcapd(&lab, &path, &totals, 700, &[]) else { return };
     assert_eq!(found, [700, totals.frames, totals.ip_octets()]);
@@ -297,7 +282,7 @@ fn nfcapd_passes_over_patterns() {
     let lab = Lab::new("nfcapd-patterns");
     let path = lab.path("office.pcap");
     // Records of different lengths in one message.
-    let totals = write(&path, office(400, 5 * SECOND, 7));
+    let totals = capture::save(&path, office(400, 5 * SECOND, 7));
     let patterns =
         ["boot.patterns.histograms=true", "boot.patterns.first_packets=30", "boot.patterns.bursts=true", "boot.patterns.nettisa=true"];
     let written = Command::new(binary("sonde")).arg("replay").arg(&path).args(["--format", "ipfix"]).output().unwrap();

@@ -1,13 +1,11 @@
 //! The control plane is killed under load and started again, over the real dataplane: no packet is lost, no record, no reader.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::Path;
 use std::process::Command;
 
 use sonde_tests::collector::{Collector, elements};
 use sonde_tests::harness::{Lab, PATIENCE, Process, binary, until};
-use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, MILLISECOND, Packet, Resolution, START, Stack, capture};
+use sonde_tests::traffic::{MILLISECOND, Packet, START, Stack, capture};
 
 const FLOWS: u32 = 3000;
 /// Packets of a flow, one right after the other.
@@ -15,14 +13,12 @@ const PACKETS: u32 = 4;
 
 /// Flows one after the other, so that some end at every moment.
 fn write(path: &Path) {
-    let file = BufWriter::new(File::create(path).unwrap());
-    let mut writer = CaptureWriter::new(file, Format::Pcap, Resolution::Nano, ByteOrder::Little, capture::ETHERNET).unwrap();
-    for number in 0..FLOWS * PACKETS {
+    let packet = |number: u32| {
         let [_, high, middle, low] = (number / PACKETS).to_be_bytes();
         let bytes = Stack::ethernet().ipv4([10, high, middle, low], [192, 0, 2, 1]).udp(4000, 53).payload(vec![7; 30]).build();
-        writer.packet(&Packet { time: START + u64::from(number) * MILLISECOND, bytes }).unwrap();
-    }
-    writer.finish().unwrap();
+        Packet { time: START + u64::from(number) * MILLISECOND, bytes }
+    };
+    capture::save(path, (0..FLOWS * PACKETS).map(packet));
 }
 
 fn number(value: &serde_json::Value) -> u64 {

@@ -12,17 +12,10 @@ use netflow_parser::{NetflowPacket, NetflowParser};
 use serde_json::Value;
 use sonde_tests::collector::{Collector, Decoder, Record, messages};
 use sonde_tests::harness::{Lab, PATIENCE, binary, run};
-use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, MILLISECOND, Packet, Resolution, START, Stack, capture, office};
+use sonde_tests::traffic::{MILLISECOND, Packet, START, Stack, capture, office};
 use sonde_tests::tshark;
 
 const CESNET: u32 = 8057;
-
-fn write(path: &Path, mut packets: Vec<Packet>) {
-    packets.sort_by_key(|packet| packet.time);
-    let mut writer = CaptureWriter::new(Vec::new(), Format::Pcap, Resolution::Nano, ByteOrder::Little, capture::ETHERNET).unwrap();
-    packets.iter().for_each(|packet| writer.packet(packet).unwrap());
-    std::fs::write(path, writer.finish().unwrap()).unwrap();
-}
 
 /// A flow with bursts in both directions, two forward and more than are kept in reverse, and payloads of all sizes.
 fn bursts() -> Vec<Packet> {
@@ -129,7 +122,7 @@ fn fields(flow: &Value) -> Vec<Vec<u8>> {
 /// Captures with something of everything: an office and bursts; and of the corpus, where it is there.
 fn captures(folder: &Path) -> Vec<(Vec<Value>, Vec<u8>)> {
     let path = folder.join("patterns.pcap");
-    write(&path, [office(150, 4_000 * MILLISECOND, 5), bursts()].concat());
+    capture::save_in_order(&path, [office(150, 4_000 * MILLISECOND, 5), bursts()].concat());
     let mut all = vec![replayed(&path)];
     let mixed = "pcaps/appid/ipfixprobe__mixed.pcap";
     if let Some(corpus) = sonde_tests::corpus::corpus(&[mixed], "IPFIX of patterns of a real capture was") {
@@ -243,7 +236,7 @@ fn a_collector_reads_the_values_of_patterns() {
 fn who_keeps_no_patterns_announces_none() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("patterns.pcap");
-    write(&path, bursts());
+    capture::save_in_order(&path, bursts());
     let out = Command::new(binary("sonde")).arg("replay").arg(&path).args(["--format", "ipfix"]).output().unwrap();
     let templates = [Decoder::file(&out.stdout), Decoder::file(&replayed(&path).1)].map(|collected| collected.templates);
     assert_eq!(templates, [42, 82]);
@@ -260,7 +253,7 @@ fn timeless(record: &Record) -> (u16, Vec<(u16, Vec<u64>)>) {
 fn a_dataplane_sends_the_patterns_that_a_replay_writes() {
     let lab = Lab::new("patterns");
     let path = lab.path("patterns.pcap");
-    write(&path, [office(150, 4_000 * MILLISECOND, 5), bursts()].concat());
+    capture::save_in_order(&path, [office(150, 4_000 * MILLISECOND, 5), bursts()].concat());
     let written = Decoder::file(&replayed(&path).1);
     let collector = Collector::udp().unwrap();
     let port = format!("boot.ports[0].device=net_pcap0,rx_pcap={}", path.display());

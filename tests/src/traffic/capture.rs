@@ -1,8 +1,10 @@
 //! Capture files as they are written in the wild: pcap and pcapng, microseconds and nanoseconds, both byte orders.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
-use super::Packet;
+use super::{Packet, Totals};
 
 /// LINKTYPE_ETHERNET of the pcap registry.
 pub const ETHERNET: u32 = 1;
@@ -40,6 +42,31 @@ pub enum ByteOrder {
     Little,
     /// Most significant octet first.
     Big,
+}
+
+/// Writes packets as most captures are: Ethernet in a pcap of nanoseconds. What was written is summed up.
+///
+/// # Panics
+/// When the file cannot be written.
+pub fn save(path: &Path, packets: impl IntoIterator<Item = Packet>) -> Totals {
+    let file = BufWriter::new(File::create(path).expect("a file"));
+    let mut writer = CaptureWriter::new(file, Format::Pcap, Resolution::Nano, ByteOrder::Little, ETHERNET).expect("a header");
+    let mut totals = Totals::default();
+    for packet in packets {
+        totals.add(&packet.bytes);
+        writer.packet(&packet).expect("room");
+    }
+    writer.finish().expect("room");
+    totals
+}
+
+/// As [`save`], of packets in any order.
+///
+/// # Panics
+/// When the file cannot be written.
+pub fn save_in_order(path: &Path, mut packets: Vec<Packet>) -> Totals {
+    packets.sort_by_key(|packet| packet.time);
+    save(path, packets)
 }
 
 /// Writes one capture.
