@@ -104,22 +104,22 @@ pub(super) struct Maker {
     seed: u64,
     /// Of every flow; none where flows are not connections.
     connections: Vec<Connection>,
-    /// Frames of every flow; the first flows have one more.
-    each: u32,
+    /// Flows that have one frame more than the others: the first ones.
     more: u32,
+    /// By how much the sequence numbers of both ends grow until a frame is lent again: of those flows, and of the others.
+    growths: [[u32; 2]; 2],
 }
 
 impl Maker {
     /// For so many flows and frames.
     pub(super) fn new(traffic: &Traffic, flows: usize, frames: usize) -> Self {
         let connections = if matches!(traffic.kind, Kind::Tcp | Kind::Connections) { flows } else { 0 };
-        let low = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Self {
             kind: traffic.kind,
             seed: traffic.seed,
             connections: vec![Connection::default(); connections],
-            each: low(frames / flows),
-            more: low(frames % flows),
+            more: u32::try_from(frames % flows).unwrap_or(u32::MAX),
+            growths: [frames / flows + 1, frames / flows].map(growth),
         }
     }
 
@@ -143,14 +143,12 @@ impl Maker {
                 60
             }
             Kind::Tcp => {
-                let round = 0..self.each + u32::from(flow < self.more);
-                let sent =
-                    |end| round.clone().map(|n| step(&EXCHANGE, n)).filter(|s| s.from == end).fold(0, |sum, s| s.taken().wrapping_add(sum));
-                let renewal = [sent(0), sent(1)];
+                let [more, others] = self.growths;
+                let [client, server] = if flow < self.more { more } else { others };
                 let (segment, numbers) = self.segment(flow, &EXCHANGE);
                 put(frame, &ends.tcp(&segment, numbers));
                 // Behind the headers of the 64 octets that are kept: what the numbers grow by until the frame is lent again.
-                let [own, other] = if segment.from == 0 { renewal } else { [renewal[1], renewal[0]] };
+                let [own, other] = if segment.from == 0 { [client, server] } else { [server, client] };
                 if let Some(rest) = frame.get_mut(RENEWAL..) {
                     put(rest, &[own.to_be_bytes(), other.to_be_bytes()].concat());
                 }
@@ -177,6 +175,15 @@ impl Maker {
         connection.made += 1;
         (segment, numbers)
     }
+}
+
+/// By how much the sequence numbers of client and server grow in so many segments of exchanges.
+fn growth(segments: usize) -> [u32; 2] {
+    let mut sent = [0u32; 2];
+    for segment in EXCHANGE.iter().cycle().take(segments) {
+        sent[segment.from] = sent[segment.from].wrapping_add(segment.taken());
+    }
+    sent
 }
 
 fn step(script: &[Segment], made: u32) -> Segment {
