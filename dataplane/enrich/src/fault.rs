@@ -16,10 +16,10 @@ pub enum Fault {
     TooLong {
         /// The most there may be.
         limit: u64,
-        /// Whether the octets came out of gzip or bzip2.
+        /// Whether the octets came out of a decoder.
         unpacked: bool,
     },
-    /// gzip or bzip2 data that cannot be unpacked.
+    /// Compressed data that cannot be unpacked.
     #[error("its compressed data are damaged behind {octets} unpacked octets: {what}")]
     Damaged {
         /// Octets that could be unpacked.

@@ -23,7 +23,7 @@ pub struct Files {
     /// MaxMind-format database with cities.
     #[arg(long, value_name = "FILE")]
     pub city: Option<PathBuf>,
-    /// MRT RIB dump of a route collector, plain, gzip or bzip2.
+    /// MRT RIB dump of a route collector, plain or compressed (gzip, bzip2, zstd, xz, lz4).
     #[arg(long, value_name = "FILE")]
     pub rib: Option<PathBuf>,
     /// Own prefixes: lines of a prefix, blank space, and its name. Empty lines and lines that begin with # are passed over.
