@@ -30,6 +30,7 @@ const ANSWERS: &[&str] = &[
     "HistoryResponse",
     "WatchStatusResponse",
     "Status",
+    "ApiStatus",
     "Balance",
     "Reason",
     "WorkerStatus",

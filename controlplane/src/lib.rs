@@ -10,14 +10,19 @@
 //! Not here: TLS and roles (their place: `service::author`, and the server's builder), detection, the store of flows and events.
 #![forbid(unsafe_code)]
 
+pub mod address;
+mod admit;
 pub mod cli;
+mod count;
 mod desired;
 mod detail;
 mod document;
+mod door;
 mod fault;
 mod filter;
 mod flow;
 mod link;
+mod listen;
 mod pattern;
 mod place;
 mod places;

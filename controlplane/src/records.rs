@@ -128,7 +128,7 @@ fn parse_cursor(text: &str) -> Option<Vec<Cursor>> {
 }
 
 fn bad_cursor(text: &str) -> Status {
-    fault::bad_field("cursor", "a cursor from a TailResponse, or empty for now", text)
+    fault::bad_text("cursor", "a cursor from a TailResponse, or empty for now", text)
 }
 
 /// Seconds since 1970 UTC.

@@ -49,7 +49,9 @@ fn run(options: &Options) -> anyhow::Result<()> {
     runtime.block_on(async {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let control_plane = ControlPlane::start(options).await?;
-        tracing::info!("the gRPC API is at {}", control_plane.address());
+        for address in control_plane.addresses() {
+            tracing::info!("the gRPC API is at {address}");
+        }
         let stop = async move {
             tokio::select! {
                 _ = interrupt.recv() => {}

@@ -132,7 +132,7 @@ impl Fields {
 }
 
 pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow::Result<()> {
-    let client = Client::connect(&global.api).await?;
+    let client = Client::connect(global).await?;
     let mut service = client.exporters();
     let request_id = uuid::Uuid::new_v4().to_string();
     match command {

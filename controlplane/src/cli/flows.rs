@@ -152,14 +152,15 @@ pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow:
 
 async fn tail(mut request: TailRequest, mut printer: Printer<'_>, global: &Global) -> anyhow::Result<()> {
     let limited = request.limit != 0;
-    let mut client = Client::connect(&global.api).await?;
+    let mut client = Client::connect(global).await?;
     loop {
         let mut lost = 0;
         match client.flows().tail(request.clone()).await {
             Ok(stream) => {
                 let mut stream = stream.into_inner();
                 // An end without an error is the control plane's stop, or the limit's.
-                while let Some(answer) = stream.message().await.or_else(|e| if went_away(&e) { Ok(None) } else { Err(e) })? {
+                let mut next = client.first(&mut stream, "the first answer of sonde.v1.FlowsService/Tail").await;
+                while let Some(answer) = next.or_else(|e| if went_away(&e) { Ok(None) } else { Err(e) })? {
                     request.cursor.clone_from(&answer.cursor);
                     request.limit = request.limit.saturating_sub(answer.flows.len() as u64);
                     printer.print(&answer, answer.lost.saturating_sub(lost))?;
@@ -167,6 +168,7 @@ async fn tail(mut request: TailRequest, mut printer: Printer<'_>, global: &Globa
                     if limited && request.limit == 0 {
                         return Ok(());
                     }
+                    next = stream.message().await;
                 }
             }
             Err(status) if went_away(&status) => {}
@@ -175,7 +177,7 @@ async fn tail(mut request: TailRequest, mut printer: Printer<'_>, global: &Globa
         eprintln!("the control plane at {} went away; waiting for it (Ctrl-C ends)", global.api);
         client = loop {
             tokio::time::sleep(RETRY).await;
-            match Client::connect(&global.api).await {
+            match Client::connect(global).await {
                 Ok(client) => break client,
                 Err(error) if error.is::<Nobody>() => {}
                 Err(error) => return Err(error),
@@ -338,7 +340,7 @@ pub(super) fn reason(number: u32) -> &'static str {
 }
 
 async fn top(request: TopRequest, every: Option<Duration>, global: &Global, out: &Out) -> anyhow::Result<()> {
-    let mut client = Client::connect(&global.api).await?;
+    let mut client = Client::connect(global).await?;
     let Some(every) = every else {
         let answer = client.flows().top(request.clone()).await?.into_inner();
         if out.json {
@@ -356,7 +358,7 @@ async fn top(request: TopRequest, every: Option<Duration>, global: &Global, out:
                 if !out.json {
                     live.draw(vec![format!("the control plane at {} went away; waiting for it (Ctrl-C ends)", global.api)])?;
                 }
-                if let Ok(again) = Client::connect(&global.api).await {
+                if let Ok(again) = Client::connect(global).await {
                     client = again;
                 }
             }

@@ -40,7 +40,7 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Out) -> anyhow::Resu
         let mut pace = Pace::default();
         return watch(global, out, args.interval_ms, |status, before| page(status, before, &pace.of(status), args.all, out)).await;
     }
-    let client = Client::connect(&global.api).await?;
+    let client = Client::connect(global).await?;
     let status = client.status().get(GetStatusRequest {}).await?.into_inner();
     if out.json {
         return out.object(&status);

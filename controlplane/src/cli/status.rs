@@ -29,7 +29,7 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Out) -> anyhow::Resu
     if args.watch {
         return watch(global, out, args.interval_ms, |status, _| page(status, None, out)).await;
     }
-    let client = Client::connect(&global.api).await?;
+    let client = Client::connect(global).await?;
     let status = client.status().get(GetStatusRequest {}).await?.into_inner();
     if out.json {
         return out.object(&status);
@@ -46,7 +46,7 @@ pub(super) async fn watch(
     interval_ms: u32,
     mut page: impl FnMut(&Status, Option<&Status>) -> Vec<String>,
 ) -> anyhow::Result<()> {
-    let mut client = Client::connect(&global.api).await?;
+    let mut client = Client::connect(global).await?;
     let mut live = Live::new(out)?;
     let mut before: Option<Status> = None;
     loop {
@@ -58,8 +58,9 @@ pub(super) async fn watch(
             }
             Err(status) => return Err(status.into()),
         };
+        let mut next = client.first(&mut stream, "the first answer of sonde.v1.StatusService/Watch").await;
         loop {
-            match stream.message().await {
+            match next {
                 Ok(Some(WatchStatusResponse { status: Some(status), skipped })) => {
                     if out.json {
                         out.object(&status)?;
@@ -78,6 +79,7 @@ pub(super) async fn watch(
                 Err(status) if went_away(&status) => break,
                 Err(status) => return Err(status.into()),
             }
+            next = stream.message().await;
         }
         client = again(global, &mut live, out).await?;
     }
@@ -89,7 +91,7 @@ async fn again(global: &Global, live: &mut Live, out: &Out) -> anyhow::Result<Cl
         live.draw(vec![out.tone(Tone::Warn, &format!("the control plane at {} went away; waiting for it (Ctrl-C ends)", global.api))])?;
     }
     loop {
-        match Client::connect(&global.api).await {
+        match Client::connect(global).await {
             Ok(client) => return Ok(client),
             Err(error) if error.is::<Nobody>() => tokio::time::sleep(RETRY).await,
             Err(error) => return Err(error),
@@ -102,6 +104,7 @@ fn page(status: &Status, config: Option<&GetConfigResponse>, out: &Out) -> Vec<S
     let mut field = |name: &str, value: String| lines.push(format!("  {name:<12} {value}"));
     if status.state() == DataplaneState::Absent {
         field("remedy", format!("start sonde-dataplane (instance {:?}); the control plane finds it by itself", status.instance));
+        lines.extend(api(status, out));
         return lines;
     }
     let version = &status.dataplane_version;
@@ -124,7 +127,24 @@ fn page(status: &Status, config: Option<&GetConfigResponse>, out: &Out) -> Vec<S
         field("exporter", exporter_line(exporter, out));
     }
     field("packets", balance(status.balance.as_ref(), out));
+    lines.extend(api(status, out));
     lines
+}
+
+/// What the operator should know of the API's connections: nothing, where everybody got in.
+fn api(status: &Status, out: &Out) -> Option<String> {
+    let api = status.api.as_ref()?;
+    let parts = [
+        (api.refused, "turned away"),
+        (api.made_room, "idle ones ended to make room"),
+        (api.no_preface, "closed that did not speak HTTP/2"),
+        (api.accept_errors, "attempts to take one failed"),
+    ];
+    let told: Vec<String> = parts.iter().filter(|(n, _)| *n != 0).map(|(n, what)| format!("{} {what}", count(*n))).collect();
+    let cut = (api.streams_cut != 0).then(|| format!("{} streams ended that nobody read", count(api.streams_cut)));
+    let told = [told, cut.into_iter().collect()].concat().join(", ");
+    let text = format!("{} of {} connections; {told}", count(api.connections), count(api.connections_max));
+    (!told.is_empty()).then(|| format!("  {:<12} {}", "api", out.tone(Tone::Warn, &text)))
 }
 
 fn headline(status: &Status, out: &Out) -> String {
@@ -190,9 +210,13 @@ pub(super) fn balance(balance: Option<&Balance>, out: &Out) -> String {
 /// `sonde version`: of this program, and of the probe where one answers.
 pub(super) async fn version(global: &Global, out: &Out) -> anyhow::Result<()> {
     let own = env!("CARGO_PKG_VERSION");
-    let asked = async { anyhow::Ok(Client::connect(&global.api).await?.status().get(GetStatusRequest {}).await?.into_inner()) };
+    let asked = async {
+        let client = Client::connect(global).await?;
+        anyhow::Ok((client.at().to_owned(), client.status().get(GetStatusRequest {}).await?.into_inner()))
+    };
     // That nobody answers is no trouble here: this program's version is known all the same.
-    let status = asked.await.ok();
+    let found = asked.await.ok();
+    let (at, status) = found.map_or_else(|| (global.api.to_string(), None), |(at, status)| (at, Some(status)));
     if out.json {
         let of = |f: fn(&Status) -> &String| status.as_ref().map(f).filter(|v| !v.is_empty());
         let versions = serde_json::json!({ "sonde": own, "controlplane": of(|s| &s.version), "dataplane": of(|s| &s.dataplane_version) });
@@ -201,12 +225,12 @@ pub(super) async fn version(global: &Global, out: &Out) -> anyhow::Result<()> {
     let mut lines = vec![format!("sonde {own}")];
     match status {
         Some(s) => {
-            lines.push(format!("sonde-controlplane {} at {}", s.version, global.api));
+            lines.push(format!("sonde-controlplane {} at {at}", s.version));
             if !s.dataplane_version.is_empty() {
                 lines.push(format!("sonde-dataplane {}", s.dataplane_version));
             }
         }
-        None => lines.push(format!("no control plane answers at {}", global.api)),
+        None => lines.push(format!("no control plane answers at {at}")),
     }
     out.lines(&lines)?;
     Ok(())

@@ -2,6 +2,8 @@
 //! each made with the crates the real one uses, and driven by the test.
 #![expect(dead_code, reason = "each test binary uses its part of it")]
 
+pub(crate) mod process;
+
 use parking_lot::Mutex;
 use sonde_flow::record::{EndReason, Kind as FlowKind, NO_VLAN, Output, Record};
 use sonde_flow::ring::Writer;

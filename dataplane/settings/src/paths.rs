@@ -32,6 +32,11 @@ impl Paths {
         self.run.join("southbound.sock")
     }
 
+    /// The control plane's gRPC socket. It stands in a folder of its own, which the control plane's user can write in.
+    pub fn api_socket(&self) -> PathBuf {
+        self.run.join("api").join("api.sock")
+    }
+
     /// The file a running dataplane holds a lock on; it contains its process id.
     pub fn lock(&self) -> PathBuf {
         self.run.join("dataplane.lock")
@@ -53,10 +58,13 @@ impl Paths {
     }
 }
 
+/// The run directory of the system's probes.
+pub const SYSTEM_RUN_DIR: &str = "/run/sonde";
+
 /// `$SONDE_RUN_DIR`, else `/run/sonde` for root, else `$XDG_RUNTIME_DIR/sonde`, else `/tmp/sonde-<uid>`.
 pub fn default_run_dir() -> PathBuf {
     let uid = rustix::process::geteuid();
-    choose(directory("SONDE_RUN_DIR"), uid.is_root(), "/run/sonde", directory("XDG_RUNTIME_DIR"), &format!("/tmp/sonde-{}", uid.as_raw()))
+    choose(directory("SONDE_RUN_DIR"), uid.is_root(), SYSTEM_RUN_DIR, directory("XDG_RUNTIME_DIR"), &format!("/tmp/sonde-{}", uid.as_raw()))
 }
 
 /// Where the control plane keeps its state: `$SONDE_STATE_DIR`, else `/var/lib/sonde` for root, else `$XDG_STATE_HOME/sonde`,
@@ -98,6 +106,7 @@ mod tests {
     fn an_instance_has_its_own_places() {
         let paths = Paths::of("lab-1", Some(Path::new("/x")));
         assert_eq!(paths.southbound(), Path::new("/x/lab-1/southbound.sock"));
+        assert_eq!(paths.api_socket(), Path::new("/x/lab-1/api/api.sock"));
         assert_eq!(paths.lock(), Path::new("/x/lab-1/dataplane.lock"));
         assert_eq!(paths.settings(), Path::new("/x/lab-1/settings.toml"));
         assert_eq!(paths.stats(), Path::new("/dev/shm/sonde.lab-1/stats"));

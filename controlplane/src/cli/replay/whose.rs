@@ -60,7 +60,7 @@ fn networks(path: &Path) -> anyhow::Result<Vec<Network>> {
         let (prefix, name) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let name = name.trim();
         let rule = if name.is_empty() { Err("a prefix, blank space, and a name") } else { Network::new(prefix, name) };
-        rule.map_err(|rule| anyhow::anyhow!("{}, line {number}: must be {rule}; found {line:?}", path.display()))
+        rule.map_err(|rule| anyhow::anyhow!("{}, line {number}: must be {rule}; found {}", path.display(), sonde_settings::quote(line)))
     };
     lines.map(network).collect()
 }
