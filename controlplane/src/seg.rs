@@ -268,6 +268,7 @@ mod tests {
             name: "worker-12".into(),
             counters: counters.iter().map(|(n, v)| ((*n).to_owned(), *v)).collect(),
             texts: Vec::new(),
+            consistent: true,
         }
     }
 

@@ -126,9 +126,9 @@ impl<S: Source + Send + 'static> Waiting<S> {
     fn admit(&mut self, eal: &Eal, segment: &Segment, seat: Seat, first: Letter<Policy>) -> Result<Receiver<Answer>, StartError> {
         let number = seat.sizing.worker;
         let name = format!("worker-{number}");
-        let names: Vec<&str> = counter_names().into_iter().chain(BESIDE).collect();
-        let block = segment.block(Kind::Worker, &name, &names).map_err(|e| StartError::Other(e.to_string()))?;
-        block.set(names.len() - BESIDE.len(), seat.core.into());
+        let names = counter_names();
+        let block = segment.block_of(Kind::Worker, &name, &names, &BESIDE).map_err(|e| StartError::Other(e.to_string()))?;
+        block.set(names.len(), seat.core.into());
         // It is made to obey this generation from its first packet on: who asks before that gets the same answer.
         block.set(generation_index(), first.generation);
         let block = Arc::new(block);

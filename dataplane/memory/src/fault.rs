@@ -173,7 +173,8 @@ fn mend(address: usize) -> bool {
         let errno = *libc::__errno_location();
         let at = libc::mmap(std::ptr::with_exposed_provenance_mut(from), bytes, libc::PROT_READ | writable, flags, -1, 0);
         if at == libc::MAP_FAILED {
-            const LAST_WORDS: &[u8] = b"sonde: a file in shared memory or a capture was cut while it was mapped, and there is no memory to go on: ended\n";
+            const LAST_WORDS: &[u8] =
+                b"sonde: a file in shared memory or a capture was cut while it was mapped, and there is no memory to go on: ended\n";
             libc::write(2, LAST_WORDS.as_ptr().cast(), LAST_WORDS.len());
             libc::_exit(EXIT);
         }
