@@ -140,7 +140,8 @@ pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow:
     match command {
         Command::Tail { filter, limit, cursor, cursors, detail } => {
             let request = TailRequest { filter: Some(filter.message()), cursor, limit: limit.unwrap_or(0) };
-            let printer = Printer { out, cursors, detail, header: false, lost: 0, placed: false, ends: [END_WIDTH; 2] };
+            let printer =
+                Printer { out, cursors, detail, header: false, lost: 0, problems: Vec::new(), placed: false, ends: [END_WIDTH; 2] };
             tail(request, printer, global).await
         }
         Command::Top { filter, by, order, limit, window, watch, interval_ms } => {
@@ -154,7 +155,7 @@ async fn tail(mut request: TailRequest, mut printer: Printer<'_>, global: &Globa
     let limited = request.limit != 0;
     let mut client = Client::connect(&global.api).await?;
     loop {
-        let mut lost = 0;
+        let (mut lost, mut damaged) = (0, 0);
         match client.flows().tail(request.clone()).await {
             Ok(stream) => {
                 let mut stream = stream.into_inner();
@@ -162,8 +163,9 @@ async fn tail(mut request: TailRequest, mut printer: Printer<'_>, global: &Globa
                 while let Some(answer) = stream.message().await.or_else(|e| if went_away(&e) { Ok(None) } else { Err(e) })? {
                     request.cursor.clone_from(&answer.cursor);
                     request.limit = request.limit.saturating_sub(answer.flows.len() as u64);
-                    printer.print(&answer, answer.lost.saturating_sub(lost))?;
-                    lost = answer.lost;
+                    printer.trouble(&answer, answer.lost.saturating_sub(lost), answer.damaged.saturating_sub(damaged));
+                    printer.print(&answer)?;
+                    (lost, damaged) = (answer.lost, answer.damaged);
                     if limited && request.limit == 0 {
                         return Ok(());
                     }
@@ -190,6 +192,8 @@ struct Printer<'a> {
     detail: bool,
     header: bool,
     lost: u64,
+    /// What was said last of rings that cannot be read.
+    problems: Vec<String>,
     /// Whether a flow has said where and whose its ends are.
     placed: bool,
     /// Width of the columns of source and destination.
@@ -200,11 +204,26 @@ struct Printer<'a> {
 const END_WIDTH: usize = 21;
 
 impl Printer<'_> {
-    fn print(&mut self, answer: &TailResponse, lost: u64) -> anyhow::Result<()> {
+    /// Says what the client does not get.
+    fn trouble(&mut self, answer: &TailResponse, lost: u64, damaged: u64) {
+        if damaged != 0 {
+            eprintln!(
+                "the record rings were damaged: in {} places no record could be read; see who writes to their folder",
+                count(damaged)
+            );
+        }
         if lost != 0 {
             self.lost += lost;
-            eprintln!("{} flows were lost: this client was too slow for them ({} so far)", count(lost), count(self.lost));
+            let why = if damaged == 0 { "this client was too slow for them" } else { "they were damaged, or this client was too slow" };
+            eprintln!("{} flows were lost: {why} ({} so far)", count(lost), count(self.lost));
         }
+        for problem in answer.problems.iter().filter(|problem| !self.problems.contains(problem)) {
+            eprintln!("{problem}");
+        }
+        self.problems.clone_from(&answer.problems);
+    }
+
+    fn print(&mut self, answer: &TailResponse) -> anyhow::Result<()> {
         if self.cursors {
             return self.out.object(answer);
         }
@@ -441,6 +460,11 @@ fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String>
     if answer.lost != 0 {
         lines.push(out.tone(Tone::Warn, &format!("{} records came too fast for the control plane and are not in it", count(answer.lost))));
     }
+    if answer.damaged != 0 {
+        let places = count(answer.damaged);
+        lines.push(out.tone(Tone::Warn, &format!("the record rings were damaged: in {places} places no record could be read")));
+    }
+    lines.extend(answer.problems.iter().map(|problem| out.tone(Tone::Bad, problem)));
     lines
 }
 

@@ -52,6 +52,10 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Out) -> anyhow::Resu
 fn page(status: &Status, before: Option<&Status>, ports_pace: &BTreeMap<String, f64>, all: bool, out: &Out) -> Vec<String> {
     let state = status.state().as_str_name().trim_start_matches("DATAPLANE_STATE_").to_ascii_lowercase();
     let mut lines = vec![format!("probe {}, dataplane {state}, generation {} in force", status.instance, status.generation_in_force)];
+    lines.extend(status.problems.iter().map(|problem| out.tone(Tone::Bad, problem)));
+    if status.workers.is_empty() && !status.problems.is_empty() {
+        return lines;
+    }
     if status.workers.is_empty() && status.ports.is_empty() {
         lines.push("no counters: no dataplane of this instance has run".to_owned());
         return lines;

@@ -100,6 +100,14 @@ async fn again(global: &Global, live: &mut Live, out: &Out) -> anyhow::Result<Cl
 fn page(status: &Status, config: Option<&GetConfigResponse>, out: &Out) -> Vec<String> {
     let mut lines = vec![headline(status, out)];
     let mut field = |name: &str, value: String| lines.push(format!("  {name:<12} {value}"));
+    status.problems.iter().for_each(|problem| field("problem", out.tone(Tone::Bad, problem)));
+    if !status.problems.is_empty() && status.workers.is_empty() {
+        if status.dataplane_pid != 0 {
+            field("dataplane", format!("version {}, process {}", status.dataplane_version, status.dataplane_pid));
+        }
+        field("counters", "not known".to_owned());
+        return lines;
+    }
     if status.state() == DataplaneState::Absent {
         field("remedy", format!("start sonde-dataplane (instance {:?}); the control plane finds it by itself", status.instance));
         return lines;
@@ -133,8 +141,9 @@ fn headline(status: &Status, out: &Out) -> String {
         DataplaneState::Stuck => (Tone::Bad, "stuck", ": its process is there, but a heartbeat has stopped"),
         DataplaneState::Ended if status.workers.is_empty() => (Tone::Bad, "ended", ": start sonde-dataplane again"),
         DataplaneState::Ended => (Tone::Bad, "ended", ": these are its last counters"),
+        DataplaneState::Absent if !status.problems.is_empty() => (Tone::Bad, "unknown", ""),
         DataplaneState::Absent => (Tone::Bad, "absent", ": no dataplane of this instance has run"),
-        DataplaneState::Unspecified => (Tone::Bad, "unknown", ""),
+        DataplaneState::Unspecified => (Tone::Bad, "unknown", ": what the dataplane shows cannot be read"),
     };
     format!("{} is {}{more}", out.tone(Tone::Head, &format!("probe {}", status.instance)), out.tone(tone, word))
 }

@@ -55,7 +55,7 @@ impl FlowsService for Flows {
         let (tell, stream) = mpsc::channel(WAITING);
         let limit = if limit == 0 { u64::MAX } else { limit };
         let (lookups, held) = (self.lookups.clone(), self.lookups.latest());
-        let tail = Tail { rings, filter, lookups, held, limit, lost: 0, tell, _permit: permit };
+        let tail = Tail { rings, filter, lookups, held, limit, lost: 0, damaged: 0, tell, _permit: permit };
         tokio::spawn(tail.run());
         Ok(Response::new(ReceiverStream::new(stream)))
     }
@@ -92,6 +92,7 @@ struct Tail {
     held: Arc<Generation>,
     limit: u64,
     lost: u64,
+    damaged: u64,
     tell: mpsc::Sender<Result<TailResponse, Status>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -100,6 +101,7 @@ impl Tail {
     async fn run(mut self) {
         // At once: the client knows from where on it follows.
         let mut said = self.send(Vec::new()).await.then(Instant::now);
+        let mut problems = self.rings.problems().to_vec();
         while let Some(last) = said {
             let mut flows: Vec<Flow> = Vec::new();
             // A record that is read is behind the cursor, so no more are read than may be sent.
@@ -112,9 +114,12 @@ impl Tail {
                 }
             });
             self.lost = self.lost.saturating_add(found.lost);
+            self.damaged = self.damaged.saturating_add(found.damaged);
             self.limit = self.limit.saturating_sub(flows.len() as u64);
-            if !flows.is_empty() || found.lost != 0 || last.elapsed() >= SIGN_OF_LIFE {
+            let news = found.lost != 0 || found.damaged != 0 || problems != self.rings.problems();
+            if !flows.is_empty() || news || last.elapsed() >= SIGN_OF_LIFE {
                 said = self.send(flows).await.then(Instant::now);
+                self.rings.problems().clone_into(&mut problems);
             }
             if self.limit == 0 {
                 return;
@@ -133,7 +138,9 @@ impl Tail {
 
     /// Waits until the client has room. `false` when it is gone.
     async fn send(&self, flows: Vec<Flow>) -> bool {
-        self.tell.send(Ok(TailResponse { flows, cursor: self.rings.cursor(), lost: self.lost })).await.is_ok()
+        let (cursor, problems) = (self.rings.cursor(), self.rings.problems().to_vec());
+        let answer = TailResponse { flows, cursor, lost: self.lost, damaged: self.damaged, problems };
+        self.tell.send(Ok(answer)).await.is_ok()
     }
 }
 
