@@ -6,7 +6,7 @@ use crate::places::Places;
 use crate::top::Window;
 use parking_lot::Mutex;
 use sonde_flow::Record;
-use sonde_flow::ring::{Cursor, Reader};
+use sonde_flow::ring::{Cursor, Reader, RingError};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +33,8 @@ pub(crate) struct Rings {
     resume: Vec<Cursor>,
     /// Whose turn is first: with a small `max` the others would never have theirs.
     first: usize,
+    /// Rings that cannot be read, and why.
+    problems: Vec<String>,
 }
 
 /// What one look at all rings found.
@@ -40,8 +42,10 @@ pub(crate) struct Rings {
 pub(crate) struct Found {
     /// Records handed over.
     pub records: usize,
-    /// Records that were overwritten before they were read, or could not be read.
+    /// Records that were overwritten before they were read, or were in a ring that was damaged.
     pub lost: u64,
+    /// Places where no record could be read.
+    pub damaged: u64,
     /// More can be read at once.
     pub more: bool,
 }
@@ -53,7 +57,7 @@ impl Rings {
     /// `INVALID_ARGUMENT` when the cursor is none of ours.
     pub(crate) fn open(places: Places, cursor: &str) -> Result<Self, Status> {
         let resume = if cursor.is_empty() { Vec::new() } else { parse_cursor(cursor).ok_or_else(|| bad_cursor(cursor))? };
-        let mut rings = Self { places, readers: Vec::new(), looked: None, resume, first: 0 };
+        let mut rings = Self { places, readers: Vec::new(), looked: None, resume, first: 0, problems: Vec::new() };
         rings.look(cursor.is_empty());
         Ok(rings)
     }
@@ -62,15 +66,30 @@ impl Rings {
     fn look(&mut self, from_now: bool) {
         self.looked = Some(Instant::now());
         let paths = self.places.rings();
+        self.problems.clear();
+        let resume = &mut self.resume;
         // A ring that was replaced has been read to its end by now: look is called when there is nothing to read.
-        self.readers.retain(|reader| !reader.replaced() && paths.iter().any(|p| p == reader.path()));
+        self.readers.retain_mut(|reader| {
+            // One whose successor is not there yet, or cannot be read yet, knows best what was lost.
+            match reader.follow() {
+                Ok(true) => _ = resume_in(reader, resume),
+                Ok(false) | Err(RingError::Missing { .. }) => {}
+                Err(problem) => self.problems.push(problem.to_string()),
+            }
+            paths.iter().any(|p| p == reader.path())
+        });
         let known: Vec<PathBuf> = self.readers.iter().map(|r| r.path().to_owned()).collect();
         for path in paths.into_iter().filter(|p| !known.contains(p)) {
-            // One that is not there yet, or is being made: the next look finds it.
-            let Ok(mut reader) = Reader::open(&path) else { continue };
-            let cursor = self.resume.iter().position(|c| c.instance == reader.instance()).map(|at| self.resume.swap_remove(at));
-            let resumed = cursor.is_some_and(|c| reader.seek(c));
-            if !from_now && !resumed {
+            let mut reader = match Reader::open(&path) {
+                Ok(reader) => reader,
+                // Not there yet: the next look finds it.
+                Err(RingError::Missing { .. }) => continue,
+                Err(problem) => {
+                    self.problems.push(problem.to_string());
+                    continue;
+                }
+            };
+            if !resume_in(&mut reader, &mut self.resume) && !from_now {
                 reader.seek_oldest();
             }
             self.readers.push(reader);
@@ -88,13 +107,19 @@ impl Rings {
         for reader in ahead.iter_mut().chain(behind) {
             let batch = reader.read(TURN.min(max.saturating_sub(found.records)), &mut take);
             found.records += batch.records;
-            found.lost = found.lost.saturating_add(batch.lost).saturating_add(batch.damaged);
+            found.lost = found.lost.saturating_add(batch.lost);
+            found.damaged = found.damaged.saturating_add(batch.damaged);
             found.more |= batch.more;
         }
         if !found.more && self.looked.is_none_or(|at| at.elapsed() >= LOOK) {
             self.look(false);
         }
         found
+    }
+
+    /// Rings that cannot be read, a sentence each with its remedy.
+    pub(crate) fn problems(&self) -> &[String] {
+        &self.problems
     }
 
     /// Where the next record will be read, as text for a client.
@@ -109,6 +134,12 @@ impl Rings {
         }
         text
     }
+}
+
+/// Goes on where a client's cursor for this ring stands; whether there was one.
+fn resume_in(reader: &mut Reader, cursors: &mut Vec<Cursor>) -> bool {
+    let at = cursors.iter().position(|cursor| reader.seek(*cursor));
+    at.map(|at| cursors.swap_remove(at)).is_some()
 }
 
 fn parse_cursor(text: &str) -> Option<Vec<Cursor>> {
@@ -176,17 +207,23 @@ fn fill(places: Places, lookups: &Lookups, window: &Mutex<Window>, stop: &Atomic
     let Ok(mut rings) = Rings::open(places, "") else { return };
     let mut held = lookups.latest();
     let mut batch: Vec<Record> = Vec::with_capacity(TURN);
+    let mut said: Vec<String> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let found = rings.read(usize::MAX, |record| batch.push(*record));
-        if found.records != 0 || found.lost != 0 {
+        if said != rings.problems() {
+            rings.problems().iter().filter(|problem| !said.contains(problem)).for_each(|problem| tracing::error!("{problem}"));
+            said = rings.problems().to_vec();
+            window.lock().problems(&said);
+        }
+        if found.records != 0 || found.lost != 0 || found.damaged != 0 {
             let now = unix_seconds();
             lookups.refresh(&mut held);
             let mut window = window.lock();
             for record in batch.drain(..) {
                 window.add(now, &record, held.table.as_ref());
             }
-            if found.lost != 0 {
-                window.lost(now, found.lost);
+            if found.lost != 0 || found.damaged != 0 {
+                window.lost(now, found.lost, found.damaged);
             }
         }
         if !found.more {

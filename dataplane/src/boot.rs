@@ -203,7 +203,7 @@ impl Rest<'_> {
             Reach { settings: self.settings, generation: self.generation, profile: self.profile, path: self.paths.settings(), exporters };
         let control = Control::new(Arc::clone(&crew), reach, description);
         let gauges = gauges.into_iter().zip(ports).collect();
-        let plant = Plant { crew, counts, spread, gauges, lookups, segment: self.segment };
+        let plant = Plant { crew, counts, spread, gauges, lookups, segment: self.segment, said: String::new() };
         Ok(House { plant, control, listener: self.listener, paths: self.paths.clone() })
     }
 

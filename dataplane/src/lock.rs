@@ -75,7 +75,7 @@ pub fn clean(paths: &Paths) -> Result<usize, StartError> {
     let entries = std::fs::read_dir(paths.shared()).map_err(|e| StartError::file("read", paths.shared(), e))?;
     for entry in entries.flatten() {
         let name = entry.file_name();
-        if name == "stats" || name.to_string_lossy().starts_with("ring-") {
+        if name == "stats" || name == "stats.new" || name.to_string_lossy().starts_with("ring-") {
             std::fs::remove_file(entry.path()).map_err(|e| StartError::file("remove the leftover", &entry.path(), e))?;
             removed += 1;
         }

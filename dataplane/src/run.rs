@@ -101,6 +101,8 @@ pub struct Plant {
     pub lookups: Arc<Lookups>,
     /// The shared memory.
     pub segment: Segment,
+    /// What was last said of it in vain.
+    pub said: String,
 }
 
 /// Why the dataplane stops.
@@ -203,11 +205,31 @@ impl Plant {
 
     fn beat(&mut self) {
         self.segment.heartbeat(now_ns());
+        self.keep_segment();
+        self.crew.keep_rings();
         self.crew.show_counts(&self.counts);
         for (gauge, port) in &mut self.gauges {
             gauge.read(&port.port);
         }
         self.lookups.show();
+    }
+
+    /// Makes the statistics whole where somebody else has damaged them, and says so: once, not every second.
+    fn keep_segment(&mut self) {
+        let path = self.segment.path().display();
+        match self.segment.mend() {
+            Ok(None) => self.said.clear(),
+            Ok(Some(damage)) => {
+                tracing::error!(
+                    "the statistics {path} {damage}; they were made again, with every count. Find out who writes to that folder"
+                );
+            }
+            Err(e) if e.to_string() != self.said => {
+                self.said = e.to_string();
+                tracing::error!("the statistics {path} are damaged, and cannot be made again: {e}; it is tried again every second");
+            }
+            Err(_) => {}
+        }
     }
 
     /// Stops from the packets to the records, and says what was counted. Whether nothing was broken.

@@ -117,7 +117,7 @@ mod tests {
 
     fn block(kind: Kind, name: &str, counters: &[(&str, u64)]) -> BlockView {
         let counters = counters.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
-        BlockView { id: 1, kind, name: name.into(), counters, texts: Vec::new() }
+        BlockView { id: 1, kind, name: name.into(), counters, texts: Vec::new(), consistent: true }
     }
 
     #[test]

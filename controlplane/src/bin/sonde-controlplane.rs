@@ -3,7 +3,6 @@
 
 use clap::Parser;
 use sonde_controlplane::server::{ControlPlane, Options};
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -32,7 +31,7 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(sonde_settings::terminal::colors(&std::io::stderr()))
         .init();
     match run(&arguments.options) {
         Ok(()) => ExitCode::SUCCESS,

@@ -227,7 +227,9 @@ fn turned_away(status: &Status) -> bool {
 }
 
 /// What is printed on standard error: a sentence, and each violation on a line of its own; or one JSON object.
-pub(super) fn complaint(error: &anyhow::Error, api: &str, json: bool) -> String {
+///
+/// `changes`: the command was one that changes something.
+pub(super) fn complaint(error: &anyhow::Error, api: &str, json: bool, changes: bool) -> String {
     let Some(status) = error.downcast_ref::<Status>() else {
         let code = if error.is::<Nobody>() { "UNAVAILABLE" } else { "FAILED" };
         return if json { object(code, &format!("{error:#}"), &[]) } else { format!("sonde: {error:#}") };
@@ -258,7 +260,7 @@ pub(super) fn complaint(error: &anyhow::Error, api: &str, json: bool) -> String 
         return format!("sonde: {message}");
     }
     let noun = if violations.len() == 1 { "one fault" } else { "these faults" };
-    let mut text = format!("sonde: nothing was changed; it has {noun}:");
+    let mut text = if changes { format!("sonde: nothing was changed; it has {noun}:") } else { format!("sonde: the request has {noun}:") };
     for (path, rule) in violations {
         let path = if path.is_empty() { "the document" } else { &path };
         text.push_str(&format!("\n  {path}: {rule}"));
@@ -292,12 +294,14 @@ mod tests {
     fn faults_stand_on_lines_of_their_own() {
         let fault = |path: &str| Violation { path: path.into(), rule: "1 to 9".into(), found: "0".into() };
         let error = anyhow::Error::new(crate::fault::invalid(&[fault("live.a"), fault("live.b")]));
-        let text = complaint(&error, "x", false);
+        let text = complaint(&error, "x", false, true);
         assert_eq!(
             text,
             "sonde: nothing was changed; it has these faults:\n  live.a: must be 1 to 9; found 0\n  live.b: must be 1 to 9; found 0"
         );
-        let json: serde_json::Value = serde_json::from_str(&complaint(&error, "x", true)).expect("JSON");
+        let asked = complaint(&error, "x", false, false);
+        assert!(asked.starts_with("sonde: the request has these faults:\n  live.a"), "{asked}");
+        let json: serde_json::Value = serde_json::from_str(&complaint(&error, "x", true, true)).expect("JSON");
         assert_eq!(json["error"]["code"], "INVALID_ARGUMENT");
         assert_eq!(json["error"]["violations"][1]["path"], "live.b");
     }

@@ -287,7 +287,9 @@ async fn history(limit: u32, client: &Client, out: &Out) -> anyhow::Result<()> {
     if out.json {
         return out.object(&answer);
     }
-    let mut table = Table::new(&[("GEN", Align::Right), ("APPLIED", Align::Left), ("BY", Align::Left), ("COMMENT", Align::Left)]);
+    let mut table = Table::new(&[("GEN", Align::Right), ("APPLIED", Align::Left), ("BY", Align::Left), ("COMMENT", Align::Left)])
+        .leaving_out(&["BY", "APPLIED"]);
+    out.check(&table.headings())?;
     for g in &answer.generations {
         let comment = g.comment.lines().next().unwrap_or_default().to_owned();
         table.row([g.number.to_string(), moment(&g.applied_at), g.author.clone(), comment]);

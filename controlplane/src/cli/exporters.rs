@@ -189,7 +189,9 @@ async fn list(client: &Client, out: &Out) -> anyhow::Result<()> {
         ("TEMPLATES EVERY", Align::Right),
         ("MESSAGE MAX", Align::Right),
         ("ENABLED", Align::Left),
-    ]);
+    ])
+    .leaving_out(&["MESSAGE MAX", "TEMPLATES EVERY", "DOMAIN", "PROTOCOL"]);
+    out.check(&table.headings())?;
     for e in whole.exporters {
         table.row([
             e.name,

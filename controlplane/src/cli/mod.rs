@@ -62,6 +62,9 @@ struct Global {
     /// No colours, whatever the terminal can do. The environment variable NO_COLOR does the same.
     #[arg(long, global = true, help_heading = GLOBAL)]
     no_color: bool,
+    /// The columns of tables, by their headings: "source,octets,end-by". Without it, all that the terminal has room for.
+    #[arg(long, global = true, value_name = "NAME,...", value_delimiter = ',', help_heading = GLOBAL)]
+    columns: Vec<String>,
 }
 
 impl Global {
@@ -112,47 +115,49 @@ enum Command {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let Arguments { global, command } = Arguments::parse();
-    let out = Out::new(global.json, global.no_color);
+    let out = Out::new(global.json, global.no_color, &global.columns);
+    let changes = matches!(command, Command::Exporters(_) | Command::Config(_));
     let done = match command {
         Command::Replay(mut args) => {
             if global.json {
                 args.format = replay::Format::Json;
                 args.json_errors = true;
             }
-            replay::run(&args)
+            replay::run(&args, &out)
         }
         Command::Completions { shell } => completions(shell).map(|()| ExitCode::SUCCESS),
-        command => over_the_api(&global, command, &out).map(|()| ExitCode::SUCCESS),
+        command => over_the_api(&global, command, &out),
     };
     done.unwrap_or_else(|error| {
         if error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)) {
             // The reader of a pipe has seen enough (`| head`).
             return ExitCode::SUCCESS;
         }
-        eprintln!("{}", client::complaint(&error, &global.api.to_string(), global.json));
+        eprintln!("{}", client::complaint(&error, &global.api.to_string(), global.json, changes));
         ExitCode::FAILURE
     })
 }
 
-fn over_the_api(global: &Global, command: Command, out: &Out) -> anyhow::Result<()> {
+fn over_the_api(global: &Global, command: Command, out: &Out) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let work = async {
             match command {
-                Command::Status(args) => status::run(&args, global, out).await,
-                Command::Stats(args) => stats::run(&args, global, out).await,
-                Command::Flows(command) => flows::run(command, global, out).await,
-                Command::Exporters(command) => exporters::run(command, global, out).await,
-                Command::Config(command) => config::run(command, global, out).await,
-                Command::Version => status::version(global, out).await,
+                Command::Status(args) => return status::run(&args, global, out).await,
+                Command::Stats(args) => stats::run(&args, global, out).await?,
+                Command::Flows(command) => flows::run(command, global, out).await?,
+                Command::Exporters(command) => exporters::run(command, global, out).await?,
+                Command::Config(command) => config::run(command, global, out).await?,
+                Command::Version => status::version(global, out).await?,
                 // They ask nobody, and were run above.
-                Command::Replay(_) | Command::Completions { .. } => Ok(()),
+                Command::Replay(_) | Command::Completions { .. } => {}
             }
+            Ok(ExitCode::SUCCESS)
         };
         tokio::select! {
             // Dropping the work ends its streams and gives the terminal back.
             done = work => done,
-            interrupted = tokio::signal::ctrl_c() => interrupted.map_err(anyhow::Error::from),
+            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from),
         }
     })
 }

@@ -9,6 +9,7 @@ pub mod rtt;
 pub mod table;
 pub mod whose;
 
+use super::screen::Out;
 use anyhow::Context;
 use progress::Progress;
 use sonde_enrich::Enricher;
@@ -190,7 +191,12 @@ const UNREADABLE: u8 = 2;
 ///
 /// # Errors
 /// When the output cannot be written. What is wrong with a capture is said on standard error and shows in the exit code.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
+    if args.format == Format::Table {
+        screen.check(&table::HEADINGS)?;
+    } else {
+        anyhow::ensure!(screen.columns_are_free(), "--columns: chooses columns of the table; --format csv and json always have all");
+    }
     let whose = args.whose.load()?;
     let target = args.out.as_deref().filter(|path| *path != Path::new("-"));
     let out: Box<dyn Write> = match target {
@@ -199,7 +205,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(path) => Box::new(File::create(path).with_context(|| format!("cannot create {}", path.display()))?),
     };
     let quiet_output = target.is_some() || !io::stdout().is_terminal();
-    match replay_all(args, whose, out, quiet_output) {
+    // A file has no width.
+    let screen = if target.is_some() { screen.without_width() } else { screen.clone() };
+    match replay_all(args, whose, out, quiet_output, &screen) {
         Ok(code) => Ok(ExitCode::from(code)),
         // The reader of a pipe has seen enough (`| head`): not our failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
@@ -214,9 +222,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progress: bool) -> io::Result<u8> {
+fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progress: bool, screen: &Out) -> io::Result<u8> {
     let mut sink: Box<dyn Sink> = match args.format {
-        Format::Table => Box::new(table::Columns::new(out, args.table, whose)),
+        Format::Table => Box::new(table::Columns::new(out, args.table, whose, screen)),
         Format::Csv if args.table == Table::TcpRtt => Box::new(rtt::Rtt::new(out)?),
         Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
         Format::Json => Box::new(json::Json::new(out, args.table, whose)),

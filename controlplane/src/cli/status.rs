@@ -9,14 +9,22 @@ use sonde_proto::v1::{
     Balance, DataplaneState, ExporterStatus, GetConfigRequest, GetConfigResponse, GetStatusRequest, Status, WatchStatusRequest,
     WatchStatusResponse,
 };
+use std::process::ExitCode;
 
 /// Is the probe running, and well?
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sonde status
   sonde status --watch
-  sonde status --json | jq .state")]
+  sonde status --check || systemctl restart sonde-dataplane
+  sonde status --json | jq .state
+
+Exit status: 0 when the probe is well: its dataplane runs, what it shows can be read, and every packet has its place. 1 when it is not, or \
+when nobody answers: the page, the line of --check or standard error says why.")]
 pub(super) struct Args {
+    /// One line for scripts: "well" or why not.
+    #[arg(long, conflicts_with = "watch")]
+    check: bool,
     /// Go on, and redraw.
     #[arg(long, short)]
     watch: bool,
@@ -25,18 +33,46 @@ pub(super) struct Args {
     interval_ms: u32,
 }
 
-pub(super) async fn run(args: &Args, global: &Global, out: &Out) -> anyhow::Result<()> {
+pub(super) async fn run(args: &Args, global: &Global, out: &Out) -> anyhow::Result<ExitCode> {
     if args.watch {
-        return watch(global, out, args.interval_ms, |status, _| page(status, None, out)).await;
+        watch(global, out, args.interval_ms, |status, _| page(status, None, out)).await?;
+        return Ok(ExitCode::SUCCESS);
     }
     let client = Client::connect(global).await?;
     let status = client.status().get(GetStatusRequest {}).await?.into_inner();
-    if out.json {
-        return out.object(&status);
+    let trouble = trouble(&status);
+    let code = if trouble.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if args.check {
+        match (out.json, &trouble) {
+            (true, trouble) => out.object(&serde_json::json!({ "well": trouble.is_none(), "why": trouble }))?,
+            (false, None) => out.lines(&[format!("probe {} is well", status.instance)])?,
+            (false, Some(why)) => out.lines(&[format!("probe {} is not well: {why}", status.instance)])?,
+        }
+    } else if out.json {
+        out.object(&status)?;
+    } else {
+        let config = client.config().get(GetConfigRequest {}).await?.into_inner();
+        out.lines(&page(&status, Some(&config), out))?;
     }
-    let config = client.config().get(GetConfigRequest {}).await?.into_inner();
-    out.lines(&page(&status, Some(&config), out))?;
-    Ok(())
+    Ok(code)
+}
+
+/// Why the probe is not well, in one line.
+fn trouble(status: &Status) -> Option<String> {
+    let state = match status.state() {
+        DataplaneState::Running => None,
+        DataplaneState::Stuck => Some("its dataplane is stuck: a heartbeat has stopped"),
+        DataplaneState::Ended => Some("its dataplane has ended"),
+        DataplaneState::Absent if status.problems.is_empty() => Some("it has no dataplane"),
+        DataplaneState::Absent | DataplaneState::Unspecified => Some("what its dataplane shows cannot be read"),
+    };
+    let balance = match &status.balance {
+        Some(balance) if !balance.balances => Some("packets are counted that have no place, or twice"),
+        _ => None,
+    };
+    let mut why: Vec<&str> = state.into_iter().chain(balance).collect();
+    why.extend(status.problems.iter().map(String::as_str));
+    (!why.is_empty()).then(|| why.join("; "))
 }
 
 /// Follows the snapshots and draws each with the one before it; a control plane that goes away is waited for.
@@ -102,6 +138,16 @@ async fn again(global: &Global, live: &mut Live, out: &Out) -> anyhow::Result<Cl
 fn page(status: &Status, config: Option<&GetConfigResponse>, out: &Out) -> Vec<String> {
     let mut lines = vec![headline(status, out)];
     let mut field = |name: &str, value: String| lines.push(format!("  {name:<12} {value}"));
+    if let Some(why) = trouble(status) {
+        field("not well", out.tone(Tone::Bad, &why));
+    }
+    if !status.problems.is_empty() && status.workers.is_empty() {
+        if status.dataplane_pid != 0 {
+            field("dataplane", format!("version {}, process {}", status.dataplane_version, status.dataplane_pid));
+        }
+        field("counters", "not known".to_owned());
+        return lines;
+    }
     if status.state() == DataplaneState::Absent {
         field("remedy", format!("start sonde-dataplane (instance {:?}); the control plane finds it by itself", status.instance));
         lines.extend(api(status, out));
@@ -153,8 +199,9 @@ fn headline(status: &Status, out: &Out) -> String {
         DataplaneState::Stuck => (Tone::Bad, "stuck", ": its process is there, but a heartbeat has stopped"),
         DataplaneState::Ended if status.workers.is_empty() => (Tone::Bad, "ended", ": start sonde-dataplane again"),
         DataplaneState::Ended => (Tone::Bad, "ended", ": these are its last counters"),
-        DataplaneState::Absent => (Tone::Bad, "absent", ": no dataplane of this instance has run"),
-        DataplaneState::Unspecified => (Tone::Bad, "unknown", ""),
+        DataplaneState::Absent if !status.problems.is_empty() => (Tone::Bad, "unknown", ""),
+        DataplaneState::Absent => (Tone::Bad, "absent", ": no dataplane of this instance has left counters on this machine"),
+        DataplaneState::Unspecified => (Tone::Bad, "unknown", ": what the dataplane shows cannot be read"),
     };
     format!("{} is {}{more}", out.tone(Tone::Head, &format!("probe {}", status.instance)), out.tone(tone, word))
 }
@@ -242,8 +289,23 @@ mod tests {
     use sonde_proto::v1::Reason;
 
     #[test]
+    fn a_probe_is_well_only_when_nothing_is_wrong_with_it() {
+        let status = |state: DataplaneState| Status { state: state.into(), ..Status::default() };
+        assert_eq!(trouble(&status(DataplaneState::Running)), None);
+        for state in [DataplaneState::Stuck, DataplaneState::Ended, DataplaneState::Absent, DataplaneState::Unspecified] {
+            assert!(trouble(&status(state)).is_some(), "{state:?}");
+        }
+        let off = Some(Balance { received: 2, metered: 1, ..Balance::default() });
+        let why = trouble(&Status { balance: off, ..status(DataplaneState::Running) });
+        assert_eq!(why.as_deref(), Some("packets are counted that have no place, or twice"));
+        let problems = vec!["a ring cannot be read".to_owned()];
+        let why = trouble(&Status { problems, ..status(DataplaneState::Ended) });
+        assert_eq!(why.as_deref(), Some("its dataplane has ended; a ring cannot be read"));
+    }
+
+    #[test]
     fn the_balance_is_a_sum_one_can_check() {
-        let out = Out::new(false, true);
+        let out = Out::new(false, true, &[]);
         let reason = Reason { name: "ipv4_truncated".into(), count: 1003 };
         let good = Balance { received: 2010, metered: 1007, not_metered: vec![reason], balances: true };
         assert_eq!(balance(Some(&good), &out), "received 2,010 = metered 1,007 + ipv4_truncated 1,003: balances");

@@ -61,7 +61,7 @@ impl FlowsService for Flows {
         let (teller, stream) = follow(connection, seat, Arc::clone(&self.registry));
         let limit = if limit == 0 { u64::MAX } else { limit };
         let (lookups, held) = (self.lookups.clone(), self.lookups.latest());
-        let tail = Tail { rings, filter, lookups, held, limit, lost: 0, cursor };
+        let tail = Tail { rings, filter, lookups, held, limit, lost: 0, damaged: 0, cursor };
         tokio::spawn(tail.run(teller));
         Ok(Response::new(stream))
     }
@@ -101,6 +101,7 @@ struct Tail {
     held: Arc<Generation>,
     limit: u64,
     lost: u64,
+    damaged: u64,
     /// Where the client goes on that has read every answer so far.
     cursor: String,
 }
@@ -109,6 +110,7 @@ impl Tail {
     async fn run(mut self, teller: Teller<TailResponse>) {
         // At once: the client knows from where on it follows.
         let mut said = self.send(&teller, Vec::new()).await.then(Instant::now);
+        let mut problems = self.rings.problems().to_vec();
         while let Some(last) = said {
             // Nothing is read that there is no room for.
             if !teller.room(STALLED).await {
@@ -125,9 +127,12 @@ impl Tail {
                 }
             });
             self.lost = self.lost.saturating_add(found.lost);
+            self.damaged = self.damaged.saturating_add(found.damaged);
             self.limit = self.limit.saturating_sub(flows.len() as u64);
-            if !flows.is_empty() || found.lost != 0 || last.elapsed() >= SIGN_OF_LIFE {
+            let news = found.lost != 0 || found.damaged != 0 || problems != self.rings.problems();
+            if !flows.is_empty() || news || last.elapsed() >= SIGN_OF_LIFE {
                 said = self.send(&teller, flows).await.then(Instant::now);
+                self.rings.problems().clone_into(&mut problems);
             }
             if self.limit == 0 {
                 return;
@@ -147,7 +152,9 @@ impl Tail {
     /// `false` when the client is gone. There is room: this is the only one that tells.
     async fn send(&mut self, teller: &Teller<TailResponse>, flows: Vec<Flow>) -> bool {
         self.cursor = self.rings.cursor();
-        teller.tell(TailResponse { flows, cursor: self.cursor.clone(), lost: self.lost }, STALLED).await
+        let problems = self.rings.problems().to_vec();
+        let answer = TailResponse { flows, cursor: self.cursor.clone(), lost: self.lost, damaged: self.damaged, problems };
+        teller.tell(answer, STALLED).await
     }
 
     fn stalled(&self) -> Status {

@@ -18,9 +18,11 @@ use crate::transport::{Now, Room, Tally, Tcp, Transport, Udp};
 
 /// Names of an exporter's counters, in the order of its stats block.
 ///
-/// Every record of a ring is in one of four places: `records` (handed to the kernel), `lost_ring` (overwritten before it was read,
-/// or unreadable), `lost_send` (read, and not sent), or still on its way.
-pub const COUNTERS: &[&str] = &["records", "messages", "octets", "lost_ring", "lost_send", "templates", "send_errors", "segments_batched"];
+/// Every record of a ring is in one of four places: `records` (handed to the kernel), `lost_ring` (overwritten before it was read, or
+/// in a ring that was damaged), `lost_send` (read, and not sent), or still on its way. `damaged_ring` counts places of a ring where no
+/// record could be read.
+pub const COUNTERS: &[&str] =
+    &["records", "messages", "octets", "lost_ring", "lost_send", "templates", "send_errors", "segments_batched", "damaged_ring"];
 /// Names of an exporter's texts in its stats block: "connected", "connecting" or "failed", and the last trouble in a sentence.
 pub const TEXTS: &[&str] = &["state", "last_error"];
 
@@ -32,12 +34,16 @@ const LOST_SEND: usize = 4;
 const TEMPLATES: usize = 5;
 const SEND_ERRORS: usize = 6;
 const SEGMENTS_BATCHED: usize = 7;
+const DAMAGED_RING: usize = 8;
 
 /// Most records taken from one ring before the others get their turn.
 const TURN: usize = 256;
 /// Sleep of a session whose rings hold little: short first, then longer, so that an idle exporter costs next to nothing and a
 /// record waits milliseconds at most.
 const SLEEP: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(5)];
+
+/// How often a session that has nothing to read looks whether a ring has got a successor.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What carries the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +132,8 @@ struct Session<'a> {
     transport: Transport,
     tally: Tally,
     lost_ring: u64,
+    damaged_ring: u64,
+    looked: Instant,
     templates_at: Option<Instant>,
     options_at: Option<Instant>,
     /// Since when records may wait in messages that are not full.
@@ -152,6 +160,8 @@ impl<'a> Session<'a> {
             transport,
             tally: Tally::default(),
             lost_ring: 0,
+            damaged_ring: 0,
+            looked: now.instant,
             templates_at: None,
             options_at: None,
             flushed: now.instant,
@@ -178,6 +188,11 @@ impl<'a> Session<'a> {
                 self.send(due, now);
             }
         }
+        if taken == 0 && now.instant.duration_since(self.looked) >= LOOK {
+            self.looked = now.instant;
+            // One that is not there yet is found at the next look.
+            self.inputs.iter_mut().for_each(|input| _ = input.follow());
+        }
         self.publish();
         taken
     }
@@ -192,7 +207,8 @@ impl<'a> Session<'a> {
                     full.drain(false, |sealed| self.transport.send(sealed, now, &mut self.tally));
                 }
             });
-            self.lost_ring += batch.lost + batch.damaged;
+            self.lost_ring += batch.lost;
+            self.damaged_ring += batch.damaged;
             taken += batch.records;
         }
         taken
@@ -203,7 +219,8 @@ impl<'a> Session<'a> {
         let mut taken = 0;
         for input in &mut self.inputs {
             let batch = input.read(TURN, |_| ());
-            self.lost_ring += batch.lost + batch.damaged;
+            self.lost_ring += batch.lost;
+            self.damaged_ring += batch.damaged;
             taken += batch.records;
         }
         self.tally.lost_send += taken as u64;
@@ -257,6 +274,7 @@ impl<'a> Session<'a> {
             (MESSAGES, tally.messages),
             (OCTETS, tally.octets),
             (LOST_RING, std::mem::take(&mut self.lost_ring)),
+            (DAMAGED_RING, std::mem::take(&mut self.damaged_ring)),
             (LOST_SEND, tally.lost_send),
             (TEMPLATES, tally.templates),
             (SEND_ERRORS, tally.send_errors),
@@ -305,7 +323,8 @@ impl<'a> Session<'a> {
             let ended = loop {
                 let batch = input.read(TURN, |_| ());
                 left += batch.records as u64;
-                lost += batch.lost + batch.damaged;
+                lost += batch.lost;
+                self.damaged_ring += batch.damaged;
                 if !batch.more {
                     break batch.ended;
                 }
@@ -314,8 +333,8 @@ impl<'a> Session<'a> {
                 self.tally.lost_send += left;
                 self.lost_ring += lost;
             } else {
-                let back = input.seek(cursor);
-                debug_assert!(back, "a cursor of this ring");
+                // Refused only where somebody else has overwritten the ring meanwhile: then the successor goes on from here.
+                let _ = input.seek(cursor);
             }
         }
         self.publish();

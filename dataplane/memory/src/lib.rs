@@ -3,7 +3,9 @@
 //! Huge-page slabs, prefetch and vector tag search for the flow table; shared maps for the stats segment and the record rings;
 //! file maps for recordings.
 
+mod fault;
 pub mod file;
+mod mend;
 pub mod prefetch;
 pub mod shared;
 pub mod slab;

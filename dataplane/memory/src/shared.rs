@@ -1,8 +1,9 @@
 //! Memory that another process maps too: one writer, many readers, 64-bit words.
 //!
 //! A [`SharedMap`] is made complete under a temporary name and renamed, so that whoever opens the final name finds either nothing,
-//! the old map or the whole new one. Its pages are reserved when it is made: a full file system is a sentence then, not a SIGBUS
-//! in the middle of the traffic. A [`ReadMap`] can only load.
+//! the old map or the whole new one. Its pages are reserved when it is made: a full file system is a sentence then, not a fault
+//! in the middle of the traffic. A [`ReadMap`] can only load. A file that somebody cuts all the same ends nobody (`fault`), and its
+//! writer makes a new one (`mend`).
 //!
 //! The words are atomics, and that is the whole synchronisation: what order they are written and read in is the business of the
 //! format that lives in them (the stats segment, the record ring).
@@ -14,10 +15,13 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::io::Errno;
+
+use crate::fault::Guard;
 
 /// Bytes of a word.
 const WORD: usize = size_of::<u64>();
@@ -99,9 +103,13 @@ impl MapError {
 /// Words in a file that this process writes and others read.
 #[derive(Debug)]
 pub struct SharedMap {
-    map: MmapRaw,
+    /// Before the map: it must be gone when that is.
+    pub(crate) guard: Guard,
+    pub(crate) map: MmapRaw,
     words: usize,
     path: PathBuf,
+    /// Device and inode of the file.
+    pub(crate) identity: Mutex<(u64, u64)>,
 }
 
 impl SharedMap {
@@ -166,6 +174,8 @@ impl SharedMap {
 /// Words in a file that another process writes. Only loads.
 #[derive(Debug)]
 pub struct ReadMap {
+    /// Before the map: it must be gone when that is.
+    guard: Guard,
     map: MmapRaw,
     words: usize,
     path: PathBuf,
@@ -176,8 +186,8 @@ pub struct ReadMap {
 impl ReadMap {
     /// Maps the file at `path`; bytes behind the last whole word are left out.
     ///
-    /// The file must not become shorter while it is mapped (a load behind its end would be a SIGBUS): [`SharedMap`] never does
-    /// that, it replaces the file instead.
+    /// [`SharedMap`] never makes its file shorter, it replaces it; where somebody else does, zeros are read behind the new end, and
+    /// [`ReadMap::cut`] tells.
     ///
     /// # Errors
     /// [`MapError::NotAFile`], or [`MapError::System`] when it cannot be opened or mapped.
@@ -195,7 +205,8 @@ impl ReadMap {
             return Err(MapError::NotAFile { path: path.to_owned(), found: "an empty file" });
         }
         let map = MmapOptions::new().len(words * WORD).map_raw_read_only(&file).map_err(|error| MapError::system("map", path, error))?;
-        Ok(Self { map, words, path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
+        let guard = Guard::new(map.as_ptr(), words * WORD, false, path)?;
+        Ok(Self { guard, map, words, path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
     }
 
     /// Number of words.
@@ -227,6 +238,13 @@ impl ReadMap {
     /// Whether the path now leads to another file, or to none: the writer was restarted, or has cleaned up.
     pub fn replaced(&self) -> bool {
         !std::fs::metadata(&self.path).is_ok_and(|now| now.dev() == self.device && now.ino() == self.inode)
+    }
+
+    /// Whether the file was cut, and zeros stand where some of its words were. Ask after the loads: what they gave before this says
+    /// `false` stood in the file.
+    #[inline]
+    pub fn cut(&self) -> bool {
+        self.guard.cut()
     }
 
     /// The path it was opened by.
@@ -303,7 +321,9 @@ fn write_zeros(mut file: &File, bytes: u64) -> std::io::Result<()> {
 fn map_writable(file: &File, path: &Path, words: usize) -> Result<SharedMap, MapError> {
     // Populated: the first lap of a ring must not pay a page fault every 21 records.
     let map = MmapOptions::new().len(words * WORD).populate().map_raw(file).map_err(|error| MapError::system("map", path, error))?;
-    Ok(SharedMap { map, words, path: path.to_owned() })
+    let metadata = file.metadata().map_err(|error| MapError::system("look at", path, error))?;
+    let guard = Guard::new(map.as_ptr(), words * WORD, true, path)?;
+    Ok(SharedMap { guard, map, words, path: path.to_owned(), identity: Mutex::new((metadata.dev(), metadata.ino())) })
 }
 
 /// The metadata of an open file, if it is a regular one.

@@ -17,6 +17,7 @@ mod live;
 pub mod paths;
 mod patterns;
 pub mod profiles;
+pub mod terminal;
 
 use sonde_proto::v1;
 

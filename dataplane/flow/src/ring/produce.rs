@@ -82,6 +82,8 @@ impl Producer {
         }
         self.published = self.position;
         let control = self.layout.control;
+        // It has stood there since the segment was begun, unless somebody else wrote there.
+        store(words, control + RESERVED, self.end);
         store(words, control + BEFORE, self.sequence);
         if let Some(word) = words.get(control + COMMITTED) {
             word.release(self.position);
@@ -89,6 +91,16 @@ impl Producer {
         if let Some(word) = words.get(control + AFTER) {
             word.release(self.sequence);
         }
+    }
+
+    /// Begins with the first word of a ring that nobody reads yet. Tells how many records it had written.
+    pub(super) fn begin_again<W: Word>(&mut self, words: &[W]) -> u64 {
+        for at in [RESERVED, BEFORE, COMMITTED, AFTER] {
+            store(words, self.layout.control + at, 0);
+        }
+        let written = self.sequence;
+        *self = Self::new(self.layout);
+        written
     }
 
     /// Publishes, and says that nothing more will come.

@@ -122,6 +122,24 @@ impl<'a> FileSource<'a> {
             None => self.capture.fill(&mut self.batch),
             Some(_) => self.batch.clear(),
         }
+        if self.shrunk.is_none() && self.is_cut() {
+            // Zeros stand where frames were, and zeros must not become flows.
+            self.shrunk = Some(Fault { offset: position, what: Damage::Shrunk });
+            self.batch.clear();
+        }
+    }
+
+    /// Whether something of the batch, or of the headers before it, is no longer in the file. A cut takes the end: when the last octet
+    /// was there, all were. The rest of the last page reads as zeros without a fault, and there no batch, or frames without an octet.
+    fn is_cut(&self) -> bool {
+        let Some(map) = self.map else { return false };
+        match self.batch.frames().last().and_then(|frame| frame.bytes.last()) {
+            Some(last) => {
+                std::hint::black_box(*last);
+                map.cut()
+            }
+            None => map.cut() || map.check().is_err(),
+        }
     }
 }
 
@@ -218,6 +236,29 @@ mod tests {
     #[test]
     fn an_empty_recording_ends_at_once() {
         assert_eq!(bursts(&recording(&[])), [(Polled::End, 0, 0)]);
+    }
+
+    #[test]
+    fn what_is_cut_between_two_looks_at_the_length_becomes_no_frame() {
+        // At the beginning of a page, and within one.
+        [0, 100].into_iter().for_each(cut_behind_a_megabyte);
+    }
+
+    fn cut_behind_a_megabyte(more: u64) {
+        let path = std::env::temp_dir().join(format!("sonde-cut-{more}-{}.pcap", std::process::id()));
+        std::fs::write(&path, recording(&vec![1; 100_000])).expect("room for two megabytes");
+        let map = FileMap::open(&path).expect("a map");
+        let mut source = FileSource::open_map(&map).expect("a capture");
+        source.burst(|_, _| ());
+        let cut = std::fs::OpenOptions::new().write(true).open(&path).and_then(|f| f.set_len((1 << 20) + more));
+        std::fs::remove_file(&path).expect("it was there");
+        cut.expect("a shorter file");
+        let mut frames = 0;
+        while source.burst(|lent, _| frames += lent.iter().inspect(|frame| assert_eq!(frame.bytes, b"x")).count()) != Polled::End {}
+        assert!(frames > 10_000 && frames < 63_000, "{frames} frames stood in the megabyte that is left");
+        let fault = source.fault().expect("a fault");
+        assert_eq!(fault.what, Damage::Shrunk);
+        assert!(fault.offset < CHECK_EVERY, "found before the length is looked at, at {}", fault.offset);
     }
 
     #[test]
