@@ -233,6 +233,7 @@ fn exporters(status: &Status, rates: &Rates<'_>) -> Table {
         ("OCTETS", Right),
         ("LOST RING", Right),
         ("LOST SEND", Right),
+        ("REFUSED", Right),
         ("LAST TROUBLE", Left),
     ]);
     for e in &status.exporters {
@@ -246,7 +247,8 @@ fn exporters(status: &Status, rates: &Rates<'_>) -> Table {
             count(get(&e.counters, "messages")),
             octets(get(&e.counters, "octets")),
             count(get(&e.counters, "lost_ring")),
-            count(get(&e.counters, "lost_send")),
+            count(get(&e.counters, "lost_send").saturating_add(get(&e.counters, "lost_fault"))),
+            count(get(&e.counters, "lost_refused")),
             e.last_error.clone(),
         ]);
     }

@@ -7,6 +7,7 @@ pub mod file;
 pub mod prefetch;
 pub mod shared;
 pub mod slab;
+pub mod socket;
 pub mod tags;
 
 pub use file::FileMap;
