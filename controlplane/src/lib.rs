@@ -10,6 +10,7 @@
 //! Not here: TLS and roles (their place: `service::author`, and the server's builder), detection, the store of flows and events.
 #![forbid(unsafe_code)]
 
+mod background;
 pub mod cli;
 mod desired;
 mod detail;

@@ -243,7 +243,7 @@ fn live(name: &str, config: &Config, mut readers: Vec<Reader>, block: &Block, st
         block.text("last_error", &format!("its thread ended by a fault of the program ({}); it begins again in {seconds} s", death.reason));
         tracing::error!("the thread of {name} ended by a fault of the program: {}; it begins again in {seconds} s", death.reason);
     };
-    sonde_threads::supervise(Pauses::default(), stop, life, died);
+    sonde_threads::supervise(Pauses::USUAL, stop, life, died);
     readers.iter().map(Reader::cursor).collect()
 }
 

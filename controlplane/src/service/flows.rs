@@ -6,7 +6,7 @@ use crate::places::Places;
 use crate::records::{IDLE, Rings, unix_seconds};
 use crate::talker::By;
 use crate::top::{Order, Query, WINDOW_S, Window};
-use crate::{fault, flow};
+use crate::{background, fault, flow};
 use parking_lot::Mutex;
 use sonde_enrich::Generation;
 use sonde_proto::v1::flows_service_server::FlowsService;
@@ -55,8 +55,8 @@ impl FlowsService for Flows {
         let (tell, stream) = mpsc::channel(WAITING);
         let limit = if limit == 0 { u64::MAX } else { limit };
         let (lookups, held) = (self.lookups.clone(), self.lookups.latest());
-        let tail = Tail { rings, filter, lookups, held, limit, lost: 0, tell, _permit: permit };
-        tokio::spawn(tail.run());
+        let tail = Tail { rings, filter, lookups, held, limit, lost: 0, tell: tell.clone(), _permit: permit };
+        background::stream(tell, tail.run());
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 

@@ -1,7 +1,7 @@
 //! `sonde.v1.StatusService`: what the probe does now, out of the shared memory.
 
-use crate::fault;
 use crate::seg::Segment;
+use crate::{background, fault};
 use sonde_proto::v1::status_service_server::StatusService;
 use sonde_proto::v1::{self, GetStatusRequest, WatchStatusRequest, WatchStatusResponse};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl StatusService for StatusView {
         };
         // One snapshot waits for a slow client; the next ones it misses and is told.
         let (tell, stream) = mpsc::channel(1);
-        tokio::spawn(watch(Arc::clone(&self.segment), Duration::from_millis(interval.into()), tell));
+        background::stream(tell.clone(), watch(Arc::clone(&self.segment), Duration::from_millis(interval.into()), tell));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }

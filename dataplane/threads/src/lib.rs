@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 #[cfg(debug_assertions)]
 pub use trap::arm;
-pub use trap::trap;
+pub use trap::{trap, trap_as};
 
 /// A pause looks so often whether it is over.
 const LOOK: Duration = Duration::from_millis(5);
@@ -28,10 +28,9 @@ pub struct Pauses {
     pub longest: Duration,
 }
 
-impl Default for Pauses {
-    fn default() -> Self {
-        Self { first: Duration::from_secs(1), longest: Duration::from_secs(60) }
-    }
+impl Pauses {
+    /// Of all threads of both processes.
+    pub const USUAL: Self = Self { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
 }
 
 /// The end of a thread by a fault of the program.

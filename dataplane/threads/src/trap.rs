@@ -5,7 +5,15 @@
 #[inline(always)]
 pub fn trap() {
     #[cfg(debug_assertions)]
-    armed::spring();
+    armed::spring(None);
+}
+
+/// As [`trap`], of a task, which has no thread of its own.
+#[inline(always)]
+pub fn trap_as(name: &str) {
+    #[cfg(debug_assertions)]
+    armed::spring(Some(name));
+    let _ = name;
 }
 
 #[cfg(debug_assertions)]
@@ -27,13 +35,13 @@ mod armed {
         ANY.store(true, Ordering::Release);
     }
 
-    pub(super) fn spring() {
+    pub(super) fn spring(task: Option<&str>) {
         let folder = FOLDER.get_or_init(|| std::env::var_os("SONDE_TRAPS").map(PathBuf::from));
         if folder.is_none() && !ANY.load(Ordering::Acquire) {
             return;
         }
         let thread = std::thread::current();
-        let Some(name) = thread.name() else { return };
+        let Some(name) = task.or(thread.name()) else { return };
         let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
         let at = names.iter().position(|armed| armed == name);
         at.iter().for_each(|at| _ = names.swap_remove(*at));
