@@ -112,7 +112,11 @@ fn templates() -> u64 {
 }
 
 fn udp_collector() -> (UdpSocket, SocketAddr) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    udp_collector_at("127.0.0.1:0".parse().unwrap())
+}
+
+fn udp_collector_at(address: SocketAddr) -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind(address).unwrap();
     socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20).unwrap();
     socket.set_read_timeout(Some(200 * MS)).unwrap();
     let address = socket.local_addr().unwrap();
@@ -445,7 +449,7 @@ fn a_udp_collector_that_comes_a_little_later_gets_every_record() {
     let running = probe.run(patient, probe.reader());
     probe.write(1000);
     probe.wait("the refusal", |probe| probe.text("state") == "failed");
-    let socket = UdpSocket::bind(address).unwrap();
+    let (socket, _) = udp_collector_at(address);
     socket.set_read_timeout(Some(1000 * MS)).unwrap();
     assert_eq!(sorted(flows(&receive(&socket, &mut Collector::default(), 1000))), (0..1000).collect::<Vec<_>>());
     probe.wait("the trouble to be over", |probe| probe.text("state") == "connected");

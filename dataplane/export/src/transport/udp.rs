@@ -42,7 +42,11 @@ enum Phase {
 #[derive(Debug)]
 struct Pending {
     octets: Vec<u8>,
+    /// Flow records.
     flows: u32,
+    /// Options data records.
+    options: u32,
+    templates: u32,
 }
 
 /// What became of a message.
@@ -68,8 +72,6 @@ pub struct Udp {
     log: Log,
     /// Whether this path takes UDP_SEGMENT.
     segmentation: bool,
-    /// Whether all templates were sent in this stream.
-    announced: bool,
     pending: VecDeque<Pending>,
     /// It is said that the kernel takes nothing.
     blocked: bool,
@@ -87,7 +89,6 @@ impl Udp {
             sequence: 0,
             log: Log::new(domain),
             segmentation: true,
-            announced: false,
             pending: VecDeque::new(),
             blocked: false,
         }
@@ -126,7 +127,6 @@ impl Udp {
                 // A new socket is a new transport session: its sequence begins at 0, and it knows no templates.
                 self.sequence = 0;
                 self.log.clear();
-                self.announced = false;
                 self.segmentation = true;
                 self.phase = Phase::Trial(socket, collector, None);
             }
@@ -152,11 +152,7 @@ impl Udp {
     }
 
     pub(super) fn wants_templates(&self) -> bool {
-        match self.phase {
-            Phase::Down => false,
-            Phase::Trial(_, _, since) => since.is_none(),
-            Phase::Up(..) => !self.announced && self.pending.is_empty(),
-        }
+        matches!(self.phase, Phase::Trial(_, _, None))
     }
 
     pub(super) fn status(&self) -> (State, &str) {
@@ -169,20 +165,17 @@ impl Udp {
     }
 
     pub(super) fn announce(&mut self, messages: Vec<Message>, now: Now, tally: &mut Tally) {
-        let mut all = true;
-        for mut message in messages {
-            self.stamp(&mut message.octets, now);
-            if all && self.send_one(&message.octets, 0, now, tally) == Fate::Sent {
-                self.sequence = self.sequence.wrapping_add(message.records);
-                tally.templates += u64::from(message.templates);
-            } else {
-                all = false;
-            }
-        }
-        self.announced = all;
+        let news =
+            messages.into_iter().map(|Message { octets, records, templates }| Pending { octets, flows: 0, options: records, templates });
         if let Phase::Trial(_, _, since @ None) = &mut self.phase {
+            // In a new stream they go first. What the last one has not sent of templates and options is old.
             *since = Some(now.instant);
+            let old = std::mem::take(&mut self.pending);
+            self.pending = news.chain(old.into_iter().filter(|message| message.flows > 0)).collect();
+        } else {
+            self.pending.extend(news);
         }
+        self.send_pending(now, tally);
     }
 
     fn stamp(&self, message: &mut [u8], now: Now) {
@@ -199,22 +192,28 @@ impl Udp {
             }
         }
         for (octets, flows) in sealed.each() {
-            self.pending.push_back(Pending { octets: octets.to_vec(), flows });
+            self.pending.push_back(Pending { octets: octets.to_vec(), flows, options: 0, templates: 0 });
         }
         self.send_pending(now, tally);
     }
 
-    /// Sends what waits, as far as the kernel has room.
+    /// Sends what waits, as far as the kernel has room; no flow record to an address that is on trial.
     fn send_pending(&mut self, now: Now, tally: &mut Tally) {
-        while matches!(self.phase, Phase::Up(..))
-            && let Some(mut message) = self.pending.pop_front()
-        {
+        while let Some(mut message) = self.pending.pop_front_if(|message| match self.phase {
+            Phase::Down | Phase::Trial(_, _, None) => false,
+            Phase::Trial(..) => message.flows == 0,
+            Phase::Up(..) => true,
+        }) {
             // RFC 7011 section 3.1: the sequence counts records sent, so what fails does not count.
             self.stamp(&mut message.octets, now);
             match self.send_one(&message.octets, message.flows, now, tally) {
                 Fate::Sent => {
-                    self.sequence = self.sequence.wrapping_add(message.flows);
+                    self.sequence = self.sequence.wrapping_add(message.flows).wrapping_add(message.options);
                     tally.records += u64::from(message.flows);
+                    tally.templates += u64::from(message.templates);
+                    if matches!(self.phase, Phase::Up(..)) {
+                        self.progress = now.instant;
+                    }
                 }
                 Fate::Lost => tally.lost_send += u64::from(message.flows),
                 Fate::Kept => {
