@@ -12,6 +12,7 @@
 
 pub mod address;
 mod admit;
+mod background;
 pub mod cli;
 mod count;
 mod desired;

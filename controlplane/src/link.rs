@@ -1,5 +1,6 @@
 //! The southbound link: a client of the dataplane's unix socket that comes back by itself.
 
+use crate::background::Background;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use sonde_proto::southbound::dataplane_client::DataplaneClient;
@@ -60,7 +61,8 @@ impl Link {
         let client = DataplaneClient::new(channel);
         let peer = watch::Sender::new(Peer::Absent("not looked for yet".to_owned()));
         let shared = Arc::new(Shared { client, peer, stranger: Mutex::default(), socket: socket.to_owned() });
-        tokio::spawn(keep_asking(Arc::downgrade(&shared)));
+        let weak = Arc::downgrade(&shared);
+        Background::detach("asks the dataplane", move || keep_asking(weak.clone()));
         Self { shared }
     }
 
@@ -124,6 +126,7 @@ impl Shared {
 
 async fn keep_asking(shared: Weak<Shared>) {
     while let Some(shared) = shared.upgrade() {
+        sonde_threads::trap_as("link");
         let found = shared.ask().await;
         drop(shared);
         tokio::time::sleep(if matches!(found, Peer::Present(_)) { PERIOD } else { SEARCH }).await;

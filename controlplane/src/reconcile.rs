@@ -13,6 +13,7 @@ pub(crate) async fn run(desired: Desired) {
     let mut peer = desired.link().follow();
     let mut trouble = String::new();
     loop {
+        sonde_threads::trap_as("reconcile");
         let pause = match desired.reconcile().await {
             Ok(done) => {
                 trouble.clear();

@@ -1,5 +1,6 @@
 //! Reads the record rings: all of them as one stream, with one cursor, and the window `Top` is answered from.
 
+use crate::background;
 use crate::fault;
 use crate::place::Lookups;
 use crate::places::Places;
@@ -7,6 +8,8 @@ use crate::top::Window;
 use parking_lot::Mutex;
 use sonde_flow::Record;
 use sonde_flow::ring::{Cursor, Reader, RingError};
+use sonde_threads::{Death, Pauses};
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -171,6 +174,7 @@ pub(crate) fn unix_seconds() -> u64 {
 pub(crate) struct Hub {
     window: Arc<Mutex<Window>>,
     stop: Arc<AtomicBool>,
+    alive: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -182,9 +186,28 @@ impl Hub {
     pub(crate) fn start(places: Places, lookups: Lookups) -> std::io::Result<Self> {
         let window = Arc::new(Mutex::new(Window::new(unix_seconds())));
         let stop = Arc::new(AtomicBool::new(false));
-        let (filled, stopped) = (Arc::clone(&window), Arc::clone(&stop));
-        let thread = std::thread::Builder::new().name("records".to_owned()).spawn(move || fill(places, &lookups, &filled, &stopped))?;
-        Ok(Self { window, stop, thread: Some(thread) })
+        let alive = Arc::new(AtomicBool::new(true));
+        let (filled, stopped, lives) = (Arc::clone(&window), Arc::clone(&stop), Arc::clone(&alive));
+        let body = move || {
+            let Ok(rings) = Rings::open(places, "") else { return };
+            let mut hand = Hand { rings, batch: VecDeque::with_capacity(TURN), begun: false };
+            let life = || {
+                lives.store(true, Ordering::Relaxed);
+                fill(&mut hand, &lookups, &filled, &stopped);
+            };
+            let died = |death: &Death| {
+                lives.store(false, Ordering::Relaxed);
+                background::say("the thread that reads the records", death);
+            };
+            sonde_threads::supervise(Pauses::USUAL, &stopped, life, died);
+        };
+        let thread = std::thread::Builder::new().name("records".to_owned()).spawn(body)?;
+        Ok(Self { window, stop, alive, thread: Some(thread) })
+    }
+
+    /// Whether it reads: not between its end by a fault and its new beginning.
+    pub(crate) fn alive(&self) -> &Arc<AtomicBool> {
+        &self.alive
     }
 
     /// The window.
@@ -203,13 +226,28 @@ impl Drop for Hub {
     }
 }
 
-fn fill(places: Places, lookups: &Lookups, window: &Mutex<Window>, stop: &AtomicBool) {
-    let Ok(mut rings) = Rings::open(places, "") else { return };
+/// What outlives a fault of the thread.
+struct Hand {
+    rings: Rings,
+    /// Records that were read, and not added to the window yet.
+    batch: VecDeque<Record>,
+    /// One more was taken out of them, and may not have been added.
+    begun: bool,
+}
+
+fn fill(hand: &mut Hand, lookups: &Lookups, window: &Mutex<Window>, stop: &AtomicBool) {
+    let Hand { rings, batch, begun } = hand;
     let mut held = lookups.latest();
-    let mut batch: Vec<Record> = Vec::with_capacity(TURN);
+    // What the life before had in hand when it ended.
+    let left = batch.len() as u64 + u64::from(std::mem::take(begun));
+    batch.clear();
+    if left != 0 {
+        window.lock().lost(unix_seconds(), left, 0);
+    }
     let mut said: Vec<String> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let found = rings.read(usize::MAX, |record| batch.push(*record));
+        let found = rings.read(usize::MAX, |record| batch.push_back(*record));
+        sonde_threads::trap();
         if said != rings.problems() {
             rings.problems().iter().filter(|problem| !said.contains(problem)).for_each(|problem| tracing::error!("{problem}"));
             said = rings.problems().to_vec();
@@ -219,8 +257,10 @@ fn fill(places: Places, lookups: &Lookups, window: &Mutex<Window>, stop: &Atomic
             let now = unix_seconds();
             lookups.refresh(&mut held);
             let mut window = window.lock();
-            for record in batch.drain(..) {
+            while let Some(record) = batch.pop_front() {
+                *begun = true;
                 window.add(now, &record, held.table.as_ref());
+                *begun = false;
             }
             if found.lost != 0 || found.damaged != 0 {
                 window.lost(now, found.lost, found.damaged);

@@ -272,7 +272,13 @@ fn port(block: &BlockView) -> PortStatus {
 
 fn exporter(block: &BlockView) -> ExporterStatus {
     let name = if block.name.starts_with(PREFIX) { block.name.clone() } else { format!("{PREFIX}{}", block.name) };
-    ExporterStatus { name, state: text(block, "state"), last_error: text(block, "last_error"), counters: counters(block) }
+    ExporterStatus {
+        name,
+        state: text(block, "state"),
+        last_error: text(block, "last_error"),
+        delivery: text(block, "delivery"),
+        counters: counters(block),
+    }
 }
 
 /// How long ago a time of the system's clock was; nothing when it is ahead of us.

@@ -2,18 +2,18 @@
 
 use crate::address::Address;
 use crate::admit::{Registry, Shares};
+use crate::background::Background;
 use crate::desired::Desired;
 use crate::door::{self, Door};
 use crate::link::Link;
 use crate::listen::{self, ListenError, Listener};
-use crate::place::Lookups;
+use crate::place::{Lookups, Unwaited};
 use crate::places::Places;
 use crate::reconcile;
 use crate::records::Hub;
 use crate::seg::{SAMPLE, Segment};
 use crate::service::{config::Config, exporters::Exporters, flows::Flows, status::StatusView};
 use crate::store::{Store, StoreError};
-use sonde_enrich::Watcher;
 use sonde_proto::v1::DataplaneState;
 use sonde_proto::v1::config_service_server::{ConfigServiceServer, SERVICE_NAME as CONFIG};
 use sonde_proto::v1::exporters_service_server::{ExportersServiceServer, SERVICE_NAME as EXPORTERS};
@@ -23,9 +23,9 @@ use sonde_settings::paths::{Paths, default_state_dir};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -100,7 +100,7 @@ pub struct ControlPlane {
     places: Places,
     hub: Hub,
     lookups: Lookups,
-    watcher: Watcher,
+    watcher: Arc<Unwaited>,
 }
 
 impl ControlPlane {
@@ -123,7 +123,7 @@ impl ControlPlane {
         let segment = Arc::new(Segment::new(places.clone(), &options.instance));
         let lookups = Lookups::default();
         let hub = Hub::start(places.clone(), lookups.clone()).map_err(StartError::Thread)?;
-        let watcher = lookups.watch().map_err(StartError::Lookups)?;
+        let watcher = Arc::new(lookups.watch().map_err(StartError::Lookups)?);
         let desired = Desired::new(store, link, &options.instance);
         // Last: what is open by now is not there for connections.
         let wanted = usize::try_from(options.connections_max).unwrap_or(usize::MAX);
@@ -145,10 +145,18 @@ impl ControlPlane {
         for service in ["", CONFIG, STATUS, FLOWS, EXPORTERS] {
             reporter.set_service_status(service, ServingStatus::Serving).await;
         }
+        let (desired, lookups, watcher) = (self.desired.clone(), self.lookups.clone(), self.watcher);
+        let (segment, alive) = (Arc::clone(&self.segment), Arc::clone(self.hub.alive()));
+        let reported = self.desired.clone();
         let background = [
-            Background(tokio::spawn(reconcile::run(self.desired.clone())).abort_handle()),
-            Background(tokio::spawn(self.lookups.clone().follow(self.desired.link().clone(), self.watcher)).abort_handle()),
-            Background(tokio::spawn(report(Arc::clone(&self.segment), self.desired.clone(), reporter)).abort_handle()),
+            Background::start("compares the settings", move || reconcile::run(desired.clone())),
+            Background::start("follows what addresses are looked up in", {
+                let link = self.desired.link().clone();
+                move || lookups.clone().follow(link.clone(), Arc::clone(&watcher))
+            }),
+            Background::start("reports the state", move || {
+                report(Arc::clone(&segment), reported.clone(), Arc::clone(&alive), reporter.clone())
+            }),
         ];
         let flows = Flows::new(self.places.clone(), Arc::clone(self.hub.window()), self.lookups.clone(), Arc::clone(&self.registry));
         let routes = Routes::new(reflection().build_v1()?)
@@ -166,7 +174,7 @@ impl ControlPlane {
             .map(|listener| {
                 let door = door.clone();
                 let serve = move |stream, place| door.serve(stream, place);
-                Background(tokio::spawn(listen::accept(listener, Arc::clone(&self.registry), serve, door::refuse)).abort_handle())
+                Background::once(listen::accept(listener, Arc::clone(&self.registry), serve, door::refuse))
             })
             .collect();
         stop.await;
@@ -199,15 +207,6 @@ async fn listen(options: &Options, paths: &Paths) -> Result<Vec<Listener>, Start
     Ok(listeners)
 }
 
-/// A task that ends with its owner.
-struct Background(AbortHandle);
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 /// What reflection lists: what is served here. The descriptor set holds the southbound protocol too, which is not.
 const SERVED: [&str; 7] = [
     CONFIG,
@@ -229,11 +228,19 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
     SERVED.into_iter().fold(builder, tonic_reflection::server::Builder::with_service_name)
 }
 
-/// Looks at the heartbeats, and says on the health service whether there is a dataplane: one that runs and answers.
-async fn report(segment: Arc<Segment>, desired: Desired, reporter: HealthReporter) {
-    let mut said = None;
+/// Looks at the heartbeats, and says on the health service whether there is a dataplane: one that runs and answers; and whether its records
+/// are read.
+async fn report(segment: Arc<Segment>, desired: Desired, alive: Arc<AtomicBool>, reporter: HealthReporter) {
+    let (mut said, mut read) = (None, true);
     let mut peer = desired.link().follow();
     loop {
+        sonde_threads::trap_as("report");
+        let reads = alive.load(Ordering::Relaxed);
+        if reads != read {
+            let status = if reads { ServingStatus::Serving } else { ServingStatus::NotServing };
+            reporter.set_service_status(FLOWS, status).await;
+            read = reads;
+        }
         let state = segment.status().state();
         let well = state == DataplaneState::Running && desired.link().description().is_some();
         if said != Some(well) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Rows from the bottom up, with what the crate is for.
 const LAYERS: &[&[&str]] = &[
-    &["dpdk-sys", "sonde-proto", "sonde-memory", "sonde-packet", "sonde-unpack"],
+    &["dpdk-sys", "sonde-proto", "sonde-memory", "sonde-packet", "sonde-unpack", "sonde-threads"],
     &["sonde-stats"],
     &["sonde-flow", "sonde-enrich"],
     &["sonde-export"],
@@ -21,7 +21,17 @@ const DPDK: &[&str] = &["dpdk-sys", "sonde-dataplane"];
 
 /// Crates that stay pure: their whole dependency tree is this short list of ours and nothing else's run time.
 const WITHOUT_ASYNC: &[&str] =
-    &["sonde-packet", "sonde-memory", "sonde-unpack", "sonde-stats", "sonde-flow", "sonde-enrich", "sonde-export", "sonde-worker"];
+    &[
+        "sonde-packet",
+        "sonde-memory",
+        "sonde-unpack",
+        "sonde-threads",
+        "sonde-stats",
+        "sonde-flow",
+        "sonde-enrich",
+        "sonde-export",
+        "sonde-worker",
+    ];
 
 /// Name of each workspace member, with the names of what it depends on: `(normal and build, dev)`.
 fn members() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {

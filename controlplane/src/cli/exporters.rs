@@ -242,6 +242,11 @@ fn stats(answer: &ExporterStatsResponse, out: &Out) -> Vec<String> {
         if !e.last_error.is_empty() {
             lines.push(format!("  last trouble: {}", e.last_error));
         }
+        match e.delivery.as_str() {
+            "unconfirmed" => lines.push("  records sent are unconfirmed: over UDP nobody tells whether they arrive".to_owned()),
+            "acknowledged" => lines.push("  records sent are acknowledged by the collector's machine, but for unacknowledged".to_owned()),
+            _ => {}
+        }
         let width = e.counters.keys().map(String::len).max().unwrap_or(0);
         for (name, value) in &e.counters {
             let shown = if name.contains("octets") { format!("{} ({})", count(*value), octets(*value)) } else { count(*value) };

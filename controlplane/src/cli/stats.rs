@@ -243,6 +243,7 @@ fn exporters(status: &Status, rates: &Rates<'_>) -> Table {
         ("OCTETS", Right),
         ("LOST RING", Right),
         ("LOST SEND", Right),
+        ("REFUSED", Right),
         ("LAST TROUBLE", Left),
     ])
     .leaving_out(&["LAST TROUBLE", "MESSAGES", "OCTETS", "RECORD/S"]);
@@ -257,7 +258,8 @@ fn exporters(status: &Status, rates: &Rates<'_>) -> Table {
             count(get(&e.counters, "messages")),
             octets(get(&e.counters, "octets")),
             count(get(&e.counters, "lost_ring")),
-            count(get(&e.counters, "lost_send")),
+            count(get(&e.counters, "lost_send").saturating_add(get(&e.counters, "lost_fault"))),
+            count(get(&e.counters, "lost_refused")),
             e.last_error.clone(),
         ]);
     }

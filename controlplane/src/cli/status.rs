@@ -224,6 +224,12 @@ fn settings(status: &Status, config: Option<&GetConfigResponse>, out: &Out) -> S
     text
 }
 
+/// Records of an exporter that are known to be lost, whatever the reason.
+pub(super) fn lost(counters: &std::collections::BTreeMap<String, u64>) -> u64 {
+    let lost = counters.iter().filter(|(name, _)| name.starts_with("lost_"));
+    lost.fold(0, |sum, (_, n)| sum.saturating_add(*n))
+}
+
 fn exporter_line(exporter: &ExporterStatus, out: &Out) -> String {
     let tone = match exporter.state.as_str() {
         "connected" => Tone::Good,
@@ -233,7 +239,12 @@ fn exporter_line(exporter: &ExporterStatus, out: &Out) -> String {
     };
     let records = exporter.counters.get("records").copied().unwrap_or(0);
     let trouble = if exporter.last_error.is_empty() { String::new() } else { format!("; last trouble: {}", exporter.last_error) };
-    format!("{}: {}, {} records{trouble}", exporter.name, out.tone(tone, &exporter.state), count(records))
+    let delivery = if exporter.delivery == "unconfirmed" { " sent, unconfirmed" } else { "" };
+    let lost = match lost(&exporter.counters) {
+        0 => String::new(),
+        lost => format!(", {}", out.tone(Tone::Warn, &format!("{} known lost", count(lost)))),
+    };
+    format!("{}: {}, {} records{delivery}{lost}{trouble}", exporter.name, out.tone(tone, &exporter.state), count(records))
 }
 
 /// "received 10 = metered 7 + ipv4_truncated 3: balances".

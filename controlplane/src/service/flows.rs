@@ -9,7 +9,7 @@ use crate::places::Places;
 use crate::records::{IDLE, Rings, unix_seconds};
 use crate::talker::By;
 use crate::top::{Order, Query, WINDOW_S, Window};
-use crate::{fault, flow};
+use crate::{background, fault, flow};
 use parking_lot::Mutex;
 use sonde_enrich::Generation;
 use sonde_proto::v1::flows_service_server::FlowsService;
@@ -62,7 +62,8 @@ impl FlowsService for Flows {
         let limit = if limit == 0 { u64::MAX } else { limit };
         let (lookups, held) = (self.lookups.clone(), self.lookups.latest());
         let tail = Tail { rings, filter, lookups, held, limit, lost: 0, damaged: 0, cursor };
-        tokio::spawn(tail.run(teller));
+        let fault = teller.fault();
+        background::stream(tail.run(teller), fault);
         Ok(Response::new(stream))
     }
 

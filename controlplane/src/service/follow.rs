@@ -64,6 +64,19 @@ impl<T> Teller<T> {
         self.tell.send_timeout(answer, patience).await.is_ok()
     }
 
+    /// Ends the stream with a fault of the program. It stays open until this is called or dropped, so that the fault is read.
+    pub(crate) fn fault(&self) -> impl FnOnce(Status) + Send + use<T>
+    where
+        T: Send + 'static,
+    {
+        let (held, end) = (self.tell.clone(), Arc::clone(&self.end));
+        move |why| {
+            // It was set already where the client had been given up.
+            let _ = end.set(why);
+            drop(held);
+        }
+    }
+
     /// Gives the client up. It reads what waits for it, and then why.
     pub(crate) async fn cut(mut self, why: Status) {
         static CUT: Seldom = Seldom::new();

@@ -3,8 +3,8 @@
 use super::connection;
 use super::follow::{Followed, Teller, follow, full};
 use crate::admit::{Counters, Registry, Streams};
-use crate::fault;
 use crate::seg::Segment;
+use crate::{background, fault};
 use sonde_proto::v1::status_service_server::StatusService;
 use sonde_proto::v1::{self, GetStatusRequest, WatchStatusRequest, WatchStatusResponse};
 use std::sync::Arc;
@@ -77,7 +77,8 @@ impl StatusService for StatusView {
         // One snapshot waits for a slow client; the next ones it misses and is told.
         let seat = self.watches.take(connection.as_deref()).ok_or_else(|| full(WATCHES_MAX, "the snapshots"))?;
         let (teller, stream) = follow(connection, seat, Arc::clone(&self.source.registry));
-        tokio::spawn(watch(self.source.clone(), Duration::from_millis(interval.into()), teller));
+        let fault = teller.fault();
+        background::stream(watch(self.source.clone(), Duration::from_millis(interval.into()), teller), fault);
         Ok(Response::new(stream))
     }
 }

@@ -9,6 +9,7 @@ mod mend;
 pub mod prefetch;
 pub mod shared;
 pub mod slab;
+pub mod socket;
 pub mod tags;
 
 pub use file::FileMap;
