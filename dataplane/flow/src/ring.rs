@@ -34,10 +34,10 @@ mod produce;
 mod tests;
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sonde_memory::{MapError, ReadMap, SharedMap};
+use sonde_memory::{Folder, MapError, ReadMap, SharedMap};
 
 use crate::record::{HEAD_WORDS, Output, Record};
 use consume::{Consumer, TRIES_MAX};
@@ -93,6 +93,22 @@ impl Writer {
     /// [`RingError::TooSmall`] below [`BYTES_MIN`]; [`RingError::Map`] when the file cannot be made, for example because the
     /// shared memory is full.
     pub fn create(path: &Path, bytes: usize, worker: u8) -> Result<Self, RingError> {
+        Self::make(bytes, worker, |words, begin| SharedMap::create_with(path, words, begin))
+    }
+
+    /// Makes a ring of this name in a folder that is open, replacing what was there.
+    ///
+    /// # Errors
+    /// As [`Writer::create`].
+    pub fn create_in(folder: &Folder, name: &str, bytes: usize, worker: u8) -> Result<Self, RingError> {
+        Self::make(bytes, worker, |words, begin| SharedMap::create_in(folder, name, words, begin))
+    }
+
+    fn make(
+        bytes: usize,
+        worker: u8,
+        create: impl FnOnce(usize, &dyn Fn(&[AtomicU64])) -> Result<SharedMap, MapError>,
+    ) -> Result<Self, RingError> {
         let words = (bytes / size_of::<u64>()) as u64;
         let capacity = words.checked_ilog2().map_or(0, |log| 1 << log);
         let layout = Layout::of_file(capacity, SEGMENT).ok_or(RingError::TooSmall { bytes })?;
@@ -108,13 +124,14 @@ impl Writer {
             (INSTANCE_AT, instance),
             (PID_AT, u64::from(std::process::id())),
         ];
-        let map = SharedMap::create_with(path, file_words(&layout), |words| {
+        let begin = |words: &[AtomicU64]| {
             for (at, value) in header {
                 if let Some(word) = words.get(at) {
                     word.store(value, Ordering::Relaxed);
                 }
             }
-        })?;
+        };
+        let map = create(file_words(&layout), &begin)?;
         Ok(Self { map, producer: Producer::new(layout), instance })
     }
 
