@@ -122,7 +122,7 @@ async fn connect(socket: &Path) -> io::Result<UnixStream> {
     let refused = |error: FolderError| explained(error.into_io());
     let (folder, name) = Folder::of_file(socket).map_err(refused)?;
     if !folder.has_socket(&name).map_err(refused)? {
-        return Err(io::ErrorKind::NotFound.into());
+        return Err(rustix::io::Errno::NOENT.into());
     }
     let stream = UnixStream::connect(folder.handle_path(&name)).await.map_err(explained)?;
     let (peer, us) = (stream.peer_cred()?.uid(), rustix::process::geteuid().as_raw());
@@ -149,7 +149,13 @@ fn replace(known: &mut Peer, found: Peer) -> bool {
             }
             a != b
         }
-        (Peer::Absent(a), Peer::Absent(b)) => a != b,
+        (Peer::Absent(a), Peer::Absent(b)) => {
+            // Once for each reason: a folder that is refused should not look like a dataplane that is not there.
+            if a != b {
+                tracing::info!("{b}");
+            }
+            a != b
+        }
         (Peer::Absent(_), Peer::Present(b)) => {
             tracing::info!(pid = b.pid, version = %b.version, generation = b.generation, "the dataplane answers");
             true

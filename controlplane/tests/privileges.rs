@@ -8,7 +8,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use sonde_system::Account;
 use support::{Cleared, FakeDataplane, instance, until};
 use tempfile::TempDir;
@@ -19,7 +21,7 @@ const NOBODY: u32 = 65_534;
 struct Process {
     child: Child,
     api: String,
-    said: String,
+    said: Arc<Mutex<String>>,
 }
 
 impl Process {
@@ -34,9 +36,14 @@ impl Process {
                 break at.trim().to_owned();
             }
         };
-        // Somebody must read the rest, or it stands still when the pipe is full.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        let said = Arc::new(Mutex::new(said));
+        let heard = Arc::clone(&said);
+        std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(|line| heard.lock().push_str(&line)));
         Self { child, api, said }
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().clone()
     }
 
     fn sonde(&self, arguments: &[&str]) -> Output {
@@ -106,13 +113,13 @@ async fn root_s_control_plane_becomes_the_service_user_for_good_and_works() {
     let fake = FakeDataplane::start(&name, &home.path().join("run"), 1, 1);
     // The history of an earlier control plane that kept root's rights.
     let earlier = Process::start(command(&name, home.path(), &["--user", "root"]));
-    assert!(earlier.said.contains("user root (0) with every capability, as --user root asks"), "{}", earlier.said);
+    assert!(earlier.said().contains("user root (0) with every capability, as --user root asks"), "{}", earlier.said());
     earlier.adopted().await;
     drop(earlier);
 
     let plane = Process::start(command(&name, home.path(), &[]));
     let words = format!("privileges: user sonde ({}), no capabilities", account.uid);
-    assert!(plane.said.contains(&words), "{}", plane.said);
+    assert!(plane.said().contains(&words), "{}", plane.said());
     plane.adopted().await;
     let said = plane.sonde(&["config", "rollback", "1", "-m", "as sonde"]);
     assert!(said.status.success(), "{said:?}");
@@ -199,11 +206,6 @@ async fn a_dataplane_that_another_user_pretends_to_be_is_not_spoken_to() {
     attack(home.path(), &format!("mkdir -p run/{name}; chmod 755 run run/{name}; mkfifo run/{name}/southbound.sock"));
     attack(home.path(), &format!("mkdir -m 755 {shared}; mkfifo {shared}/stats {shared}/ring-0; chmod 666 {shared}/*"));
     let plane = Process::start(command(&name, home.path(), &[]));
-    until("the reason", async || {
-        let said = plane.sonde(&["config", "get"]);
-        String::from_utf8_lossy(&said.stderr).contains("belongs to user 65534")
-            || String::from_utf8_lossy(&said.stdout).contains("belongs to user 65534")
-    })
-    .await;
+    until("the reason", async || plane.said().contains("/run belongs to user 65534")).await;
     assert_eq!(plane.json(&["status"])["state"], "absent", "pipes in the place of counters and records hold nobody up");
 }
