@@ -80,7 +80,7 @@ port() {
         # Bits 12 and 13 of the effective capabilities are CAP_NET_ADMIN (promiscuous mode, the interface's address) and CAP_NET_RAW.
         if [ "$(id -u)" -ne 0 ] && (( (0x$(sed -n 's/^CapEff:\t//p' /proc/self/status) >> 12 & 3) != 3 )); then
             local file
-            file=$(getcap "$bin/sonde-dataplane" 2>/dev/null || true)
+            file=$(PATH=$PATH:/usr/sbin:/sbin getcap "$bin/sonde-dataplane" 2>/dev/null || true)
             [[ $file == *cap_net_admin* && $file == *cap_net_raw* ]] || die "reading $IFACE needs root, or CAP_NET_RAW and CAP_NET_ADMIN:" \
                 "\`sudo make run IFACE=$IFACE\`, or once \`sudo setcap cap_net_raw,cap_net_admin+ep $bin/sonde-dataplane\`"
         fi

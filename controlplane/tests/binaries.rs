@@ -354,7 +354,7 @@ fn other_machines_are_kept_out_unless_told_otherwise() {
         assert!(said.contains("no TLS") && said.contains("--allow-remote") && said.contains("ssh -L"), "{said}");
     }
     let mut open = controlplane(&name, home.path()).args(["--api", "0.0.0.0:0", "--allow-remote"]).spawn().expect("starts");
-    let mut said = BufReader::new(open.stderr.take().expect("piped")).lines().map_while(Result::ok).take(2);
+    let mut said = BufReader::new(open.stderr.take().expect("piped")).lines().map_while(Result::ok).take(4);
     assert!(said.any(|line| line.contains("the gRPC API is at 0.0.0.0:")), "it listens");
     open.kill().expect("killed");
     open.wait().expect("ended");

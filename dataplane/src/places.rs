@@ -27,7 +27,8 @@ impl Places {
         Ok(Self { run: Folder::make(paths.run(), sharing)?, shared: Folder::make(paths.shared(), sharing)?, paths })
     }
 
-    /// Removes what a dead predecessor of the instance left in shared memory, and drafts it left in both folders. Call with the lock held.
+    /// Removes what a predecessor of the instance left in shared memory, and drafts it left in both folders. Call with the lock held.
+    /// The number is that of files only a predecessor leaves that did not stop cleanly: the last counters stay for readers on purpose.
     ///
     /// # Errors
     /// [`StartError::Folder`] when a folder cannot be read or a file cannot be removed.
@@ -36,10 +37,11 @@ impl Places {
         // A draft of the settings is no loss that is worth a word.
         self.run.remove_drafts()?;
         for name in self.shared.names()? {
-            if let Some(name) = name.to_str().filter(|name| *name == paths::STATS || name.starts_with(paths::RING)) {
+            if let Some(name) = name.to_str().filter(|name| name.starts_with(paths::RING)) {
                 removed += usize::from(self.shared.remove(name)?);
             }
         }
+        self.shared.remove(paths::STATS)?;
         Ok(removed)
     }
 

@@ -80,6 +80,22 @@ struct Shared {
     done: AtomicBool,
 }
 
+/// Listens as the real one does.
+fn listen(run: &Folder) -> UnixListener {
+    let sharing = account::sharing();
+    let listener = match run.listen(SOUTHBOUND, sharing) {
+        // The fake before it has been dropped, and its server is about to end.
+        Err(FolderError::InUse { .. }) => {
+            run.remove(SOUTHBOUND).expect("removed");
+            run.listen(SOUTHBOUND, sharing)
+        }
+        listener => listener,
+    };
+    let listener = listener.expect("a socket");
+    listener.set_nonblocking(true).expect("a socket");
+    UnixListener::from_std(listener).expect("a socket")
+}
+
 /// The fake. Stops when dropped.
 pub(crate) struct FakeDataplane {
     shared: Arc<Shared>,
@@ -141,17 +157,7 @@ impl FakeDataplane {
             beating: AtomicBool::new(true),
             done: AtomicBool::new(false),
         });
-        let listener = match run.listen(SOUTHBOUND, sharing) {
-            // The fake before it has been dropped, and its server is about to end.
-            Err(FolderError::InUse { .. }) => {
-                run.remove(SOUTHBOUND).expect("removed");
-                run.listen(SOUTHBOUND, sharing)
-            }
-            listener => listener,
-        };
-        let listener = listener.expect("a socket");
-        listener.set_nonblocking(true).expect("a socket");
-        let listener = UnixListener::from_std(listener).expect("a socket");
+        let listener = listen(&run);
         let service = DataplaneServer::new(Service(Arc::clone(&shared)));
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(async move {
