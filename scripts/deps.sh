@@ -5,6 +5,13 @@ set -euo pipefail
 
 die() { echo "$*" >&2; exit 1; }
 
+# A user without a password, a login or a home. Only root needs it: what a user starts runs as that user.
+if [ "$(id -u)" -eq 0 ] && ! getent passwd sonde >/dev/null; then
+    echo "making the user sonde, as which the control plane runs"
+    useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin \
+        --comment 'Sonde control plane' sonde || die "the user sonde could not be made: see above"
+fi
+
 # Rust comes from rustup: Debian 12's own is too old. The version is the workspace's `rust-version`.
 rust_needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../Cargo.toml")
 PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
@@ -13,13 +20,6 @@ command -v cargo >/dev/null && command -v rustc >/dev/null \
 rust_found=$(rustc --version | cut -d' ' -f2)
 [ "$(printf '%s\n' "$rust_needed" "${rust_found%%-*}" | sort -V | head -n1)" = "$rust_needed" ] \
     || die "Rust $rust_found is too old: Sonde needs $rust_needed or later; try \`rustup update stable\`"
-
-# A user without a password, a login or a home. Only root needs it: what a user starts runs as that user.
-if [ "$(id -u)" -eq 0 ] && ! getent passwd sonde >/dev/null; then
-    echo "making the user sonde, as which the control plane runs"
-    useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin \
-        --comment 'Sonde control plane' sonde || die "the user sonde could not be made: see above"
-fi
 
 # What each is for: DPDK and its headers; bindgen's libclang; the C shim; protoc and the well-known types; setsid, ip.
 packages=(libdpdk-dev clang libclang-dev gcc libc6-dev pkg-config libpcap-dev protobuf-compiler libprotobuf-dev util-linux iproute2)

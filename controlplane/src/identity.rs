@@ -14,8 +14,8 @@ use std::io;
 pub enum IdentityError {
     /// The user to become is not there.
     #[error(
-        "there is no user \"{name}\", as which the control plane runs when root starts it: `make deps` (scripts/deps.sh) makes the user \
-         sonde; or name another one with --user NAME, or keep root's rights with --user root"
+        "there is no user \"{name}\", as which the control plane runs when root starts it: `make deps` as root (sudo scripts/deps.sh) \
+         makes the user sonde; or name another one with --user NAME, or keep root's rights with --user root"
     )]
     NoUser {
         /// Its name.

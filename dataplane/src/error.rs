@@ -135,7 +135,9 @@ fn process(pid: Option<u32>) -> String {
 pub fn remedy(cause: &std::io::Error) -> &'static str {
     match cause.kind() {
         std::io::ErrorKind::StorageFull => "its file system is full: free some space there",
-        std::io::ErrorKind::PermissionDenied => "run as root, or choose a directory of your own with --run-dir",
+        std::io::ErrorKind::PermissionDenied => {
+            "run as root, or choose a directory of your own with --run-dir, and a name of your own with --set boot.instance=NAME"
+        }
         std::io::ErrorKind::ReadOnlyFilesystem => "its file system is read-only: choose another directory with --run-dir",
         std::io::ErrorKind::AlreadyExists => "look at what it is and remove it",
         std::io::ErrorKind::NotFound => "a directory of its path does not exist: make it",
