@@ -5,6 +5,8 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use sonde_proto::southbound::dataplane_client::DataplaneClient;
 use sonde_proto::southbound::{ApplyRequest, ApplyResponse, DescribeRequest, Description};
+use sonde_system::{Folder, FolderError, account};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -54,7 +56,7 @@ impl Link {
         let path = socket.to_owned();
         let connector = service_fn(move |_: Uri| {
             let path = path.clone();
-            async move { UnixStream::connect(path).await.map(TokioIo::new) }
+            async move { connect(&path).await.map(TokioIo::new) }
         });
         // The name is for the HTTP/2 authority only; the connector knows where to go.
         let channel = Endpoint::from_static("http://dataplane").connect_with_connector_lazy(connector);
@@ -124,6 +126,32 @@ impl Shared {
     }
 }
 
+/// Connects to a socket of root's or of this user's, in a folder where nobody else could have put another one.
+async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    let explained = |cause: io::Error| match cause.kind() {
+        io::ErrorKind::PermissionDenied => io::Error::new(
+            cause.kind(),
+            format!(
+                "{cause}; this control plane runs as user {}, which must be able to reach that folder: start it as the dataplane's user, or \
+                 both as root",
+                account::whoami()
+            ),
+        ),
+        _ => cause,
+    };
+    let refused = |error: FolderError| explained(error.into_io());
+    let (folder, name) = Folder::of_file(socket).map_err(refused)?;
+    if !folder.has_socket(&name).map_err(refused)? {
+        return Err(rustix::io::Errno::NOENT.into());
+    }
+    let stream = UnixStream::connect(folder.handle_path(&name)).await.map_err(explained)?;
+    let (peer, us) = (stream.peer_cred()?.uid(), rustix::process::geteuid().as_raw());
+    if peer != 0 && peer != us {
+        return Err(io::Error::other(format!("user {peer} listens there, not root and not user {us}")));
+    }
+    Ok(stream)
+}
+
 async fn keep_asking(shared: Weak<Shared>) {
     while let Some(shared) = shared.upgrade() {
         sonde_threads::trap_as("link");
@@ -142,7 +170,13 @@ fn replace(known: &mut Peer, found: Peer) -> bool {
             }
             a != b
         }
-        (Peer::Absent(a), Peer::Absent(b)) => a != b,
+        (Peer::Absent(a), Peer::Absent(b)) => {
+            // Once for each reason: a folder that is refused should not look like a dataplane that is not there.
+            if a != b {
+                tracing::info!("{b}");
+            }
+            a != b
+        }
         (Peer::Absent(_), Peer::Present(b)) => {
             tracing::info!(pid = b.pid, version = %b.version, generation = b.generation, "the dataplane answers");
             true

@@ -20,6 +20,7 @@ use sonde_proto::v1::exporters_service_server::{ExportersServiceServer, SERVICE_
 use sonde_proto::v1::flows_service_server::{FlowsServiceServer, SERVICE_NAME as FLOWS};
 use sonde_proto::v1::status_service_server::{SERVICE_NAME as STATUS, StatusServiceServer};
 use sonde_settings::paths::{Paths, default_state_dir};
+use sonde_system::Folder;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -103,15 +104,32 @@ pub struct ControlPlane {
     watcher: Arc<Unwaited>,
 }
 
+impl Options {
+    /// Where the history of this instance is.
+    pub(crate) fn history(&self) -> PathBuf {
+        self.state_dir.clone().unwrap_or_else(default_state_dir).join(&self.instance)
+    }
+}
+
 impl ControlPlane {
     /// Opens the history, listens, and begins to look for the dataplane; it need not be there.
     ///
     /// # Errors
     /// When the address or the history cannot be used.
     pub async fn start(options: &Options) -> Result<Self, StartError> {
+        Self::start_with(options, None).await
+    }
+
+    /// [`ControlPlane::start`] with the directory of the history, where it is open already.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::start`].
+    pub async fn start_with(options: &Options, history: Option<&Folder>) -> Result<Self, StartError> {
         // First the history, whose lock tells two control planes of one instance apart better than the port does.
-        let state = options.state_dir.clone().unwrap_or_else(default_state_dir).join(&options.instance);
-        let (store, damaged) = Store::open(&state)?;
+        let (store, damaged) = match history {
+            Some(folder) => Store::open_in(folder)?,
+            None => Store::open(&options.history())?,
+        };
         for file in damaged {
             tracing::error!("{} is damaged and not part of the history: {}", file.path.display(), file.cause);
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use support::process::{Process, adopted, controlplane, place, refusal, sonde, text};
+use support::process::{Process, adopted, controlplane, place, refusal, sonde, text, user};
 use support::{FakeDataplane, own_file, record, settings, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,9 +249,8 @@ fn other_machines_are_kept_out_unless_told_otherwise() {
         assert!(said.contains("no TLS") && said.contains("--allow-remote") && said.contains("ssh -L"), "{said}");
     }
     let mut open = controlplane(&name, home.path()).args(["--api", "0.0.0.0:0", "--allow-remote"]).spawn().expect("starts");
-    let mut line = String::new();
-    BufReader::new(open.stderr.take().expect("piped")).read_line(&mut line).expect("readable");
-    assert!(line.contains("the gRPC API is at 0.0.0.0:"), "{line}");
+    let mut said = BufReader::new(open.stderr.take().expect("piped")).lines().map_while(Result::ok).take(4);
+    assert!(said.any(|line| line.contains("the gRPC API is at 0.0.0.0:")), "it listens");
     open.kill().expect("killed");
     open.wait().expect("ended");
 }
@@ -291,7 +290,7 @@ async fn a_full_disk_is_said_and_nothing_is_lost() {
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", script, "sh"]).arg(&state).arg(env!("CARGO_BIN_EXE_sonde-controlplane"));
     command.args(["--instance", &name, "--api", "127.0.0.1:0", "--state-dir"]).arg(&state).arg("--run-dir").arg(home.path().join("run"));
-    let plane = Process::running(command.stderr(Stdio::piped()).spawn().expect("starts"));
+    let plane = Process::running(command.args(user()).stderr(Stdio::piped()).spawn().expect("starts"));
     adopted(&plane).await;
     // Generations of 4 KiB of comment each: soon there is no room.
     let comment = "x".repeat(4000);

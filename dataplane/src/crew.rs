@@ -1,6 +1,5 @@
 //! The worker threads: one on each core named, from its tables to its last record.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -10,14 +9,16 @@ use dpdk_sys::Eal;
 use sonde_flow::ring::{Keeper, Writer};
 use sonde_flow::{Policy, Sizing, Tracker};
 use sonde_memory::slab::Backing;
-use sonde_settings::Live;
+use sonde_settings::{Live, paths};
 use sonde_stats::{Block, Kind, Segment};
+use sonde_system::Folder;
 use sonde_worker::mailbox::{Letter, Mailbox};
 use sonde_worker::source::Source;
 use sonde_worker::{Pace, Worker, counter_names};
 
 use crate::error::StartError;
 use crate::machine::{self, mib};
+use crate::privileges;
 use crate::source::WorkerCounts;
 
 /// What one worker is made from.
@@ -25,8 +26,8 @@ use crate::source::WorkerCounts;
 pub struct Seat {
     /// Core it is pinned to.
     pub core: u32,
-    /// Path of its record ring.
-    pub ring: PathBuf,
+    /// Folder of the shared memory.
+    pub shared: Folder,
     /// Bytes of its record ring.
     pub ring_bytes: usize,
     /// Its tables; `worker` is its number.
@@ -182,6 +183,7 @@ impl<S: Source> Hands<S> {
         let _ = answer.send(Ok((tracker.backing(), tracker.bytes(), ring.keeper())));
         // No source comes when another worker has failed.
         let Ok(mut source) = self.sources.recv() else { return false };
+        privileges::settle_thread();
         let mut worker = Worker::new(tracker, ring, self.block, self.mailbox, Pace::Live);
         worker.run(&mut source, &self.stop);
         // The frames go back first: the flush takes a while, and needs none.
@@ -201,7 +203,7 @@ fn furnish(seat: &Seat, policy: Policy) -> Result<(Tracker, Writer), StartError>
         needed_mib: mib(e.needed),
         available_mib: e.available >> 20,
     })?;
-    let ring = Writer::create(&seat.ring, seat.ring_bytes, number)
+    let ring = Writer::create_in(&seat.shared, &paths::ring(number.into()), seat.ring_bytes, number)
         .map_err(|e| StartError::Other(format!("cannot make the record ring of worker {number}: {e}; or lower boot.records.ring_bytes")))?;
     Ok((tracker, ring))
 }

@@ -4,13 +4,14 @@
 //! newer, so they win, as long as the profile is the one they were applied on top of: an operator who edits the profile and
 //! restarts wants the edit.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::io::{Read, Write};
+use std::path::Path;
 
 use sonde_proto::v1;
 use sonde_settings::document::{self, OCTETS_MAX};
+use sonde_settings::paths::SETTINGS;
 use sonde_settings::{Settings, Violation, profiles};
+use sonde_system::{Draft, Folder, FolderError};
 use toml::{Table, Value};
 
 use crate::error::StartError;
@@ -95,10 +96,11 @@ pub struct Chosen {
     pub remark: Option<String>,
 }
 
-/// Decides between the profile and the last good settings at `path`.
-pub fn choose(profile: &Profile, path: &Path, fresh: bool) -> Chosen {
+/// Decides between the profile and the last good settings in the run folder.
+pub fn choose(profile: &Profile, folder: &Folder, fresh: bool) -> Chosen {
+    let path = folder.at(SETTINGS);
     let from_profile = |remark| Chosen { settings: profile.settings.clone(), generation: 0, origin: profile.origin.clone(), remark };
-    let last = match LastGood::read(path) {
+    let last = match LastGood::read(folder) {
         Ok(Some(last)) => last,
         Ok(None) => return from_profile(None),
         Err(why) => return from_profile(Some(format!("the last good settings in {} cannot be used: {why}", path.display()))),
@@ -131,12 +133,10 @@ impl LastGood {
     ///
     /// # Errors
     /// Why the file cannot be used.
-    pub fn read(path: &Path) -> Result<Option<Self>, String> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e.to_string()),
-        };
+    pub fn read(folder: &Folder) -> Result<Option<Self>, String> {
+        let Some(mut file) = folder.open_file(SETTINGS).map_err(|e| e.to_string())? else { return Ok(None) };
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(|e| e.to_string())?;
         let listed = |v: Vec<Violation>| v.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let mut table = document::parse_table(&text).map_err(listed)?;
         let generation = table.get("generation").and_then(Value::as_integer).and_then(|n| u64::try_from(n).ok());
@@ -157,26 +157,23 @@ impl LastGood {
         format!("# Written by sonde-dataplane: the settings it was given last. Without this file it starts from its profile.\n{table}")
     }
 
-    /// Writes them beside `path`, on the disk, without replacing what is there: [`Staged::commit`] does.
+    /// Writes them in the folder, on the disk, without replacing what is there: [`Staged::commit`] does.
     ///
     /// # Errors
     /// What the file system said.
-    pub fn stage(&self, path: &Path) -> std::io::Result<Staged> {
-        let temporary = path.with_extension("toml.new");
-        let staged = Staged { temporary, path: path.to_owned(), committed: false };
-        let mut file = File::create(&staged.temporary)?;
-        file.write_all(self.to_text().as_bytes())?;
-        file.sync_all()?;
-        Ok(staged)
+    pub fn stage(&self, folder: &Folder) -> std::io::Result<Staged> {
+        let mut draft = folder.draft(SETTINGS).map_err(FolderError::into_io)?;
+        draft.file().write_all(self.to_text().as_bytes())?;
+        draft.file().sync_all()?;
+        Ok(Staged { draft, folder: folder.clone() })
     }
 }
 
 /// Last good settings that are on the disk but not yet in their place. Dropped without [`Staged::commit`] they are removed.
 #[derive(Debug)]
 pub struct Staged {
-    temporary: PathBuf,
-    path: PathBuf,
-    committed: bool,
+    draft: Draft,
+    folder: Folder,
 }
 
 impl Staged {
@@ -184,20 +181,10 @@ impl Staged {
     ///
     /// # Errors
     /// What the file system said; the older settings are still there.
-    pub fn commit(mut self) -> std::io::Result<()> {
-        std::fs::rename(&self.temporary, &self.path)?;
-        self.committed = true;
+    pub fn commit(self) -> std::io::Result<()> {
+        self.draft.commit().map_err(FolderError::into_io)?;
         // The rename itself must survive a power cut: it stands in the directory.
-        self.path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-    }
-}
-
-impl Drop for Staged {
-    fn drop(&mut self) {
-        if !self.committed {
-            // Nothing to be done about a failure here, and nothing depends on it: the next one replaces it.
-            let _ = std::fs::remove_file(&self.temporary);
-        }
+        self.folder.sync().map_err(FolderError::into_io)
     }
 }
 
@@ -205,10 +192,10 @@ impl Drop for Staged {
 mod tests {
     use super::*;
 
-    fn directory(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("sonde-origin-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("temporary directory");
-        path
+    fn folder() -> (tempfile::TempDir, Folder) {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let folder = Folder::open(dir.path()).expect("our own");
+        (dir, folder)
     }
 
     fn profile(sets: &[&str]) -> Profile {
@@ -217,49 +204,43 @@ mod tests {
 
     #[test]
     fn last_good_settings_win_over_the_profile_they_were_applied_to() {
-        let dir = directory("win");
-        let path = dir.join("settings.toml");
+        let (_dir, folder) = folder();
         let plain = profile(&[]);
-        assert_eq!(choose(&plain, &path, false).generation, 0);
+        assert_eq!(choose(&plain, &folder, false).generation, 0);
         let changed = profile(&["live.timeouts.idle_timeout_ms=5000"]);
         let last = LastGood { generation: 7, profile: plain.fingerprint.clone(), settings: changed.settings.clone() };
-        last.stage(&path).expect("staged").commit().expect("committed");
-        assert_eq!(LastGood::read(&path), Ok(Some(last)));
-        let chosen = choose(&plain, &path, false);
+        last.stage(&folder).expect("staged").commit().expect("committed");
+        assert_eq!(LastGood::read(&folder), Ok(Some(last)));
+        let chosen = choose(&plain, &folder, false);
         assert_eq!((chosen.generation, &chosen.settings), (7, &changed.settings));
-        let fresh = choose(&plain, &path, true);
+        let fresh = choose(&plain, &folder, true);
         assert_eq!((fresh.generation, &fresh.settings), (0, &plain.settings));
-        let edited = choose(&changed, &path, false);
+        let edited = choose(&changed, &folder, false);
         assert_eq!(edited.generation, 0);
         assert!(edited.remark.expect("a remark").contains("not the one it was applied to"));
-        std::fs::remove_dir_all(dir).expect("removed");
     }
 
     #[test]
     fn every_prefix_of_last_good_settings_is_used_whole_or_not_at_all() {
-        let dir = directory("prefix");
-        let path = dir.join("settings.toml");
+        let (dir, folder) = folder();
         let plain = profile(&[]);
         let text = LastGood { generation: 3, profile: plain.fingerprint.clone(), settings: plain.settings.clone() }.to_text();
         for end in (0..text.len()).step_by(7) {
-            std::fs::write(&path, &text[..end]).expect("written");
-            let chosen = choose(&plain, &path, false);
+            std::fs::write(dir.path().join(SETTINGS), &text[..end]).expect("written");
+            let chosen = choose(&plain, &folder, false);
             assert!(chosen.generation == 3 || chosen.remark.is_some(), "{end}");
         }
-        std::fs::remove_dir_all(dir).expect("removed");
     }
 
     #[test]
     fn staged_settings_replace_nothing_until_committed() {
-        let dir = directory("stage");
-        let path = dir.join("settings.toml");
+        let (dir, folder) = folder();
         let plain = profile(&[]);
         let last = |generation| LastGood { generation, profile: plain.fingerprint.clone(), settings: plain.settings.clone() };
-        last(1).stage(&path).expect("staged").commit().expect("committed");
-        drop(last(2).stage(&path).expect("staged"));
-        assert_eq!(LastGood::read(&path).expect("readable").expect("there").generation, 1);
-        assert_eq!(std::fs::read_dir(&dir).expect("directory").count(), 1);
-        std::fs::remove_dir_all(dir).expect("removed");
+        last(1).stage(&folder).expect("staged").commit().expect("committed");
+        drop(last(2).stage(&folder).expect("staged"));
+        assert_eq!(LastGood::read(&folder).expect("readable").expect("there").generation, 1);
+        assert_eq!(std::fs::read_dir(dir.path()).expect("directory").count(), 1);
     }
 
     #[test]

@@ -106,6 +106,7 @@ fn links_between_pages_lead_somewhere() {
         "docs/counters.md",
         "docs/conformance.md",
         "docs/ipfix.md",
+        "docs/security.md",
     ] {
         let text = page(name);
         let folder = root.join(name).parent().expect("a folder").to_owned();

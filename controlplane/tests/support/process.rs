@@ -90,9 +90,18 @@ impl Drop for Process {
 
 pub(crate) fn controlplane(instance: &str, home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sonde-controlplane"));
-    command.args(["--instance", instance, "--state-dir"]).arg(home.join("state")).arg("--run-dir").arg(home.join("run"));
+    command.args(["--instance", instance, "--state-dir"]).arg(home.join("state")).arg("--run-dir").arg(home.join("run")).args(user());
     command.env_remove("SONDE_API").env_remove("RUST_LOG").env("NO_COLOR", "1").stderr(Stdio::piped()).stdout(Stdio::null());
     command
+}
+
+/// Root's control plane becomes the service user by itself, where there is that user.
+pub(crate) fn user() -> &'static [&'static str] {
+    if !rustix::process::geteuid().is_root() || sonde_system::Account::service().is_some() {
+        return &[];
+    }
+    eprintln!("NOTE: there is no user sonde (`make deps` makes it), so the control plane keeps root's rights in these tests");
+    &["--user", "root"]
 }
 
 pub(crate) fn sonde(api: &str, arguments: &[&str]) -> Command {
@@ -107,7 +116,10 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 
 pub(crate) fn place() -> (String, TempDir, Cleared) {
     let name = instance();
-    (name.clone(), tempfile::tempdir().expect("a directory"), Cleared(name))
+    let home = tempfile::tempdir().expect("a directory");
+    // Started by root, the control plane becomes the service user, who passes through to the dataplane's socket.
+    std::fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).expect("our own directory");
+    (name.clone(), home, Cleared(name))
 }
 
 /// Standard error of a control plane that does not start.

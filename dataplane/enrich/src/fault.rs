@@ -122,7 +122,9 @@ pub struct Violation {
 impl Violation {
     pub(crate) fn new(what: &'static str, path: &Path, fault: Fault) -> Self {
         let remedy = match fault {
-            Fault::Unreadable(_) | Fault::NotAFile => "Check the path and the permissions.",
+            Fault::Unreadable(_) | Fault::NotAFile => {
+                "Check the path and the permissions: both processes read it, and the control plane that root starts is user sonde."
+            }
             Fault::Nothing { .. } => "Give the file of the kind that the setting asks for.",
             Fault::Prefix(_) => "Correct the prefix.",
             _ => "Get the file again from where it is published.",

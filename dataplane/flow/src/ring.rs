@@ -42,8 +42,9 @@ mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use sonde_memory::{MapError, ReadMap, SharedMap};
+use sonde_memory::{Folder, MapError, ReadMap, SharedMap};
 
 use crate::record::{self, HEAD_WORDS, Output, Record};
 use consume::{Consumer, TRIES_MAX};
@@ -135,10 +136,26 @@ impl Writer {
     /// [`RingError::TooSmall`] below [`BYTES_MIN`]; [`RingError::Map`] when the file cannot be made, for example because the
     /// shared memory is full.
     pub fn create(path: &Path, bytes: usize, worker: u8) -> Result<Self, RingError> {
+        Self::make(bytes, worker, |words, begin| SharedMap::create_with(path, words, begin))
+    }
+
+    /// Makes a ring of this name in a folder that is open, replacing what was there.
+    ///
+    /// # Errors
+    /// As [`Writer::create`].
+    pub fn create_in(folder: &Folder, name: &str, bytes: usize, worker: u8) -> Result<Self, RingError> {
+        Self::make(bytes, worker, |words, begin| SharedMap::create_in(folder, name, words, begin))
+    }
+
+    fn make(
+        bytes: usize,
+        worker: u8,
+        create: impl FnOnce(usize, &dyn Fn(&[AtomicU64])) -> Result<SharedMap, MapError>,
+    ) -> Result<Self, RingError> {
         let words = (bytes / size_of::<u64>()) as u64;
         let capacity = words.checked_ilog2().map_or(0, |log| 1 << log);
         let layout = Layout::of_file(capacity, SEGMENT).ok_or(RingError::TooSmall { bytes })?;
-        let kept = Kept::create(path, file_words(&layout), layout, worker)?;
+        let kept = Kept::create(layout, worker, |begin| create(file_words(&layout), begin))?;
         Ok(Self { kept: Arc::new(kept), producer: Producer::new(layout), before: 0 })
     }
 

@@ -14,3 +14,4 @@ pub mod tags;
 
 pub use file::FileMap;
 pub use shared::{MapError, ReadMap, SharedMap};
+pub use sonde_system::Folder;

@@ -4,6 +4,8 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 
+use sonde_system::{Draft, Folder, account};
+
 use crate::shared::{MapError, SharedMap};
 
 impl SharedMap {
@@ -12,8 +14,8 @@ impl SharedMap {
     /// What stands in it is the business of the format.
     pub fn damage(&self) -> Option<String> {
         let bytes = (self.words().len() * size_of::<u64>()) as u64;
-        let identity = *self.identity.lock().unwrap_or_else(PoisonError::into_inner);
-        match std::fs::metadata(self.path()) {
+        let identity = self.file.lock().unwrap_or_else(PoisonError::into_inner).identity;
+        match std::fs::symlink_metadata(self.path()) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some("was removed".to_owned()),
             // Not ours to judge: the file may be whole.
             Err(_) => self.guard.cut().then(|| "was cut".to_owned()),
@@ -32,9 +34,17 @@ impl SharedMap {
     /// # Errors
     /// As [`SharedMap::create`]; nothing is changed then.
     pub fn renew_unplaced(&self, mut fill: impl FnMut(&[AtomicU64])) -> Result<(), MapError> {
-        let draft = self.renewed_path();
-        let fresh = Self::create_with(&draft, self.words().len(), |words| fill(words))?;
-        let identity = *fresh.identity.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = Self::draft_in(&file.folder, &file.name, self.words().len(), |words| fill(words));
+        let (fresh, draft) = match made {
+            // The folder was removed, too.
+            Err(error) if error.is_not_found() => {
+                file.folder = Folder::make(file.folder.path(), account::sharing())?;
+                Self::draft_in(&file.folder, &file.name, self.words().len(), |words| fill(words))?
+            }
+            made => made?,
+        };
+        let identity = fresh.file.lock().unwrap_or_else(PoisonError::into_inner).identity;
         let bytes = std::mem::size_of_val(self.words());
         let (from, to) = (fresh.words().as_ptr(), self.words().as_ptr());
         // SAFETY: both are whole mappings of `bytes` bytes. The old pages are replaced at once (mremap(2), MREMAP_FIXED): another
@@ -49,14 +59,11 @@ impl SharedMap {
             )
         };
         if moved == libc::MAP_FAILED {
-            let error = std::io::Error::last_os_error();
-            // The first error is the one to report.
-            let _ = std::fs::remove_file(&draft);
-            return Err(MapError::system("map", &draft, error));
+            return Err(MapError::system("map", self.path(), std::io::Error::last_os_error()));
         }
         fresh.forget();
         self.guard.whole();
-        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+        (file.identity, file.unplaced) = (identity, Some(draft));
         fill(self.words());
         Ok(())
     }
@@ -64,9 +71,10 @@ impl SharedMap {
     /// Gives a file of [`SharedMap::renew_unplaced`] its name.
     ///
     /// # Errors
-    /// [`MapError::System`].
+    /// [`MapError::Folder`].
     pub fn place(&self) -> Result<(), MapError> {
-        std::fs::rename(self.renewed_path(), self.path()).map_err(|error| MapError::system("name", self.path(), error))
+        let unplaced = self.file.lock().unwrap_or_else(PoisonError::into_inner).unplaced.take();
+        Ok(unplaced.map_or(Ok(()), Draft::commit)?)
     }
 
     /// Both at once.
@@ -76,13 +84,6 @@ impl SharedMap {
     pub fn renew(&self, fill: impl FnMut(&[AtomicU64])) -> Result<(), MapError> {
         self.renew_unplaced(fill)?;
         self.place()
-    }
-
-    /// The name of a new file until it is complete. It begins as the old one's, so that whoever removes leftovers finds it.
-    fn renewed_path(&self) -> std::path::PathBuf {
-        let mut name = self.path().file_name().unwrap_or_default().to_owned();
-        name.push(".new");
-        self.path().with_file_name(name)
     }
 
     /// Lets go of a map without unmapping its addresses.

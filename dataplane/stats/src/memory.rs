@@ -30,11 +30,15 @@ impl Words {
         Self { own: zeros(words), map: None, suspects: std::sync::Mutex::default() }
     }
 
-    /// Makes the map with what `fill` writes.
-    pub(crate) fn create(path: &std::path::Path, words: usize, fill: impl FnOnce(&Self)) -> Result<Self, MapError> {
+    /// Makes the words with what `fill` writes, and the map of them by `create`, which calls what it is given with the map's words.
+    pub(crate) fn create(
+        words: usize,
+        fill: impl FnOnce(&Self),
+        create: impl FnOnce(&dyn Fn(&[AtomicU64])) -> Result<SharedMap, MapError>,
+    ) -> Result<Self, MapError> {
         let mut made = Self::detached(words);
         fill(&made);
-        made.map = Some(SharedMap::create_with(path, words, |map| copy(&made.own, map))?);
+        made.map = Some(create(&|map| copy(&made.own, map))?);
         Ok(made)
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sonde_memory::MapError;
+use sonde_memory::{Folder, MapError, SharedMap};
 
 use crate::layout::{
     BLOCKS_AT, DIRECTORY_AT, ENDED_AT, ENTRIES, ENTRIES_AT, ENTRY, HEARTBEAT_AT, INFO_AT, INFO_WORDS, Kind, MAGIC, MAGIC_AT, PID_AT,
@@ -50,30 +50,29 @@ impl Segment {
         Self::create_sized(path, info, BYTES)
     }
 
+    /// Makes a segment of this name in a folder that is open, replacing what was there.
+    ///
+    /// # Errors
+    /// As [`Segment::create`].
+    pub fn create_in(folder: &Folder, name: &str, info: &Info) -> Result<Self, StatsError> {
+        let words = words_of(BYTES);
+        let made = Words::create(words, |own| begin(own, words, info), |copy| SharedMap::create_in(folder, name, words, copy))?;
+        Ok(Self::over(made, words))
+    }
+
     /// Makes a segment of another size: `bytes`, but never less than what the directory needs.
     ///
     /// # Errors
     /// As [`Segment::create`].
     pub fn create_sized(path: &Path, info: &Info, bytes: usize) -> Result<Self, StatsError> {
-        let words = (bytes / size_of::<u64>()).max(BLOCKS_AT);
-        let made = Words::create(path, words, |memory| {
-            for (at, value) in [
-                (MAGIC_AT, MAGIC),
-                (VERSION_AT, VERSION),
-                (WORDS_AT, words as u64),
-                (PID_AT, u64::from(info.pid)),
-                (STARTED_AT, info.started_ns),
-                (ENTRIES_AT, ENTRIES as u64),
-                (HEARTBEAT_AT, info.started_ns),
-            ] {
-                memory.set(at, value);
-            }
-            for (at, text) in INFO_AT.into_iter().zip([&info.instance, &info.version, &info.memory, &info.simd]) {
-                memory.store(at, &pack::<INFO_WORDS>(text));
-            }
-        })?;
+        let words = words_of(bytes);
+        let made = Words::create(words, |own| begin(own, words, info), |copy| SharedMap::create_with(path, words, copy))?;
+        Ok(Self::over(made, words))
+    }
+
+    fn over(made: Words, words: usize) -> Self {
         let plan = Plan { gaps: vec![(BLOCKS_AT, words - BLOCKS_AT)], generations: vec![0; ENTRIES] };
-        Ok(Self { shared: Arc::new(Shared { words: made, plan: Mutex::new(plan) }) })
+        Self { shared: Arc::new(Shared { words: made, plan: Mutex::new(plan) }) }
     }
 
     /// Says that the process is alive, at this time (nanoseconds since 1970 UTC). Called by its control thread once a second or so.
@@ -105,6 +104,28 @@ impl Segment {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+}
+
+fn words_of(bytes: usize) -> usize {
+    (bytes / size_of::<u64>()).max(BLOCKS_AT)
+}
+
+/// Writes what a reader must find in a segment before it has its name.
+fn begin(memory: &Words, words: usize, info: &Info) {
+    for (at, value) in [
+        (MAGIC_AT, MAGIC),
+        (VERSION_AT, VERSION),
+        (WORDS_AT, words as u64),
+        (PID_AT, u64::from(info.pid)),
+        (STARTED_AT, info.started_ns),
+        (ENTRIES_AT, ENTRIES as u64),
+        (HEARTBEAT_AT, info.started_ns),
+    ] {
+        memory.set(at, value);
+    }
+    for (at, text) in INFO_AT.into_iter().zip([&info.instance, &info.version, &info.memory, &info.simd]) {
+        memory.store(at, &pack::<INFO_WORDS>(text));
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sonde_memory::SharedMap;
+use sonde_memory::{MapError, SharedMap};
 
 use super::RingError;
 use super::layout::{
@@ -82,7 +82,11 @@ impl Keeper {
 
 impl Kept {
     /// Makes the file.
-    pub(super) fn create(path: &std::path::Path, words: usize, layout: Layout, worker: u8) -> Result<Self, RingError> {
+    pub(super) fn create(
+        layout: Layout,
+        worker: u8,
+        create: impl FnOnce(&dyn Fn(&[AtomicU64])) -> Result<SharedMap, MapError>,
+    ) -> Result<Self, RingError> {
         let instance = now_ns();
         let made = |map| Self {
             map,
@@ -94,14 +98,14 @@ impl Kept {
             written: AtomicU64::new(0),
         };
         let header = header(&layout, worker, instance, 0);
-        let map = SharedMap::create_with(path, words, |words| {
-            for (at, value) in header {
-                if let Some(word) = words.get(at) {
-                    word.store(value, Ordering::Relaxed);
+        let begin = |words: &[AtomicU64]| {
+            for (at, value) in &header {
+                if let Some(word) = words.get(*at) {
+                    word.store(*value, Ordering::Relaxed);
                 }
             }
-        })?;
-        Ok(made(map))
+        };
+        Ok(made(create(&begin)?))
     }
 
     /// Tells this ring from its predecessors.
