@@ -9,6 +9,9 @@ use sonde_tests::collector::Collector;
 use sonde_tests::harness::{ControlPlane, Lab, PATIENCE, Process, binary, until};
 use sonde_tests::traffic::{MILLISECOND, Packet, START, Stack, capture};
 
+/// What the log says of it, and what is done to the file.
+type Spoil<'a> = (&'a str, &'a dyn Fn(&Path));
+
 /// Packets, of a flow each: more than are sent while the test runs.
 const PACKETS: u32 = 60_000;
 
@@ -94,7 +97,7 @@ fn shared_memory_that_is_cut_overwritten_or_removed_under_a_running_probe_comes_
     command.args(["flows", "tail", "--json", "--cursors"]).env("SONDE_API", plane.api());
     let tail = Process::start(command, "sonde flows tail");
     until("the reader's first records", || (tailed(&tail).0 > 100).then_some(()));
-    let spoils: [(&str, &dyn Fn(&Path)); 5] = [
+    let spoils: [Spoil<'_>; 5] = [
         ("was cut", &|path| cut(path, 0)),
         ("was cut", &|path| cut(path, 8192)),
         ("was overwritten", &noise),
