@@ -302,7 +302,7 @@ fn decide(boot: &Boot, seats: &[Seat]) -> Result<Decision, StartError> {
         Some(mib) => u64::from(mib) << 20,
         None => EAL_BYTES + source::buffer_octets(&boot.ports, workers, huge),
     });
-    memory::decide(boot.eal.huge_pages, Need { buffers, buffers_ordinary, tables, workers: seats.len() }, Memory::of_this_machine())
+    memory::decide(boot.eal.huge_pages, Need { buffers, buffers_ordinary, tables, workers: seats.len() }, &Memory::of_this_machine())
 }
 
 fn eal_arguments(boot: &Boot, placement: &Placement, decision: &Decision) -> Vec<String> {

@@ -104,8 +104,7 @@ fn install() -> std::io::Result<usize> {
     if let Some(installed) = INSTALLED.get() {
         return Ok(installed.page);
     }
-    // SAFETY: sigaction is plain data for which zeros are a value.
-    let (mut before, mut ours): (libc::sigaction, libc::sigaction) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    let (mut before, mut ours) = (default_action(), default_action());
     // SAFETY: only asks; `before` lives as long as the call.
     if unsafe { libc::sigaction(libc::SIGBUS, std::ptr::null(), &raw mut before) } != 0 {
         return Err(std::io::Error::last_os_error());
@@ -126,7 +125,10 @@ fn install() -> std::io::Result<usize> {
 /// The handler.
 extern "C" fn on_bus(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel gives a valid siginfo to a handler installed with SA_SIGINFO.
-    let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
+    let told = unsafe { &*info };
+    let code = told.si_code;
+    // SAFETY: a siginfo of SIGBUS has an address.
+    let address = unsafe { told.si_addr() }.addr();
     if code == libc::BUS_ADRERR && mend(address) {
         return;
     }
@@ -134,11 +136,9 @@ extern "C" fn on_bus(signal: i32, info: *mut libc::siginfo_t, context: *mut libc
     match installed.before.sa_sigaction {
         libc::SIG_DFL | libc::SIG_IGN => {
             // The access is repeated, and ends the process as it would have without us.
-            // SAFETY: zeros are a sigaction: the default one.
-            unsafe {
-                let default: libc::sigaction = std::mem::zeroed();
-                libc::sigaction(libc::SIGBUS, &raw const default, std::ptr::null_mut());
-            }
+            let default = default_action();
+            // SAFETY: `default` is complete: the default handler, an empty mask, no flags.
+            unsafe { libc::sigaction(libc::SIGBUS, &raw const default, std::ptr::null_mut()) };
         }
         before if installed.before.sa_flags & libc::SA_SIGINFO != 0 => {
             // SAFETY: whoever installed it with SA_SIGINFO gave a function of this form.
@@ -167,20 +167,34 @@ fn mend(address: usize) -> bool {
     let bytes = slot.end.load(Ordering::Relaxed) - from;
     let writable = if slot.writable.load(Ordering::Relaxed) { libc::PROT_WRITE } else { 0 };
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+    // SAFETY: glibc and musl give the address of this thread's errno, without a precondition.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: it is this thread's, and lives as long as the thread.
+    let before = unsafe { *errno };
     // SAFETY: the pages from `from` to `end` belong to a map that its guard says is there, and that is only ever used as words or
-    // bytes of which every value is valid; the code that runs now was interrupted in an access to it. errno is put back.
-    unsafe {
-        let errno = *libc::__errno_location();
-        let at = libc::mmap(std::ptr::with_exposed_provenance_mut(from), bytes, libc::PROT_READ | writable, flags, -1, 0);
-        if at == libc::MAP_FAILED {
-            const LAST_WORDS: &[u8] =
-                b"sonde: a file in shared memory or a capture was cut while it was mapped, and there is no memory to go on: ended\n";
-            libc::write(2, LAST_WORDS.as_ptr().cast(), LAST_WORDS.len());
-            libc::_exit(EXIT);
-        }
-        *libc::__errno_location() = errno;
+    // bytes of which every value is valid; the code that runs now was interrupted in an access to it.
+    let at = unsafe { libc::mmap(std::ptr::with_exposed_provenance_mut(from), bytes, libc::PROT_READ | writable, flags, -1, 0) };
+    if at == libc::MAP_FAILED {
+        last_words();
     }
+    // SAFETY: as above. What was interrupted finds its errno again.
+    unsafe { *errno = before };
     true
+}
+
+/// Ends the process with a sentence, by means that a signal handler may use.
+fn last_words() -> ! {
+    const SENTENCE: &[u8] =
+        b"sonde: a file in shared memory, or a capture, was cut while it was mapped, and there is no memory to go on without it: ended\n";
+    // SAFETY: the bytes are there; a standard error that is closed is no harm.
+    unsafe { libc::write(2, SENTENCE.as_ptr().cast(), SENTENCE.len()) };
+    // SAFETY: ends the process at once, whatever it was doing.
+    unsafe { libc::_exit(EXIT) }
+}
+
+fn default_action() -> libc::sigaction {
+    // SAFETY: sigaction is plain data for which zeros are a value: the default handler, an empty mask, no flags.
+    unsafe { std::mem::zeroed() }
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ impl Shape {
     /// First word of the slot of the publication with this number.
     #[inline]
     pub(crate) fn slot(&self, sequence: u64) -> usize {
-        ENTRY + if sequence % 2 == 0 { 0 } else { self.together.next_multiple_of(ENTRY) }
+        ENTRY + if sequence.is_multiple_of(2) { 0 } else { self.together.next_multiple_of(ENTRY) }
     }
 }
 

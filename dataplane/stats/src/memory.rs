@@ -161,9 +161,9 @@ mod tests {
         let (own, map) = (zeros(16), zeros(16));
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| {
-                for value in 1..200_000 {
-                    own[value as usize % 16].store(value, Ordering::Relaxed);
-                    map[value as usize % 16].store(value, Ordering::Release);
+                for (value, at) in (1..200_000).zip((0..16).cycle()) {
+                    own[at].store(value, Ordering::Relaxed);
+                    map[at].store(value, Ordering::Release);
                 }
             });
             while !writer.is_finished() {

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use sonde_stats::{Block, Info, Kind, Segment, StatsError, View};
 
+/// What the log says of it, and what is done to the file.
+type Spoil<'a> = (&'a str, &'a dyn Fn(&Path));
+
 struct Shown {
     _folder: tempfile::TempDir,
     path: PathBuf,
@@ -41,7 +44,7 @@ fn seen(path: &Path) -> String {
 #[test]
 fn a_segment_that_is_cut_removed_exchanged_or_overwritten_is_whole_again_with_every_count() {
     let noise: Vec<u8> = (0..1u32 << 20).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).take(2 << 20).collect();
-    let spoil: [(&str, &dyn Fn(&Path)); 6] = [
+    let spoil: [Spoil<'_>; 6] = [
         ("was cut", &|path| OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(4096)).expect("cut")),
         ("was cut", &|path| OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(0)).expect("cut")),
         ("was removed", &|path| std::fs::remove_file(path).expect("removed")),

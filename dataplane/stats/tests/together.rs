@@ -82,7 +82,7 @@ fn counters_that_are_published_together_are_of_one_publication_at_every_look() {
                 let values: Vec<u64> = (0..40).map(|at| number * (at + 1)).collect();
                 block.publish(values.iter());
                 // A pause as that between two bursts, now and then a longer one.
-                let pause = if number % 1000 == 0 { 100_000 } else { 200 };
+                let pause = if number.is_multiple_of(1000) { 100_000 } else { 200 };
                 (0..pause).for_each(|_| std::hint::spin_loop());
             }
         });
@@ -106,7 +106,7 @@ fn counters_that_are_published_together_are_of_one_publication_at_every_look() {
             last = number;
             looks += 1;
             let own = block.get(39);
-            assert!(own % 40 == 0 && own / 40 >= number, "who asks the block itself sees no less");
+            assert!(own.is_multiple_of(40) && own / 40 >= number, "who asks the block itself sees no less");
         }
         stop.store(true, Ordering::Relaxed);
     });

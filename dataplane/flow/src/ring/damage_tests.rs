@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use super::{BYTES_MIN, Reader, RingError, Writer};
 use crate::record::{HEAD_WORDS, Output, Record};
 
+/// What the log says of it, and what is done to the file.
+type Spoil<'a> = (&'a str, &'a dyn Fn(&Path));
+
 const CONTROL: u64 = 16 * 8;
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -64,7 +67,7 @@ impl Noise {
 fn a_ring_that_is_cut_removed_exchanged_or_overwritten_gets_a_successor_that_tells_the_loss() {
     let cut = |bytes| move |path: &Path| OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(bytes)).expect("cut");
     let noise = Noise(7).bytes(8192);
-    let spoils: [(&str, &dyn Fn(&Path)); 6] = [
+    let spoils: [Spoil<'_>; 6] = [
         ("was cut", &cut(0)),
         ("was cut", &cut(4096)),
         ("was cut", &cut(100_000)),
@@ -134,7 +137,13 @@ fn noise_in_a_live_ring_is_no_loss_beyond_what_was_written_and_the_reader_comes_
             match noise.below(6) {
                 // One word of what the writer announces, with a number that might be one.
                 0 => {
-                    let value = [noise.next(), noise.below(1 << 20), noise.below(1 << 40) << 12, 0, u64::MAX][noise.below(5) as usize];
+                    let value = match noise.below(5) {
+                        0 => noise.next(),
+                        1 => noise.below(1 << 20),
+                        2 => noise.below(1 << 40) << 12,
+                        3 => 0,
+                        _ => u64::MAX,
+                    };
                     spoil(&path, CONTROL + noise.below(5) * 8, &value.to_le_bytes());
                 }
                 // The whole line.
