@@ -301,6 +301,9 @@ fn describe(path: &Path, summary: &Summary) -> String {
     if summary.layer2 > 0 {
         text.push_str(&format!("; {} packets had no IP header (--table l2 shows their flows)", summary.layer2));
     }
+    if summary.cut > 0 {
+        text.push_str(&format!("; {} packets were cut by the capture (octets are those of the network)", summary.cut));
+    }
     if !summary.balances() {
         text.push_str("; THE SUM DOES NOT BALANCE");
     }
