@@ -5,7 +5,7 @@ use std::process::Command;
 
 use sonde_tests::harness::{binary, run};
 use sonde_tests::traffic::capture::ETHERNET;
-use sonde_tests::traffic::{ByteOrder, Carrier, CaptureWriter, Format, Ipv4, Ipv6, Layer, Resolution, START, Stack, Tcp, tcp_flags};
+use sonde_tests::traffic::{ByteOrder, CaptureWriter, Carrier, Format, Ipv4, Ipv6, Layer, Resolution, START, Stack, Tcp, tcp_flags};
 
 /// Octets of a large segment: more than an IP header can say.
 const LARGE: usize = 80_000;
@@ -27,11 +27,11 @@ fn replayed(frame: &[u8], kept: usize, told: bool) -> (u64, u64) {
     let place = tempfile::tempdir().unwrap();
     let snap_len = u32::try_from(kept).unwrap();
     let out = Vec::new();
-    let mut writer =
-        CaptureWriter::with_snap_len(out, Format::Pcap, Resolution::Nano, ByteOrder::Little, ETHERNET, snap_len).unwrap();
+    let mut writer = CaptureWriter::with_snap_len(out, Format::Pcap, Resolution::Nano, ByteOrder::Little, ETHERNET, snap_len).unwrap();
     writer.frame(0, START, if told { frame } else { &frame[..kept] }).unwrap();
     std::fs::write(place.path().join("a.pcap"), writer.finish().unwrap()).unwrap();
-    let said = run(Command::new(binary("sonde")).args(["replay", "--tunnels", "inner", "--format", "csv", "a.pcap"]).current_dir(place.path()));
+    let said =
+        run(Command::new(binary("sonde")).args(["replay", "--tunnels", "inner", "--format", "csv", "a.pcap"]).current_dir(place.path()));
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
     let (titles, values) = said.stdout.trim_end().split_once('\n').expect("a flow");
     let of = |name: &str| {
