@@ -51,7 +51,7 @@ pub fn fast4(frame: &Frame<'_>) -> Option<Fast4> {
 /// Whether the wire carried all that the IPv4 header behind Ethernet's says. Else the frame was cut, and the source does not know.
 #[inline(always)]
 fn is_whole(octets: u16, frame: &Frame<'_>) -> bool {
-    u32::from(octets).wrapping_add(ETHERNET as u32) <= frame.wire_len
+    usize::from(octets).wrapping_add(ETHERNET) <= frame.wire_len as usize
 }
 
 /// Reads an IPv4 packet that has nothing uncommon. `ethernet`: whether the two octets before it are the ethertype.
