@@ -223,11 +223,17 @@ impl Headers {
     }
 
     /// Length of the frame on the wire, in octets: as its source told it, or, of a frame that its source cut without telling, that of
-    /// the headers before IP and IP's own.
+    /// the headers before IP and IP's own. One that Ethernet carries without jumbo frames fits every buffer: a header that says more
+    /// is wrong.
     pub fn wire_octets(&self, frame: &crate::Frame<'_>) -> u32 {
+        /// IEEE 802.3 section 3.2.7 with two tags, without FCS.
+        const ORDINARY: u32 = 1522;
         let told = frame.wire_len;
-        let cut = usize::try_from(told).is_ok_and(|octets| octets > frame.bytes.len());
-        if cut || self.network == Network::None { told } else { told.max(self.octets.saturating_add(u32::from(self.l3_offset))) }
+        let cut_and_told = usize::try_from(told).is_ok_and(|octets| octets > frame.bytes.len());
+        if cut_and_told || told <= ORDINARY || self.network == Network::None {
+            return told;
+        }
+        told.max(self.octets.saturating_add(u32::from(self.l3_offset)))
     }
 
     /// Whether the protocol has ports (or TCP flags) that could not be read, because the packet or its capture ends before them.

@@ -68,16 +68,16 @@ fn a_length_of_zero_is_that_of_the_frame_in_both_versions() {
 
 #[test]
 fn the_jumbo_payload_option_says_the_length() {
-    let packet = |payload, before: &[u8]| [&MACS[..], &V6, &ipv6(0, 0), &jumbo(before, payload), &tcp(1000)].concat();
+    let packet = |payload, before: &[u8]| [&MACS[..], &V6, &ipv6(0, 0), &jumbo(before, payload), &tcp(2000)].concat();
     check(&[&packet(80_028, &[])], 256, 80_082, (80_068, 80_082), "as long as the frame");
     check(&[&packet(80_028, &[])], 256, 80_086, (80_068, 80_086), "with a trailer");
     check(&[&packet(80_028, &[0, 0, 1, 2, 0, 0])], 256, 80_090, (80_068, 80_090), "behind Pad1 and PadN");
-    check(&[&packet(80_028, &[])], 300, 300, (80_068, 80_082), "cut by a source that does not know it");
+    check(&[&packet(80_028, &[])], 1982, 1982, (80_068, 80_082), "cut by a source that does not know it");
     // An error (RFC 2675 section 3): as if it was not there.
-    check(&[&packet(65_535, &[])], 2000, 1082, (1068, 1082), "too short for a jumbogram");
-    check(&[&packet(u32::MAX, &[])], 2000, 1082, (1068, 1082), "longer than any");
+    check(&[&packet(65_535, &[])], 2500, 2082, (2068, 2082), "too short for a jumbogram");
+    check(&[&packet(u32::MAX, &[])], 2500, 2082, (2068, 2082), "longer than any");
     // Some other option of that number's low bits.
-    check(&[&packet(0, &[0x02, 0])], 2000, 1082 + 8, (1076, 1090), "no length");
+    check(&[&packet(0, &[0x02, 0])], 2500, 2090, (2076, 2090), "no length");
 }
 
 #[test]
@@ -120,8 +120,10 @@ fn a_frame_that_was_cut_is_as_long_as_its_headers_say() {
     check(&[&MACS, &[0x81, 0, 0, 5], &V4, &ipv4(64_000, 6), &tcp(1942)], 1982, 1982, (64_000, 64_018), "tagged");
     // The source knows better.
     check(&[&MACS, &V4, &ipv4(64_000, 6), &tcp(1942)], 1982, 3000, (64_000, 3000), "told");
-    let outer = [&MACS[..], &V4, &ipv4(64_000, 4), &ipv4(63_980, 6), &tcp(1000)].concat();
-    check(&[&outer], 1000, 1000, (63_980, 64_014), "in a tunnel");
+    let outer = [&MACS[..], &V4, &ipv4(64_000, 4), &ipv4(63_980, 6), &tcp(2000)].concat();
+    check(&[&outer], 1982, 1982, (63_980, 64_014), "in a tunnel");
+    // Nobody cuts that: the header is wrong.
+    check(&[&MACS, &V4, &ipv4(64_000, 6), &tcp(1000)], 1054, 1054, (64_000, 1054), "an ordinary frame");
     let padded = [&MACS[..], &V4, &ipv4(40, 6), &tcp(0), &[0; 6]].concat();
     check(&[&padded], 60, 60, (40, 60), "padding is on the wire");
 }
