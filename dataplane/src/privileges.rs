@@ -42,7 +42,7 @@ const AGAIN: &str = "its interface is opened again when it comes back";
 
 /// Every other driver needs nothing once its port is open: the kernel hands over a device, a file, or nothing at all.
 const NEEDS: &[Needs] = &[
-    Needs { driver: "net_af_packet", argument: "iface=", to_open: INTERFACE, to_run: INTERFACE, reason: AGAIN },
+    Needs { driver: "net_af_packet", argument: "iface=", to_open: CapabilitySet::NET_RAW, to_run: CapabilitySet::NET_RAW, reason: AGAIN },
     Needs { driver: "net_pcap", argument: "iface=", to_open: CapabilitySet::NET_RAW, to_run: CapabilitySet::NET_RAW, reason: AGAIN },
     Needs { driver: "net_pcap", argument: "rx_iface", to_open: CapabilitySet::NET_RAW, to_run: CapabilitySet::NET_RAW, reason: AGAIN },
     Needs {

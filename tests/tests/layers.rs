@@ -21,19 +21,18 @@ const LAYERS: &[&[&str]] = &[
 const DPDK: &[&str] = &["dpdk-sys", "sonde-dataplane"];
 
 /// Crates that stay pure: their whole dependency tree is this short list of ours and nothing else's run time.
-const WITHOUT_ASYNC: &[&str] =
-    &[
-        "sonde-system",
-        "sonde-packet",
-        "sonde-memory",
-        "sonde-unpack",
-        "sonde-threads",
-        "sonde-stats",
-        "sonde-flow",
-        "sonde-enrich",
-        "sonde-export",
-        "sonde-worker",
-    ];
+const WITHOUT_ASYNC: &[&str] = &[
+    "sonde-system",
+    "sonde-packet",
+    "sonde-memory",
+    "sonde-unpack",
+    "sonde-threads",
+    "sonde-stats",
+    "sonde-flow",
+    "sonde-enrich",
+    "sonde-export",
+    "sonde-worker",
+];
 
 /// Name of each workspace member, with the names of what it depends on: `(normal and build, dev)`.
 fn members() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
