@@ -12,6 +12,7 @@ use sonde_flow::{Policy, Sizing, Tracker};
 use sonde_memory::slab::Backing;
 use sonde_settings::Live;
 use sonde_stats::{Block, Kind, Segment};
+use sonde_worker::clock::{Offset, Watch};
 use sonde_worker::mailbox::{Letter, Mailbox};
 use sonde_worker::source::Source;
 use sonde_worker::{Pace, Worker, counter_names};
@@ -40,12 +41,14 @@ pub fn policy(live: &Live) -> Policy {
     Policy {
         timeouts: sonde_flow::Timeouts { idle: ns(t.idle_timeout_ms), active: ns(t.active_timeout_ms), linger: ns(t.tcp_end_linger_ms) },
         vlan_in_key: live.vlan_in_key,
+        icmp_type_in_key: live.icmp_type_in_key,
         tunnels: live.tunnels,
     }
 }
 
 /// Counters in a worker's block behind the worker's own; the control thread writes them.
-const BESIDE: [&str; 4] = ["core", "dispatched", "dispatch_dropped", "segmented"];
+const BESIDE: [&str; 7] =
+    ["core", "dispatched", "dispatch_dropped", "segmented", "clock_steps", "clock_step_ahead_ms", "clock_step_back_ms"];
 
 /// Index of the counter that is the acknowledgement.
 fn generation_index() -> usize {
@@ -69,6 +72,8 @@ pub struct Waiting<S> {
     members: Vec<Member>,
     sources: Vec<Sender<S>>,
     stop: Arc<AtomicBool>,
+    /// What the workers add to times for records to show them by the wall clock.
+    pub offset: Offset,
     /// The pages the tables stand in: the least good of all workers'.
     pub backing: Backing,
     /// Bytes of all tables.
@@ -86,7 +91,8 @@ pub fn gather<S: Source + Send + 'static>(
     first: Letter<Policy>,
 ) -> Result<Waiting<S>, StartError> {
     let stop = Arc::new(AtomicBool::new(false));
-    let mut waiting = Waiting { members: Vec::new(), sources: Vec::new(), stop, backing: Backing::Huge, table_bytes: 0 };
+    let mut waiting =
+        Waiting { members: Vec::new(), sources: Vec::new(), stop, offset: Offset::default(), backing: Backing::Huge, table_bytes: 0 };
     let mut answers = Vec::new();
     let mut outcome = Ok(());
     for seat in seats {
@@ -135,8 +141,14 @@ impl<S: Source + Send + 'static> Waiting<S> {
         let mailbox = Arc::new(Mailbox::new(first));
         let (source, sources) = channel();
         let (answer, answered) = channel();
-        let hands =
-            Hands { eal: eal.clone(), block: Arc::clone(&block), mailbox: Arc::clone(&mailbox), stop: Arc::clone(&self.stop), sources };
+        let hands = Hands {
+            eal: eal.clone(),
+            block: Arc::clone(&block),
+            mailbox: Arc::clone(&mailbox),
+            stop: Arc::clone(&self.stop),
+            sources,
+            offset: self.offset.clone(),
+        };
         let thread = Builder::new()
             .name(name)
             .spawn(move || hands.work(&seat, &answer))
@@ -154,6 +166,7 @@ struct Hands<S> {
     mailbox: Arc<Mailbox<Policy>>,
     stop: Arc<AtomicBool>,
     sources: Receiver<S>,
+    offset: Offset,
 }
 
 impl<S: Source> Hands<S> {
@@ -179,7 +192,7 @@ impl<S: Source> Hands<S> {
         let _ = answer.send(Ok((tracker.backing(), tracker.bytes())));
         // No source comes when another worker has failed.
         let Ok(mut source) = self.sources.recv() else { return false };
-        let mut worker = Worker::new(tracker, ring, self.block, self.mailbox, Pace::Live);
+        let mut worker = Worker::new(tracker, ring, self.block, self.mailbox, Pace::Live).with_offset(self.offset);
         worker.run(&mut source, &self.stop);
         // The frames go back first: the flush takes a while, and needs none.
         drop(source);
@@ -282,6 +295,16 @@ impl Crew {
             let values = [&counts.dispatched, &counts.dispatch_dropped, &counts.segmented];
             for (at, value) in values.into_iter().enumerate() {
                 block.set(self.beside + 1 + at, value.load(Ordering::Relaxed));
+            }
+        }
+    }
+
+    /// Shows how often the wall clock was stepped, and by how much the last time.
+    pub fn show_clock(&self, watch: &Watch) {
+        let [ahead, back] = watch.latest_ms();
+        for block in self.blocks() {
+            for (at, value) in [watch.steps(), ahead, back].into_iter().enumerate() {
+                block.set(self.beside + 4 + at, value);
             }
         }
     }

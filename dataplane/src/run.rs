@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use dpdk_sys::Eal;
 use sonde_settings::paths::Paths;
 use sonde_stats::{Block, BlockView, Segment};
+use sonde_worker::clock::Watch;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
@@ -101,6 +102,8 @@ pub struct Plant {
     pub lookups: Arc<Lookups>,
     /// The shared memory.
     pub segment: Segment,
+    /// Looks whether the wall clock was stepped.
+    pub watch: Watch,
 }
 
 /// Why the dataplane stops.
@@ -204,6 +207,13 @@ impl Plant {
     fn beat(&mut self) {
         self.segment.heartbeat(now_ns());
         self.crew.show_counts(&self.counts);
+        if let Some(step) = self.watch.look() {
+            let (seconds, way) = (step.unsigned_abs() as f64 / 1e9, if step < 0 { "back" } else { "ahead" });
+            tracing::warn!(
+                "the system's clock was stepped {way} by {seconds:.3} s: flows are shown by it from now on, their durations stay"
+            );
+            self.crew.show_clock(&self.watch);
+        }
         for (gauge, port) in &mut self.gauges {
             gauge.read(&port.port);
         }

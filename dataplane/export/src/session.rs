@@ -69,6 +69,8 @@ pub struct Config {
     pub enrichment: Option<Arc<Handle>>,
     /// Which patterns of packets the probe keeps; the templates have no fields for others.
     pub patterns: Wants,
+    /// Whether the destination port of ICMP is its type * 256 + code.
+    pub icmp_in_port: bool,
     /// How long things may take.
     pub timing: Timing,
 }
@@ -86,6 +88,7 @@ impl Config {
             interfaces: Vec::new(),
             enrichment: None,
             patterns: Wants::default(),
+            icmp_in_port: false,
             timing: Timing::default(),
         }
     }
@@ -143,7 +146,8 @@ impl<'a> Session<'a> {
             Protocol::Udp => Transport::Udp(Udp::new(address, domain, config.timing, now)),
             Protocol::Tcp => Transport::Tcp(Tcp::new(address, domain, config.timing, now)),
         };
-        let encoder = Encoder::new(config.message_octets_max, usize::MAX, config.enrichment.clone(), config.patterns);
+        let encoder = Encoder::new(config.message_octets_max, usize::MAX, config.enrichment.clone(), config.patterns)
+            .with_icmp_in_port(config.icmp_in_port);
         Self {
             config,
             inputs,

@@ -29,6 +29,8 @@ pub struct ReplaySettings {
     pub tcp_end_linger_ns: u64,
     /// Whether VLAN ids are part of the flow key.
     pub vlan_in_key: bool,
+    /// Whether the type and code of ICMP are part of the flow key.
+    pub icmp_type_in_key: bool,
     /// Which flow of a tunnelled packet is metered.
     pub tunnels: Tunnels,
     /// Which patterns of packets are kept.
@@ -47,6 +49,7 @@ impl Default for ReplaySettings {
             active_timeout_ns: active,
             tcp_end_linger_ns: linger,
             vlan_in_key: true,
+            icmp_type_in_key: true,
             tunnels,
             patterns: Wants::default(),
             flows_max: 4 << 20,
@@ -95,12 +98,14 @@ pub struct Summary {
     pub records: u64,
     /// Records that were written early because the table was full.
     pub evicted: u64,
+    /// Packets whose times were more than an hour away and not believed: they were metered with the time of the packet before.
+    pub absurd_times: u64,
     /// What ended the reading before the end of the file.
     pub fault: Option<Fault>,
 }
 
 impl Summary {
-    fn new(counters: &Counters, fault: Option<Fault>) -> Self {
+    fn new(counters: &Counters, absurd_times: u64, fault: Option<Fault>) -> Self {
         let occurred = counters.reasons().filter(|(_, count)| *count > 0);
         Self {
             received: counters.get(Counter::Received),
@@ -110,6 +115,7 @@ impl Summary {
             flows: counters.get(Counter::FlowsCreated),
             records: counters.records(),
             evicted: counters.get(Counter::RecordsLackOfResources),
+            absurd_times,
             fault,
         }
     }
@@ -168,6 +174,7 @@ impl Recording {
         let policy = Policy {
             timeouts: Timeouts { idle: settings.idle_timeout_ns, active: settings.active_timeout_ns, linger: settings.tcp_end_linger_ns },
             vlan_in_key: settings.vlan_in_key,
+            icmp_type_in_key: settings.icmp_type_in_key,
             tunnels: settings.tunnels,
         };
         let flows = FLOWS_FIRST.min(settings.flows_max);
@@ -189,7 +196,7 @@ impl Recording {
         let mut worker = Worker::new(tracker, output, block, mailbox, Pace::Recorded { flows_max: settings.flows_max });
         worker.run(&mut source, &AtomicBool::new(false));
         worker.finish();
-        Ok(Summary::new(worker.tracker().counters(), source.fault()))
+        Ok(Summary::new(worker.tracker().counters(), source.absurd_times(), source.fault()))
     }
 }
 

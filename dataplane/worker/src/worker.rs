@@ -7,6 +7,7 @@ use sonde_flow::record::Output;
 use sonde_flow::{Flush, NAMES, Policy, Tracker};
 use sonde_stats::Block;
 
+use crate::clock::Offset;
 use crate::mailbox::{Letter, Mailbox};
 use crate::source::{Polled, Source};
 
@@ -49,6 +50,7 @@ pub struct Worker<O: Output> {
     bursts: u64,
     idle_polls: u64,
     now: u64,
+    offset: Offset,
 }
 
 impl<O: Output> Worker<O> {
@@ -56,9 +58,16 @@ impl<O: Output> Worker<O> {
     /// showing it when the worker has ended.
     pub fn new(tracker: Tracker, output: O, block: impl Into<Arc<Block>>, mailbox: Arc<Mailbox<Policy>>, pace: Pace) -> Self {
         let held = mailbox.latest();
-        let mut worker = Self { tracker, output, block: block.into(), mailbox, held, pace, bursts: 0, idle_polls: 0, now: 0 };
+        let mut worker =
+            Self { tracker, output, block: block.into(), mailbox, held, pace, bursts: 0, idle_polls: 0, now: 0, offset: Offset::default() };
         worker.tracker.obey(worker.held.value);
         worker
+    }
+
+    /// Records show times by the wall clock, whose distance from the source's this is.
+    #[must_use]
+    pub fn with_offset(self, offset: Offset) -> Self {
+        Self { offset, ..self }
     }
 
     /// Runs until told to stop or until the source ends. Everything that a packet costs is in this function's callees.
@@ -125,7 +134,9 @@ impl<O: Output> Worker<O> {
         if self.mailbox.collect(&mut self.held) {
             self.tracker.obey(self.held.value);
         }
-        let own = [self.held.generation, self.now, self.bursts, self.idle_polls, self.tracker.bytes()];
+        let offset = self.offset.get();
+        self.tracker.set_offset(offset);
+        let own = [self.held.generation, self.now.saturating_add_signed(offset), self.bursts, self.idle_polls, self.tracker.bytes()];
         let values = self.tracker.counters().values().iter().chain(&own);
         for (counter, value) in self.block.counters().iter().zip(values) {
             counter.store(*value, Ordering::Relaxed);

@@ -11,7 +11,7 @@ mod pcapng;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Batch, SPAN_NS};
+pub use batch::{Batch, JUMP_MAX_NS, SPAN_NS};
 
 use sonde_packet::Link;
 
@@ -137,6 +137,9 @@ impl<'a> Capture<'a> {
                 Format::Pcap(reader) => reader.stop(),
                 Format::Pcapng(reader) => reader.stop(),
             }
+        }
+        if batch.frames().is_empty() {
+            batch.end();
         }
     }
 
