@@ -19,7 +19,7 @@ use sonde_proto::southbound::Description;
 use sonde_settings::paths::{self, Paths};
 use sonde_settings::{Boot, Device, Patterns, Placement, Settings};
 use sonde_stats::{Info, Segment};
-use sonde_worker::clock::Clock;
+use sonde_worker::clock::{Clock, Watch};
 use sonde_worker::mailbox::Letter;
 use tokio::net::UnixListener;
 
@@ -104,7 +104,17 @@ fn build(profile: &Profile, chosen: Chosen, places: &Places) -> Result<House, St
     if decision.tables_huge && waiting.backing != Backing::Huge {
         say("  note: some flow tables did not get huge pages, somebody else took them meanwhile");
     }
-    let rest = Rest { settings, generation, profile: profile.fingerprint.clone(), placement, places, segment, rings, listener };
+    let rest = Rest {
+        settings,
+        generation,
+        profile: profile.fingerprint.clone(),
+        placement,
+        places,
+        segment,
+        rings,
+        listener,
+        clock: Clock::new(),
+    };
     match rest.open(&eal) {
         Ok((opened, gauges, readers)) => rest.assemble(&eal, waiting, opened, gauges, readers),
         Err(e) => {
@@ -124,6 +134,8 @@ struct Rest<'a> {
     segment: Segment,
     rings: Vec<PathBuf>,
     listener: UnixListener,
+    /// The clock of everything that receives.
+    clock: Clock,
 }
 
 /// Who reads the rings, and what they look addresses up in.
@@ -167,7 +179,7 @@ impl Rest<'_> {
         let shared = workers.contains(service);
         Options {
             workers: u16::try_from(workers.len()).unwrap_or(u16::MAX),
-            clock: Clock::new(),
+            clock: self.clock,
             idle: if virtual_only || shared { Idle::Yield } else { Idle::Spin },
             dispatcher_shares_core: workers.contains(dispatcher),
         }
@@ -201,6 +213,7 @@ impl Rest<'_> {
                 return Err(e);
             }
         };
+        let watch = Watch::new(self.clock, waiting.offset.clone());
         let crew = Arc::new(waiting.go(sources));
         privileges.report().iter().for_each(|line| say(line));
         let description = Description {
@@ -220,7 +233,7 @@ impl Rest<'_> {
         };
         let control = Control::new(Arc::clone(&crew), reach, description);
         let gauges = gauges.into_iter().zip(ports).collect();
-        let plant = Plant { crew, counts, spread, gauges, lookups, segment: self.segment, said: String::new() };
+        let plant = Plant { crew, counts, spread, gauges, lookups, segment: self.segment, said: String::new(), watch };
         Ok(House { plant, control, listener: self.listener, places: self.places.clone() })
     }
 

@@ -12,6 +12,7 @@ use sonde_memory::slab::Backing;
 use sonde_settings::{Live, paths};
 use sonde_stats::{Block, Kind, Segment};
 use sonde_system::Folder;
+use sonde_worker::clock::{Offset, Watch};
 use sonde_worker::mailbox::{Letter, Mailbox};
 use sonde_worker::source::Source;
 use sonde_worker::{Pace, Worker, counter_names};
@@ -41,12 +42,17 @@ pub fn policy(live: &Live) -> Policy {
     Policy {
         timeouts: sonde_flow::Timeouts { idle: ns(t.idle_timeout_ms), active: ns(t.active_timeout_ms), linger: ns(t.tcp_end_linger_ms) },
         vlan_in_key: live.vlan_in_key,
+        icmp_type_in_key: live.icmp_type_in_key,
         tunnels: live.tunnels,
     }
 }
 
 /// Counters in a worker's block behind the worker's own; the control thread writes them.
-const BESIDE: [&str; 5] = ["core", "dispatched", "dispatch_dropped", "segmented", "rings_renewed"];
+const BESIDE: [&str; 8] =
+    ["core", "dispatched", "dispatch_dropped", "segmented", "rings_renewed", "clock_steps", "clock_step_ahead_ms", "clock_step_back_ms"];
+/// Places of those among them that are written by themselves.
+const RINGS_RENEWED: usize = 4;
+const CLOCK: usize = 5;
 
 /// Index of the counter that is the acknowledgement.
 fn generation_index() -> usize {
@@ -71,6 +77,8 @@ pub struct Waiting<S> {
     sources: Vec<Sender<S>>,
     stop: Arc<AtomicBool>,
     keepers: Vec<Keeper>,
+    /// What the workers add to times for records to show them by the wall clock.
+    pub offset: Offset,
     /// The pages the tables stand in: the least good of all workers'.
     pub backing: Backing,
     /// Bytes of all tables.
@@ -88,8 +96,15 @@ pub fn gather<S: Source + Send + 'static>(
     first: Letter<Policy>,
 ) -> Result<Waiting<S>, StartError> {
     let stop = Arc::new(AtomicBool::new(false));
-    let mut waiting =
-        Waiting { members: Vec::new(), sources: Vec::new(), stop, keepers: Vec::new(), backing: Backing::Huge, table_bytes: 0 };
+    let mut waiting = Waiting {
+        members: Vec::new(),
+        sources: Vec::new(),
+        stop,
+        keepers: Vec::new(),
+        offset: Offset::default(),
+        backing: Backing::Huge,
+        table_bytes: 0,
+    };
     let mut answers = Vec::new();
     let mut outcome = Ok(());
     for seat in seats {
@@ -139,8 +154,14 @@ impl<S: Source + Send + 'static> Waiting<S> {
         let mailbox = Arc::new(Mailbox::new(first));
         let (source, sources) = channel();
         let (answer, answered) = channel();
-        let hands =
-            Hands { eal: eal.clone(), block: Arc::clone(&block), mailbox: Arc::clone(&mailbox), stop: Arc::clone(&self.stop), sources };
+        let hands = Hands {
+            eal: eal.clone(),
+            block: Arc::clone(&block),
+            mailbox: Arc::clone(&mailbox),
+            stop: Arc::clone(&self.stop),
+            sources,
+            offset: self.offset.clone(),
+        };
         let thread = Builder::new()
             .name(name)
             .spawn(move || hands.work(&seat, &answer))
@@ -158,6 +179,7 @@ struct Hands<S> {
     mailbox: Arc<Mailbox<Policy>>,
     stop: Arc<AtomicBool>,
     sources: Receiver<S>,
+    offset: Offset,
 }
 
 impl<S: Source> Hands<S> {
@@ -184,7 +206,7 @@ impl<S: Source> Hands<S> {
         // No source comes when another worker has failed.
         let Ok(mut source) = self.sources.recv() else { return false };
         privileges::settle_thread();
-        let mut worker = Worker::new(tracker, ring, self.block, self.mailbox, Pace::Live);
+        let mut worker = Worker::new(tracker, ring, self.block, self.mailbox, Pace::Live).with_offset(self.offset);
         worker.run(&mut source, &self.stop);
         // The frames go back first: the flush takes a while, and needs none.
         drop(source);
@@ -301,7 +323,7 @@ impl Crew {
             match keeper.check() {
                 Ok(None) => said.clear(),
                 Ok(Some(damage)) => {
-                    block.add(self.beside + BESIDE.len() - 1, 1);
+                    block.add(self.beside + RINGS_RENEWED, 1);
                     tracing::error!(
                         "the record ring {path} {damage}; a new one takes its place. Who had not read its records counts them as lost. Find out \
                          who writes to that folder"
@@ -312,6 +334,16 @@ impl Crew {
                     tracing::error!("the record ring {path} is damaged, and a new one cannot be made: {e}; it is tried again every second");
                 }
                 Err(_) => {}
+            }
+        }
+    }
+
+    /// Shows how often the wall clock was stepped, and by how much the last time.
+    pub fn show_clock(&self, watch: &Watch) {
+        let [ahead, back] = watch.latest_ms();
+        for block in self.blocks() {
+            for (at, value) in [watch.steps(), ahead, back].into_iter().enumerate() {
+                block.set(self.beside + CLOCK + at, value);
             }
         }
     }

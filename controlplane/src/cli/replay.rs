@@ -70,6 +70,12 @@ pub struct Args {
     /// One flow for all VLANs, instead of one for each.
     #[arg(long)]
     pub no_vlan_in_key: bool,
+    /// One flow for all ICMP between two hosts, instead of one for each type and code (an answer has those of its request).
+    #[arg(long)]
+    pub no_icmp_type_in_key: bool,
+    /// In an IPFIX file the destination port of ICMP is type * 256 + code, as some collectors read it.
+    #[arg(long)]
+    pub icmp_in_port: bool,
     /// Which flow of a tunnelled packet is metered.
     #[arg(long, value_enum, default_value_t = TunnelView::Both)]
     pub tunnels: TunnelView,
@@ -229,7 +235,7 @@ fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progres
         Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
         Format::Json => Box::new(json::Json::new(out, args.table, whose)),
         Format::Detail => Box::new(json::Json::sheets(out, args.table, whose)),
-        Format::Ipfix => Box::new(ipfix::Ipfix::new(out, whose, patterns(args))),
+        Format::Ipfix => Box::new(ipfix::Ipfix::new(out, whose, patterns(args), args.icmp_in_port)),
     };
     let progress = (progress && io::stderr().is_terminal()).then(Progress::start);
     let mut code = 0;
@@ -273,6 +279,7 @@ fn replay_one(args: &Args, path: &Path, sink: &mut dyn Sink, progress: Option<&P
         active_timeout_ns: args.active_timeout_ms * 1_000_000,
         tcp_end_linger_ns: args.tcp_end_linger_ms * 1_000_000,
         vlan_in_key: !args.no_vlan_in_key,
+        icmp_type_in_key: !args.no_icmp_type_in_key,
         tunnels: Tunnels::new(args.tunnels.into(), TUNNEL_DEPTH_MAX),
         patterns: patterns(args),
         flows_max: args.flows_max.into(),
@@ -354,6 +361,10 @@ fn describe(path: &Path, summary: &Summary) -> String {
     }
     if summary.cut > 0 {
         text.push_str(&format!("; {} packets were cut by the capture (octets are those of the network)", summary.cut));
+    }
+    if summary.absurd_times > 0 {
+        let times = summary.absurd_times;
+        text.push_str(&format!("; {times} packets had times more than an hour away, and were metered with the time of the packet before"));
     }
     if !summary.balances() {
         text.push_str("; THE SUM DOES NOT BALANCE");

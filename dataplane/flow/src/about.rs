@@ -5,7 +5,7 @@ use sonde_packet::{Frame, Headers, Layers, layers, proto};
 use crate::counters::Counter;
 use crate::entry::{Birthplace, INNER};
 use crate::extension::{LayersWords, write_layers};
-use crate::record::NO_VLAN;
+use crate::record::{NO_ICMP, NO_VLAN};
 
 /// What only the first frame of a flow is asked for.
 pub(crate) struct About {
@@ -48,7 +48,11 @@ impl About {
             macs: [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5],
             vlan_tci,
             ethertype: headers.ethertype,
-            icmp: if matches!(headers.protocol, proto::ICMP | proto::ICMPV6 | proto::IGMP) { headers.icmp } else { [0; 2] },
+            icmp: match headers.protocol {
+                proto::ICMP | proto::ICMPV6 | proto::IGMP if headers.icmp_seen => headers.icmp,
+                proto::ICMP | proto::ICMPV6 => NO_ICMP,
+                _ => [0; 2],
+            },
             flow_label: [l2, l1, l0],
             ip_flags: headers.ip_flags,
             layers: if found.is_empty() { 0 } else { keep(&found, place) },

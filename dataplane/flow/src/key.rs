@@ -1,5 +1,5 @@
-//! What makes packets one conversation: both endpoints in a fixed order, protocol, VLAN ids; for a flow inside a tunnel the virtual
-//! network, too.
+//! What makes packets one conversation: both endpoints in a fixed order, protocol, VLAN ids; the type and code of ICMP (`icmp`); for a
+//! flow inside a tunnel the virtual network, too.
 //!
 //! A key is canonical: the smaller endpoint comes first, so that both directions have one key, and a direction bit says which
 //! way a packet went. It is compared whole after a tag match: identity by hash would merge two customers' flows.
@@ -7,6 +7,7 @@
 use bytemuck::Zeroable;
 use sonde_packet::{Fast4, Headers, Inner4, Network, has_ports};
 
+use crate::icmp::is_icmp;
 use crate::record::{Kind, View};
 
 /// Random words that the hash is mixed with, so that nobody outside can aim at one line of the table.
@@ -66,7 +67,7 @@ pub(crate) fn vlan_bits(headers: &Headers) -> u32 {
 /// the association together with the destination). Each direction of ESP has its own, and is a flow of its own.
 #[inline(always)]
 pub(crate) fn ports(headers: &Headers) -> (u16, u16) {
-    if headers.spi == 0 || has_ports(headers.protocol) {
+    if headers.spi == 0 || has_ports(headers.protocol) || (headers.sport != 0 && is_icmp(headers.protocol)) {
         return (headers.sport, headers.dport);
     }
     let [a, b, c, d] = headers.spi.to_be_bytes();

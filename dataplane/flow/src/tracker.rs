@@ -6,12 +6,13 @@ use sonde_memory::tags::Simd;
 use sonde_packet::{Fast4, Frame, Network, Tunnels, decapsulate, fast4, inner4, proto};
 
 use crate::counters::{Counter, Counters};
-use crate::entry::{BIG, COMMON, FRAGMENT, GENERAL, INNER, Packet, SEGMENT, Timeouts};
+use crate::entry::{BIG, COMMON, FRAGMENT, GENERAL, INNER, Near, Packet, SEGMENT, Timeouts};
 use crate::fragments::{Fragments, Held, Outcome};
 use crate::grow::Context;
+use crate::icmp::{self, is_icmp};
 use crate::key::{Key4, KeyWide, Seed, ports, vlan_bits};
 use crate::measure;
-use crate::record::{Output, View};
+use crate::record::{Origin, Output, View};
 use crate::table::{Footprint, Room, Table};
 use crate::track::{BURST, Lane, Work, track};
 
@@ -25,13 +26,15 @@ pub struct Policy {
     pub timeouts: Timeouts,
     /// Whether VLAN ids are part of the key.
     pub vlan_in_key: bool,
+    /// Whether the type and code of ICMP and ICMPv6 are part of the key.
+    pub icmp_type_in_key: bool,
     /// Which flow of a tunnelled packet is metered.
     pub tunnels: Tunnels,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { timeouts: Timeouts::default(), vlan_in_key: true, tunnels: Tunnels::default() }
+        Self { timeouts: Timeouts::default(), vlan_in_key: true, icmp_type_in_key: true, tunnels: Tunnels::default() }
     }
 }
 
@@ -72,7 +75,7 @@ pub struct Tracker {
     fragments: Fragments,
     policy: Policy,
     counters: Counters,
-    worker: u8,
+    origin: Origin,
     next_id: u64,
     mark: u16,
     /// Flows that may have begun before [`Tracker::make_room`] must look at the tables again.
@@ -94,7 +97,7 @@ impl Tracker {
             fragments: Fragments::new(sizing.seed),
             policy,
             counters: Counters::default(),
-            worker: sizing.worker,
+            origin: Origin { worker: sizing.worker, offset: 0 },
             mark: measure::mark([sizing.ipv4, sizing.wide]),
             next_id: u64::from(sizing.worker) << 56 | sizing.first_id & ((1 << 56) - 1),
             room_until: 0,
@@ -114,6 +117,13 @@ impl Tracker {
     /// The pages the tables stand in: the lesser of the two.
     pub fn backing(&self) -> Backing {
         self.ipv4.backing().max(self.wide.backing())
+    }
+
+    /// Says what is added to times for records to show them by the wall clock, in nanoseconds: it was stepped since the source's clock
+    /// was set. Nothing but what records show changes.
+    #[inline]
+    pub fn set_offset(&mut self, offset: i64) {
+        self.origin.offset = offset;
     }
 
     /// Takes over another policy. Flows that are due under shorter timeouts end within one pass of the sweep.
@@ -154,8 +164,9 @@ impl Tracker {
             gone: self.fragments.gone(),
             now,
             timeouts: &self.policy.timeouts,
+            near: Near::new(&self.policy.timeouts),
             tunnels: &self.policy.tunnels,
-            worker: self.worker,
+            origin: self.origin,
             next_id: &mut self.next_id,
             counters: &mut self.counters,
             out,
@@ -235,6 +246,11 @@ impl Tracker {
 
     fn stage_packet(&mut self, mut packet: Held, frame: &Frame<'_>, at: u16) {
         packet.vlan = if self.policy.vlan_in_key { vlan_bits(&packet.headers) } else { 0 };
+        let icmp = self.policy.icmp_type_in_key;
+        if icmp && is_icmp(packet.headers.protocol) {
+            let number = icmp::number(&packet.headers);
+            (packet.headers.sport, packet.headers.dport) = (number, number);
+        }
         if packet.headers.transport_truncated(frame) {
             self.counters.add(Counter::TransportTruncated, 1);
         }
@@ -243,7 +259,7 @@ impl Tracker {
         }
         self.counters.add(Counter::Fragments, 1);
         let (fragments, mut lanes) = self.lanes();
-        match fragments.resolve(packet, frame) {
+        match fragments.resolve(packet, frame, icmp) {
             Outcome::Meter(packet) => lanes.push(&packet, at),
             Outcome::Wait(displaced) => {
                 lanes.counters.add(Counter::FragmentsWaiting, u64::from(packet.counts));
@@ -280,8 +296,8 @@ impl Tracker {
     /// Ends flows that are due, as far as `budget` lines of each table go.
     pub fn sweep<O: Output>(&mut self, now: u64, budget: u32, out: &mut O) {
         let timeouts = &self.policy.timeouts;
-        self.ipv4.sweep(now, timeouts, budget, self.worker, &mut self.counters, out);
-        self.wide.sweep(now, timeouts, budget, self.worker, &mut self.counters, out);
+        self.ipv4.sweep(now, timeouts, budget, self.origin, &mut self.counters, out);
+        self.wide.sweep(now, timeouts, budget, self.origin, &mut self.counters, out);
     }
 
     /// Makes room for the flows of another burst, in larger tables if need be, but none for more than `flows_max` flows. For
@@ -295,9 +311,9 @@ impl Tracker {
         if created.saturating_add(BURST as u64) < self.room_until {
             return Ok(());
         }
-        let Self { worker, counters, .. } = self;
-        let narrow = self.ipv4.make_room(flows_max, now, Context { worker: *worker, counters, out })?;
-        let wide = self.wide.make_room(flows_max, now, Context { worker: *worker, counters, out })?;
+        let Self { origin, counters, .. } = self;
+        let narrow = self.ipv4.make_room(flows_max, now, Context { origin: *origin, counters, out })?;
+        let wide = self.wide.make_room(flows_max, now, Context { origin: *origin, counters, out })?;
         self.room_until = created.saturating_add(narrow.min(wide));
         Ok(())
     }
@@ -318,9 +334,9 @@ impl Tracker {
     pub fn flush<O: Output>(&mut self, from: &mut Flush, out: &mut O) -> bool {
         const LINES: u32 = 128;
         if let Some(line) = from.ipv4 {
-            from.ipv4 = self.ipv4.flush(line, LINES, self.worker, &mut self.counters, out);
+            from.ipv4 = self.ipv4.flush(line, LINES, self.origin, &mut self.counters, out);
         } else if let Some(line) = from.wide {
-            from.wide = self.wide.flush(line, LINES, self.worker, &mut self.counters, out);
+            from.wide = self.wide.flush(line, LINES, self.origin, &mut self.counters, out);
         }
         from.ipv4.is_some() || from.wide.is_some()
     }

@@ -242,7 +242,10 @@ fn transport(at: Cursor<'_>, headers: &mut Headers, offset: usize) {
                 });
             }
         }
-        proto::ICMP | proto::ICMPV6 | proto::IGMP => headers.icmp = at.peek().copied().unwrap_or_default(),
+        proto::ICMP | proto::ICMPV6 | proto::IGMP => {
+            headers.icmp_seen = at.peek::<2>().is_some();
+            headers.icmp = at.peek().copied().unwrap_or_default();
+        }
         // RFC 4303 section 2: it comes first.
         proto::ESP => headers.spi = at.peek().map_or(0, |octets| u32::from_be_bytes(*octets)),
         _ => {}

@@ -209,6 +209,8 @@ pub struct Headers {
     pub dport: u16,
     /// Type and code of ICMP or ICMPv6; type and maximum response code of IGMP.
     pub icmp: [u8; 2],
+    /// Whether they are there: not those of a later fragment, or of a message that was cut off.
+    pub icmp_seen: bool,
     /// TCP's fixed header, when the protocol is TCP and enough was captured.
     pub tcp: Option<Tcp>,
     /// Offset of the transport header; 0 when there is none to see (other fragments, no IP).

@@ -270,6 +270,7 @@ fn everything() -> v1::Settings {
         message_octets_max: N,
         options_interval_s: N,
         enabled: Some(true),
+        icmp_in_port: Some(false),
     };
     let enrichment = v1::Enrichment {
         asn_database: s(),
@@ -291,6 +292,7 @@ fn everything() -> v1::Settings {
         live: Some(v1::Live {
             timeouts: Some(v1::Timeouts { idle_timeout_ms: N, active_timeout_ms: N, tcp_end_linger_ms: Some(N) }),
             vlan_in_key: Some(true),
+            icmp_type_in_key: Some(true),
             exporters: vec![exporter],
             tunnels: Some(v1::Tunnels {
                 ip_in_ip: s(),

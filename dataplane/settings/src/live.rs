@@ -20,6 +20,8 @@ pub struct Live {
     pub timeouts: Timeouts,
     /// Whether VLAN ids are part of the flow key.
     pub vlan_in_key: bool,
+    /// Whether the type and code of ICMP and ICMPv6 are part of the flow key.
+    pub icmp_type_in_key: bool,
     /// Where records are sent; names are unique.
     pub exporters: Vec<Exporter>,
     /// Which flow of a tunnelled packet is metered.
@@ -64,6 +66,8 @@ pub struct Exporter {
     pub options_interval_s: u32,
     /// Whether it sends.
     pub enabled: bool,
+    /// Whether the destination port of ICMP is its type * 256 + code.
+    pub icmp_in_port: bool,
 }
 
 /// How records are written.
@@ -106,7 +110,8 @@ pub(crate) fn construct(live: &v1::Live, check: &mut Check) -> Live {
     check.unique(&names, "a name");
     let tunnels = construct_tunnels(live.tunnels.clone().unwrap_or_default(), check);
     let enrichment = enrichment::construct(live.enrichment.as_ref().unwrap_or(&v1::Enrichment::default()), check);
-    Live { timeouts, vlan_in_key: live.vlan_in_key.unwrap_or(true), exporters, tunnels, enrichment }
+    let (vlan_in_key, icmp_type_in_key) = (live.vlan_in_key.unwrap_or(true), live.icmp_type_in_key.unwrap_or(true));
+    Live { timeouts, vlan_in_key, icmp_type_in_key, exporters, tunnels, enrichment }
 }
 
 /// The words of a view; the first is the default.
@@ -170,6 +175,7 @@ fn construct_exporter(at: usize, exporter: &v1::Exporter, check: &mut Check) -> 
         message_octets_max: u16::try_from(octets).unwrap_or(1400),
         options_interval_s: check.number(path("options_interval_s"), exporter.options_interval_s, 60, 1..=86_400),
         enabled: exporter.enabled.unwrap_or(true),
+        icmp_in_port: exporter.icmp_in_port.unwrap_or(false),
     }
 }
 
@@ -211,6 +217,7 @@ impl From<&Live> for v1::Live {
                 tcp_end_linger_ms: Some(live.timeouts.tcp_end_linger_ms),
             }),
             vlan_in_key: Some(live.vlan_in_key),
+            icmp_type_in_key: Some(live.icmp_type_in_key),
             exporters: live.exporters.iter().map(v1::Exporter::from).collect(),
             tunnels: Some(tunnels(&live.tunnels)),
             enrichment: Some(enrichment::document(&live.enrichment)),
@@ -235,6 +242,7 @@ impl From<&Exporter> for v1::Exporter {
             message_octets_max: exporter.message_octets_max.into(),
             options_interval_s: exporter.options_interval_s,
             enabled: Some(exporter.enabled),
+            icmp_in_port: Some(exporter.icmp_in_port),
         }
     }
 }

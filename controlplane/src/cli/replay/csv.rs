@@ -4,7 +4,7 @@ use super::pen::Pen;
 use super::whose::{self, quoted};
 use super::{Sink, Table};
 use sonde_enrich::Enricher;
-use sonde_flow::record::{Kind, NO_VLAN, NO_WSCALE, Output, Record, View};
+use sonde_flow::record::{Kind, NO_ICMP, NO_VLAN, NO_WSCALE, Output, Record, View};
 use sonde_packet::{Layers, MPLS_LABELS_KEPT, Tunnel};
 use std::io::{self, Write};
 
@@ -130,7 +130,7 @@ fn flow<W: Write>(pen: &mut Pen<W>, record: &Record, ethernet: bool) {
     tunnels(pen, record, layers);
     pen.number(record.fragments.into());
     let [icmp_type, icmp_code] = record.icmp;
-    let icmp = matches!(record.proto, 1 | 58);
+    let icmp = matches!(record.proto, 1 | 58) && record.icmp != NO_ICMP;
     known(pen, icmp_type.into(), icmp);
     known(pen, icmp_code.into(), icmp);
     let syn = record.syn_len > 0;
