@@ -35,7 +35,7 @@ use crate::machine::{self, Memory, mib};
 use crate::memory::{self, Decision, Need};
 use crate::origin::{self, Chosen, Profile};
 use crate::run::{House, Plant, Spread};
-use crate::source::{self, Idle, NicSource, Opened, Options};
+use crate::source::{self, Dispatcher, Idle, NicSource, Opened, Options};
 use crate::southbound;
 
 /// What the EAL takes for itself beside packet buffers, in bytes.
@@ -92,12 +92,13 @@ fn build(profile: &Profile, chosen: Chosen, paths: &Paths) -> Result<House, Star
     log_dpdk();
     let segment = segment(boot, paths, &decision)?;
     let policy = Letter { generation, value: crew::policy(&settings.live) };
+    let seed = seats.first().map_or(0, |seat| seat.sizing.seed);
     let rings: Vec<PathBuf> = seats.iter().map(|seat| seat.ring.clone()).collect();
     let waiting = crew::gather::<NicSource>(&eal, &segment, seats, policy)?;
     if decision.tables_huge && waiting.backing != Backing::Huge {
         say("  note: some flow tables did not get huge pages, somebody else took them meanwhile");
     }
-    let rest = Rest { settings, generation, profile: profile.fingerprint.clone(), placement, paths, segment, rings, listener };
+    let rest = Rest { settings, generation, profile: profile.fingerprint.clone(), placement, paths, segment, rings, seed, listener };
     match rest.open(&eal) {
         Ok((opened, gauges, readers)) => rest.assemble(&eal, waiting, opened, gauges, readers),
         Err(e) => {
@@ -116,6 +117,8 @@ struct Rest<'a> {
     paths: &'a Paths,
     segment: Segment,
     rings: Vec<PathBuf>,
+    /// Secret of the hashes.
+    seed: u64,
     listener: UnixListener,
 }
 
@@ -159,6 +162,8 @@ impl Rest<'_> {
             clock: Clock::new(),
             idle: if virtual_only || shared { Idle::Yield } else { Idle::Spin },
             dispatcher_shares_core: workers.contains(dispatcher),
+            seed: self.seed,
+            tunnels: self.settings.live.tunnels,
         }
     }
 
@@ -183,6 +188,7 @@ impl Rest<'_> {
             waiting.disband();
             return Err(other(e));
         }
+        let post = dispatcher.as_ref().map(Dispatcher::mailbox);
         let spread = match dispatcher.map(|d| Spread::start(eal, d, self.placement.dispatcher)).transpose() {
             Ok(spread) => spread,
             Err(e) => {
@@ -190,7 +196,7 @@ impl Rest<'_> {
                 return Err(e);
             }
         };
-        let crew = Arc::new(waiting.go(sources));
+        let crew = Arc::new(waiting.go(sources, post));
         let description = Description {
             protocol_version: PROTOCOL_VERSION,
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -10,6 +10,7 @@ use dpdk_sys::Eal;
 use sonde_flow::ring::Writer;
 use sonde_flow::{Policy, Sizing, Tracker};
 use sonde_memory::slab::Backing;
+use sonde_packet::Tunnels;
 use sonde_settings::Live;
 use sonde_stats::{Block, Kind, Segment};
 use sonde_worker::mailbox::{Letter, Mailbox};
@@ -40,6 +41,7 @@ pub fn policy(live: &Live) -> Policy {
     Policy {
         timeouts: sonde_flow::Timeouts { idle: ns(t.idle_timeout_ms), active: ns(t.active_timeout_ms), linger: ns(t.tcp_end_linger_ms) },
         vlan_in_key: live.vlan_in_key,
+        virtual_network_in_key: live.virtual_network_in_key,
         tunnels: live.tunnels,
     }
 }
@@ -205,7 +207,8 @@ fn furnish(seat: &Seat, policy: Policy) -> Result<(Tracker, Writer), StartError>
 
 impl<S> Waiting<S> {
     /// Gives each worker its source (in the order of their numbers) and lets it run.
-    pub fn go(self, sources: Vec<S>) -> Crew {
+    /// `dispatcher`: where the dispatcher is told what is metered of tunnels.
+    pub fn go(self, sources: Vec<S>, dispatcher: Option<Arc<Mailbox<Tunnels>>>) -> Crew {
         assert_eq!(sources.len(), self.members.len(), "a source for each worker");
         for (hand, source) in self.sources.iter().zip(sources) {
             // A thread that is gone is found by `Crew::lost`.
@@ -218,7 +221,7 @@ impl<S> Waiting<S> {
             threads.push((number, thread));
         }
         let (generation, beside) = (generation_index(), counter_names().len());
-        Crew { posts, threads: parking_lot::Mutex::new(threads), stop: self.stop, generation, beside }
+        Crew { posts, dispatcher, threads: parking_lot::Mutex::new(threads), stop: self.stop, generation, beside }
     }
 
     /// Ends the threads and waits for it: the environment must not be cleaned up while they hold some of it.
@@ -235,6 +238,7 @@ impl<S> Waiting<S> {
 #[derive(Debug)]
 pub struct Crew {
     posts: Vec<(Arc<Mailbox<Policy>>, Arc<Block>)>,
+    dispatcher: Option<Arc<Mailbox<Tunnels>>>,
     threads: parking_lot::Mutex<Vec<(u8, JoinHandle<bool>)>>,
     stop: Arc<AtomicBool>,
     /// Index of the counter that is the acknowledgement.
@@ -248,6 +252,9 @@ impl Crew {
     pub fn publish(&self, live: &Live, generation: u64) {
         for (post, _) in &self.posts {
             post.post(Letter { generation, value: policy(live) });
+        }
+        if let Some(post) = &self.dispatcher {
+            post.post(Letter { generation, value: live.tunnels });
         }
     }
 

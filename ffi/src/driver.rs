@@ -5,8 +5,10 @@
 pub enum Spread {
     /// The NIC hashes addresses and ports (RSS) with the key that it is given.
     Rss,
-    /// The device has its own way that keeps a conversation on one queue, or its operator chose what each queue holds.
+    /// Its operator chose what each queue holds.
     Own,
+    /// The kernel hashes the outermost addresses and ports, the same for both directions.
+    Kernel,
     /// Neither: only one queue can be relied on.
     One,
 }
@@ -62,7 +64,7 @@ const NIC: Driver = Driver { hardware: "NIC", spread: Spread::Rss, stamps: Stamp
 /// The drivers that are known, sorted by name. Any other is treated as [`Driver::of`] says.
 pub const DRIVERS: &[Driver] = &[
     // PACKET_FANOUT_HASH hashes symmetrically (packet(7), __skb_get_hash_symmetric).
-    Driver { name: "net_af_packet", hardware: "Linux interface by AF_PACKET", needs: "CAP_NET_RAW", ..VIRTUAL },
+    Driver { name: "net_af_packet", hardware: "Linux interface by AF_PACKET", spread: Spread::Kernel, needs: "CAP_NET_RAW", ..VIRTUAL },
     // The kernel driver's RSS fills the queues, with a key that DPDK cannot set.
     Driver { name: "net_af_xdp", hardware: "Linux interface by AF_XDP", spread: Spread::One, needs: "CAP_NET_RAW and CAP_BPF", ..VIRTUAL },
     Driver { name: "net_i40e", hardware: "Intel X710, XL710, X722", symmetric_function: true, ..NIC },
@@ -81,7 +83,14 @@ pub const DRIVERS: &[Driver] = &[
     Driver { name: "net_pcap", hardware: "capture file, or Linux interface by libpcap", ..VIRTUAL },
     Driver { name: "net_ring", hardware: "rings inside the process", ..VIRTUAL },
     // tun_automq_select_queue hashes symmetrically; the driver insists on queue pairs.
-    Driver { name: "net_tap", hardware: "Linux TAP interface", paired_queues: true, needs: "CAP_NET_ADMIN and /dev/net/tun", ..VIRTUAL },
+    Driver {
+        name: "net_tap",
+        hardware: "Linux TAP interface",
+        spread: Spread::Kernel,
+        paired_queues: true,
+        needs: "CAP_NET_ADMIN and /dev/net/tun",
+        ..VIRTUAL
+    },
     Driver {
         name: "net_virtio",
         hardware: "virtio-net",

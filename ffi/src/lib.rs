@@ -46,6 +46,6 @@ pub use eal::{Eal, Registered, take_log, version};
 pub use error::{DpdkError, EalError, PoolError, PortError};
 pub use frame::{BURST, Burst, StampField};
 pub use pool::{Pool, PoolSum};
-pub use port::{Confirmed, Link, Port, PortConfig, PortInfo, PortStats};
+pub use port::{Confirmed, Hash, Link, Port, PortConfig, PortInfo, PortStats};
 pub use queue::RxQueue;
 pub use xstats::Xstats;

@@ -111,7 +111,7 @@ impl Seen {
     /// Tags before the first IP header, then the one inside the innermost tunnel.
     fn tags(&self) -> Vec<u16> {
         let outer = self.layers.vlan.iter().take(self.layers.vlan_tags.into()).copied();
-        outer.chain(Some(self.layers.inner_vlan).filter(|tci| *tci != 0)).collect()
+        outer.chain(self.layers.inner_vlan).collect()
     }
 
     /// Labels before the first IP header; nothing is said of those when others are in a tunnel.
@@ -187,8 +187,8 @@ fn inner6(seen: &Seen, value: impl ToString) -> Option<Vec<String>> {
 
 /// Layer, tshark's field (or several, one behind the other), which of its values, and what Sonde says.
 const FIELDS: &[(&str, &str, Which, Ours)] = &[
-    ("Ethernet", "eth.dst", Which::Last, |s| s.ethernet(s.inner_macs().map_or(s.outer.dmac, |(dst, _)| dst))),
-    ("Ethernet", "eth.src", Which::Last, |s| s.ethernet(s.inner_macs().map_or(s.outer.smac, |(_, src)| src))),
+    ("Ethernet", "eth.dst+ieee8021ah.cdst+wlan.da", Which::Last, |s| s.ethernet(s.inner_macs().map_or(s.outer.dmac, |(dst, _)| dst))),
+    ("Ethernet", "eth.src+ieee8021ah.csrc+wlan.sa", Which::Last, |s| s.ethernet(s.inner_macs().map_or(s.outer.smac, |(_, src)| src))),
     ("cooked", "sll.src.eth", Which::All, |s| there(matches!(s.link, Link::LinuxSll | Link::LinuxSll2).then(|| mac(s.outer.smac)))),
     ("outer Ethernet", "eth.dst", Which::First, |s| s.ethernet(s.metered.dmac).filter(|_| s.tunnelled())),
     ("outer Ethernet", "eth.src", Which::First, |s| s.ethernet(s.metered.smac).filter(|_| s.tunnelled())),
@@ -203,6 +203,7 @@ const FIELDS: &[(&str, &str, Which, Ours)] = &[
     ("MPLS in a tunnel", "mpls.label", Which::Last, |s| s.inner_label(|entry| entry >> 12)),
     ("MPLS in a tunnel", "mpls.exp", Which::Last, |s| s.inner_label(|entry| entry >> 9 & 7)),
     ("MPLS in a tunnel", "mpls.ttl", Which::Last, |s| s.inner_label(|entry| entry & 0xff)),
+    ("802.1ah", "ieee8021ah.isid", Which::Last, |s| there(s.layers.service_instance.map(|tag| tag & 0x00ff_ffff))),
     ("PPPoE", "pppoe.session_id", Which::All, |s| there(Some(s.layers.pppoe_session).filter(|id| *id != 0).map(|id| format!("{id:#06x}")))),
     ("ARP", "arp.opcode", Which::All, |s| there(Some(s.layers.arp.operation).filter(|op| *op != 0))),
     ("ARP", "arp.src.proto_ipv4", Which::All, |s| there((s.layers.arp.operation != 0).then(|| Ipv4Addr::from(s.layers.arp.sender)))),
@@ -270,15 +271,13 @@ const FIELDS: &[(&str, &str, Which, Ours)] = &[
     ("outer UDP", "udp.srcport", Which::First, |s| (s.layers.outer_protocol == 17).then(|| vec![s.layers.outer_ports[0].to_string()])),
     ("outer UDP", "udp.dstport", Which::First, |s| (s.layers.outer_protocol == 17).then(|| vec![s.layers.outer_ports[1].to_string()])),
     // Version 1 divides the key: the call is its low half.
-    ("GRE", "gre.key", Which::Last, |s| {
-        there(Some(s.layers.gre_key).filter(|key| *key != 0 && !s.is_call()).map(|key| format!("{key:#010x}")))
-    }),
-    ("PPTP", "gre.key.call_id", Which::Last, |s| there(s.is_call().then_some(s.layers.tunnel_id))),
-    ("PPTP", "gre.key.payload_length", Which::Last, |s| there(s.is_call().then_some(s.layers.gre_key >> 16))),
-    ("VXLAN", "vxlan.vni", Which::Last, |s| there((s.innermost("vxlan") || s.innermost("vxlan-gpe")).then_some(s.layers.tunnel_id))),
-    ("GENEVE", "geneve.vni", Which::Last, |s| there(s.innermost("geneve").then(|| format!("{:#08x}", s.layers.tunnel_id)))),
-    ("GTP-U", "gtp.teid", Which::Last, |s| there(s.innermost("gtp").then(|| format!("{:#010x}", s.layers.tunnel_id)))),
-    ("ERSPAN", "erspan.spanid", Which::Last, |s| there(s.innermost("gre+erspan").then_some(s.layers.tunnel_id).filter(|id| *id != 0))),
+    ("GRE", "gre.key", Which::Last, |s| there(s.layers.gre_key.filter(|_| !s.is_call()).map(|key| format!("{key:#010x}")))),
+    ("PPTP", "gre.key.call_id", Which::Last, |s| there(s.layers.tunnel_id.filter(|_| s.is_call()))),
+    ("PPTP", "gre.key.payload_length", Which::Last, |s| there(s.layers.gre_key.filter(|_| s.is_call()).map(|key| key >> 16))),
+    ("VXLAN", "vxlan.vni", Which::Last, |s| there(s.layers.tunnel_id.filter(|_| s.innermost("vxlan") || s.innermost("vxlan-gpe")))),
+    ("GENEVE", "geneve.vni", Which::Last, |s| there(s.layers.tunnel_id.filter(|_| s.innermost("geneve")).map(|id| format!("{id:#08x}")))),
+    ("GTP-U", "gtp.teid", Which::Last, |s| there(s.layers.tunnel_id.filter(|_| s.innermost("gtp")).map(|id| format!("{id:#010x}")))),
+    ("ERSPAN", "erspan.spanid", Which::Last, |s| there(s.layers.tunnel_id.filter(|_| s.innermost("gre+erspan")))),
 ];
 
 /// Maximum segment size and window scale of a SYN.

@@ -14,7 +14,7 @@ use progress::Progress;
 use sonde_enrich::Enricher;
 use sonde_flow::pattern::Wants;
 use sonde_flow::record::{Kind, Output, Record};
-use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnels, View};
+use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
 use sonde_worker::replay::{Recording, ReplayError, ReplaySettings, Summary};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -63,9 +63,16 @@ pub struct Args {
     /// One flow for all VLANs, instead of one for each.
     #[arg(long)]
     pub no_vlan_in_key: bool,
+    /// One flow for all virtual networks (VNI, VSID, I-SID), instead of one for each: where each direction has its own.
+    #[arg(long)]
+    pub no_virtual_network_in_key: bool,
     /// Which flow of a tunnelled packet is metered.
     #[arg(long, value_enum, default_value_t = TunnelView::Both)]
     pub tunnels: TunnelView,
+    /// Further UDP ports of tunnels, beside the standard ones: `vxlan=48879,geneve=6082`. Kinds: vxlan, vxlan-gpe, geneve, gtp, teredo,
+    /// l2tp, gre, mpls-in-ip, capwap, ayiya.
+    #[arg(long, value_name = "KIND=PORT", value_delimiter = ',', value_parser = tunnel_port)]
+    pub tunnel_ports: Vec<(Tunnel, u16)>,
     /// Keep the patterns of packets, too: histograms of sizes and times, the first 30 packets, bursts, `NetTiSA`. In `json`, `detail` and
     /// `ipfix`.
     #[arg(long)]
@@ -93,6 +100,27 @@ pub enum TunnelView {
     Outer,
     /// Both; the column `view` says which it is.
     Both,
+}
+
+/// A kind of tunnel and a port, as `--tunnel-ports` has them.
+fn tunnel_port(text: &str) -> Result<(Tunnel, u16), String> {
+    let (name, port) = text.split_once('=').ok_or("wanted: a kind and a port, \"vxlan=48879\"")?;
+    let kind = Tunnel::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| format!("\"{name}\" is no kind of tunnel"))?;
+    let port = port.parse().map_err(|_| format!("\"{port}\" is no port; wanted: 1 to 65535"))?;
+    Tunnels::default().with_port(kind, port).map_err(|rule| format!("wanted: {rule}"))?;
+    Ok((kind, port))
+}
+
+impl Args {
+    /// What is metered of tunnels.
+    ///
+    /// # Errors
+    /// A port is named for two kinds.
+    fn chosen_tunnels(&self) -> anyhow::Result<Tunnels> {
+        self.tunnel_ports.iter().try_fold(Tunnels::new(self.tunnels.into(), TUNNEL_DEPTH_MAX), |chosen, (kind, port)| {
+            chosen.with_port(*kind, *port).map_err(|rule| anyhow::anyhow!("--tunnel-ports {}={port}: wanted: {rule}", kind.name()))
+        })
+    }
 }
 
 impl From<TunnelView> for View {
@@ -183,6 +211,7 @@ const UNREADABLE: u8 = 2;
 /// When the output cannot be written. What is wrong with a capture is said on standard error and shows in the exit code.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let whose = args.whose.load()?;
+    let tunnels = args.chosen_tunnels()?;
     let target = args.out.as_deref().filter(|path| *path != Path::new("-"));
     let out: Box<dyn Write> = match target {
         // A terminal would get the lines of each `write` late through the lock's line buffer: the sinks gather themselves.
@@ -190,7 +219,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(path) => Box::new(File::create(path).with_context(|| format!("cannot create {}", path.display()))?),
     };
     let quiet_output = target.is_some() || !io::stdout().is_terminal();
-    match replay_all(args, whose, out, quiet_output) {
+    match replay_all(args, (tunnels, whose), out, quiet_output) {
         Ok(code) => Ok(ExitCode::from(code)),
         // The reader of a pipe has seen enough (`| head`): not our failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
@@ -205,7 +234,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progress: bool) -> io::Result<u8> {
+fn replay_all(args: &Args, (tunnels, whose): (Tunnels, Option<Enricher>), out: Box<dyn Write>, progress: bool) -> io::Result<u8> {
     let mut sink: Box<dyn Sink> = match args.format {
         Format::Table => Box::new(table::Columns::new(out, args.table, whose)),
         Format::Csv if args.table == Table::TcpRtt => Box::new(rtt::Rtt::new(out)?),
@@ -217,7 +246,7 @@ fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progres
     let progress = (progress && io::stderr().is_terminal()).then(Progress::start);
     let mut code = 0;
     for path in &args.files {
-        match replay_one(args, path, sink.as_mut(), progress.as_ref()) {
+        match replay_one(args, tunnels, path, sink.as_mut(), progress.as_ref()) {
             Ok(summary) => {
                 sink.end()?;
                 if let Some(fault) = summary.fault {
@@ -245,14 +274,21 @@ fn patterns(args: &Args) -> Wants {
     if args.patterns { Wants::ALL } else { Wants::default() }
 }
 
-fn replay_one(args: &Args, path: &Path, sink: &mut dyn Sink, progress: Option<&Progress>) -> Result<Summary, ReplayError> {
+fn replay_one(
+    args: &Args,
+    tunnels: Tunnels,
+    path: &Path,
+    sink: &mut dyn Sink,
+    progress: Option<&Progress>,
+) -> Result<Summary, ReplayError> {
     let recording = Recording::open(path)?;
     let settings = ReplaySettings {
         idle_timeout_ns: args.idle_timeout_ms * 1_000_000,
         active_timeout_ns: args.active_timeout_ms * 1_000_000,
         tcp_end_linger_ns: args.tcp_end_linger_ms * 1_000_000,
         vlan_in_key: !args.no_vlan_in_key,
-        tunnels: Tunnels::new(args.tunnels.into(), TUNNEL_DEPTH_MAX),
+        virtual_network_in_key: !args.no_virtual_network_in_key,
+        tunnels,
         patterns: patterns(args),
         flows_max: args.flows_max.into(),
     };

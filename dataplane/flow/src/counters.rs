@@ -30,11 +30,13 @@ pub enum Counter {
     PerformanceFull,
     UdpPerformanceFull,
     PatternsFull,
+    Subframes,
+    SubframesSkipped,
     FragmentsWaiting,
 }
 
 /// Counters before the reasons.
-const PLAIN: usize = 24;
+const PLAIN: usize = 26;
 /// How many there are.
 pub const COUNTERS: usize = PLAIN + Malformed::ALL.len();
 
@@ -63,6 +65,8 @@ pub const NAMES: [&str; COUNTERS] = [
     "performance_full",
     "udp_performance_full",
     "patterns_full",
+    "subframes",
+    "subframes_skipped",
     "not_metered.fragment_waiting",
     "not_metered.link_truncated",
     "not_metered.vlan_truncated",

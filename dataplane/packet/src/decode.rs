@@ -16,11 +16,13 @@ pub const EXTENSIONS_MAX: u8 = 16;
 ///
 /// # Errors
 /// The reason why the frame has no readable headers.
+#[inline]
 pub fn decode(frame: &Frame<'_>) -> Result<Headers, Malformed> {
     first(frame, &mut ())
 }
 
 /// [`decode`] with somebody who listens.
+#[inline(always)]
 pub(crate) fn first(frame: &Frame<'_>, notes: &mut impl Notes) -> Result<Headers, Malformed> {
     let mut headers = Headers::default();
     let mut at = Cursor::new(frame.bytes);

@@ -231,6 +231,23 @@ fn shape() -> Value {
     Value::Table(tree(&everything()))
 }
 
+/// The ports of tunnels, one of each kind.
+fn ports() -> v1::TunnelPorts {
+    let n = || vec![u32::MAX];
+    v1::TunnelPorts {
+        vxlan: n(),
+        vxlan_gpe: n(),
+        geneve: n(),
+        gtp: n(),
+        teredo: n(),
+        l2tp: n(),
+        gre: n(),
+        mpls_in_ip: n(),
+        capwap: n(),
+        ayiya: n(),
+    }
+}
+
 /// The sizes of the tables, all of them set.
 fn table() -> v1::Table {
     let (flows, percent) = (i64::MAX as u64, Some(u32::MAX));
@@ -258,6 +275,7 @@ fn everything() -> v1::Settings {
         frame_octets_max: N,
         promiscuous: Some(true),
         hardware_timestamps: s(),
+        rss: s(),
         pace_pps: N,
     };
     let exporter = v1::Exporter {
@@ -291,6 +309,7 @@ fn everything() -> v1::Settings {
         live: Some(v1::Live {
             timeouts: Some(v1::Timeouts { idle_timeout_ms: N, active_timeout_ms: N, tcp_end_linger_ms: Some(N) }),
             vlan_in_key: Some(true),
+            virtual_network_in_key: Some(true),
             exporters: vec![exporter],
             tunnels: Some(v1::Tunnels {
                 ip_in_ip: s(),
@@ -306,7 +325,10 @@ fn everything() -> v1::Settings {
                 mpls_in_ip: s(),
                 etherip: s(),
                 capwap: s(),
+                ayiya: s(),
+                ieee80211: s(),
                 depth_max: Some(N),
+                ports: Some(ports()),
             }),
             enrichment: Some(enrichment),
         }),

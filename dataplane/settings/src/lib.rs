@@ -20,7 +20,7 @@ pub mod profiles;
 
 use sonde_proto::v1;
 
-pub use boot::{Boot, Cores, Device, Eal, HugePages, Placement, PlacementError, Port, Records, Table, WORKERS_MAX};
+pub use boot::{Boot, Cores, Device, Eal, HugePages, Placement, PlacementError, Port, Records, Rss, Table, WORKERS_MAX};
 pub use check::Violation;
 pub use document::parse_toml;
 pub use live::{Exporter, Live, Protocol, Timeouts, Transport};

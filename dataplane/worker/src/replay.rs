@@ -29,6 +29,8 @@ pub struct ReplaySettings {
     pub tcp_end_linger_ns: u64,
     /// Whether VLAN ids are part of the flow key.
     pub vlan_in_key: bool,
+    /// Whether virtual networks (VNI, VSID, I-SID) are part of the flow key.
+    pub virtual_network_in_key: bool,
     /// Which flow of a tunnelled packet is metered.
     pub tunnels: Tunnels,
     /// Which patterns of packets are kept.
@@ -47,6 +49,7 @@ impl Default for ReplaySettings {
             active_timeout_ns: active,
             tcp_end_linger_ns: linger,
             vlan_in_key: true,
+            virtual_network_in_key: true,
             tunnels,
             patterns: Wants::default(),
             flows_max: 4 << 20,
@@ -168,6 +171,7 @@ impl Recording {
         let policy = Policy {
             timeouts: Timeouts { idle: settings.idle_timeout_ns, active: settings.active_timeout_ns, linger: settings.tcp_end_linger_ns },
             vlan_in_key: settings.vlan_in_key,
+            virtual_network_in_key: settings.virtual_network_in_key,
             tunnels: settings.tunnels,
         };
         let flows = FLOWS_FIRST.min(settings.flows_max);

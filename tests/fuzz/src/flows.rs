@@ -66,7 +66,7 @@ fn policy(choice: u8) -> Policy {
     let timeouts =
         if choice & 1 == 0 { Timeouts::default() } else { Timeouts { idle: 100 * MILLISECOND, active: 1000 * MILLISECOND, linger: 0 } };
     let tunnels = Tunnels::new(if choice & 128 == 0 { View::Inner } else { View::Both }, choice & 7);
-    Policy { timeouts, vlan_in_key: choice & 2 == 0, tunnels }
+    Policy { timeouts, vlan_in_key: choice & 2 == 0, virtual_network_in_key: choice & 4 == 0, tunnels }
 }
 
 /// Moves the clock on, and gives the time of the frame: mostly the clock's, sometimes any.
