@@ -3,7 +3,7 @@
 //! [`FIELDS`] is the table of what is compared; a sample's own words (`Sample::says`) are held against tshark alone. Where the two
 //! differ and Sonde is right, [`DIFFERENCES`] says why.
 
-use sonde_packet::{Frame, Headers, Layers, Link, Network, Tunnels, View, decapsulate, layers, proto, syn_options};
+use sonde_packet::{Frame, Headers, Layers, Link, Network, Tunnels, View, decapsulate, decapsulate_part, layers_part, proto, syn_options};
 use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Resolution, START, Sample, capture, samples};
 use sonde_tests::tshark;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 /// What tshark has to be told: which dissector a port has that is none by itself, and formats that the two ends of a tunnel agree on.
-const DECODE_AS: &[&str] = &["udp.port==8472,vxlan", "mpls.label==2000,pwethnocw", "mpls.label==2001,pwethcw", "l2tp.pw_type==0,eth"];
+const DECODE_AS: &[&str] =
+    &["udp.port==8472,vxlan", "mpls.label==2000,pwethnocw", "mpls.label==2001,pwethcw", "l2tp.pw_type==0,eth", "ethertype==0x8988,ttag"];
 const PREFERENCES: &[&str] = &[
     "ip.check_checksum:TRUE",
     "tcp.check_checksum:TRUE",
@@ -91,7 +92,12 @@ impl Seen {
         let tunnels = Tunnels::new(View::Both, 8);
         let packets = decapsulate(&frame, &tunnels).unwrap_or_else(|reason| panic!("{}: {reason:?}", sample.name));
         assert!(!packets.too_deep && !packets.unreadable, "{}: {packets:?}", sample.name);
-        let (metered, layers) = layers(&frame, &tunnels, true).expect("decoded before");
+        // Of several packets of one frame the last is looked at.
+        let (mut packets, mut part) = (packets, None);
+        while let Some(next) = packets.next {
+            (packets, part) = (decapsulate_part(&frame, &tunnels, next).expect("decoded before"), Some(next));
+        }
+        let (metered, layers) = layers_part(&frame, &tunnels, true, part).expect("decoded before");
         assert_eq!(packets.inner.map_or(packets.outer, |inner| inner.headers), metered, "{}", sample.name);
         let ids = layers.vlan.map(|tci| tci & 0xfff);
         assert_eq!((packets.outer.tags, &packets.outer.vlan[..]), (layers.vlan_tags, &ids[..2]), "{}: the key's tags", sample.name);
@@ -344,10 +350,13 @@ fn tunnels(theirs: &Row) -> String {
             }
         };
         let has = |name: &str| between.contains(&name);
-        let kinds = ["erspan", "gre", "vxlan", "geneve", "gtp", "teredo", "l2tp", "capwap.data", "etherip"];
-        if !before.is_empty() {
+        let kinds = ["erspan", "gre", "vxlan", "geneve", "gtp", "teredo", "l2tp", "capwap.data", "etherip", "ayiya"];
+        // Another subframe of an A-MSDU is beside the first, not inside.
+        let beside = has("llc") && has("udp") && !names.is_empty();
+        if !before.is_empty() && !beside {
             names.push(match kinds.into_iter().find(|kind| has(kind)) {
                 Some("erspan") => "gre+erspan".to_owned(),
+                Some("gre") if has("wlan") => "gre+ieee80211".to_owned(),
                 Some("capwap.data") => "capwap".to_owned(),
                 Some(kind) => kind.to_owned(),
                 // It is known by its fields only.

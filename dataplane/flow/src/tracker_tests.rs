@@ -652,3 +652,6 @@ fn a_growing_table_keeps_patterns() {
     let kept = records.iter().filter(|r| r.first_packets.is_some_and(|first| first.packets().len() == 2)).count();
     assert_eq!((records.len(), kept), (2000, 2000));
 }
+
+#[path = "tracker_network_tests.rs"]
+mod networks;

@@ -231,6 +231,30 @@ fn shape() -> Value {
     Value::Table(tree(&everything()))
 }
 
+/// What is metered of tunnels, all of it set.
+fn tunnels() -> v1::Tunnels {
+    let s = || "s".to_owned();
+    v1::Tunnels {
+        ip_in_ip: s(),
+        gre: s(),
+        nvgre: s(),
+        erspan: s(),
+        vxlan: s(),
+        vxlan_gpe: s(),
+        geneve: s(),
+        gtp: s(),
+        teredo: s(),
+        l2tp: s(),
+        mpls_in_ip: s(),
+        etherip: s(),
+        capwap: s(),
+        ayiya: s(),
+        ieee80211: s(),
+        depth_max: Some(u32::MAX),
+        ports: Some(ports()),
+    }
+}
+
 /// The ports of tunnels, one of each kind.
 fn ports() -> v1::TunnelPorts {
     let n = || vec![u32::MAX];
@@ -311,25 +335,7 @@ fn everything() -> v1::Settings {
             vlan_in_key: Some(true),
             virtual_network_in_key: Some(true),
             exporters: vec![exporter],
-            tunnels: Some(v1::Tunnels {
-                ip_in_ip: s(),
-                gre: s(),
-                nvgre: s(),
-                erspan: s(),
-                vxlan: s(),
-                vxlan_gpe: s(),
-                geneve: s(),
-                gtp: s(),
-                teredo: s(),
-                l2tp: s(),
-                mpls_in_ip: s(),
-                etherip: s(),
-                capwap: s(),
-                ayiya: s(),
-                ieee80211: s(),
-                depth_max: Some(N),
-                ports: Some(ports()),
-            }),
+            tunnels: Some(tunnels()),
             enrichment: Some(enrichment),
         }),
     }

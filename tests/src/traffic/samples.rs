@@ -629,7 +629,7 @@ fn stations() -> Vec<Sample> {
             "wlan.qos.amsdupresent=1 ip.ttl=61,33,64",
             gre(Some(0x85)).payload(aggregate(gateway, station, &packets)),
         ),
-        sample("ayiya", "ayiya", "ayiya.nextheader=41", ayiya(vec![7; 16], vec![8; 20]).inner6()),
+        sample("ayiya", "ayiya", "ayiya.nextheader=0x29", ayiya(vec![7; 16], vec![8; 20]).inner6()),
         sample("ayiya with ipv4", "ayiya", "ayiya.siglen=0x00", ayiya(vec![7], Vec::new()).inner4()),
     ]
 }
