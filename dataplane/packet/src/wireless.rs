@@ -89,7 +89,7 @@ pub(crate) struct Subframe<'a> {
     pub(crate) ethertype: Option<u16>,
     pub(crate) destination: [u8; 6],
     pub(crate) source: [u8; 6],
-    /// Octets from its beginning to that of the next, if there is a next one.
+    /// Octets from its beginning to that of the next, if there is a next one and its header was captured.
     pub(crate) next: Option<usize>,
 }
 
@@ -110,6 +110,6 @@ pub(crate) fn subframe(at: Cursor<'_>, left: usize) -> Option<Subframe<'_>> {
         ethertype: ethertype.filter(|_| header <= octets),
         destination: [d0, d1, d2, d3, d4, d5],
         source: [s0, s1, s2, s3, s4, s5],
-        next: (left >= next.saturating_add(SUBFRAME)).then_some(next),
+        next: (left.min(at.rest().len()) >= next.saturating_add(SUBFRAME)).then_some(next),
     })
 }

@@ -95,7 +95,7 @@ fn finish(mut tracker: Tracker, mut records: Vec<Record>) {
     assert_eq!(counters.records(), records.len() as u64);
     assert_eq!(
         records.iter().map(|record| record.packets[0] + record.packets[1]).sum::<u64>(),
-        counters.metered() + counters.get(Counter::MeteredTwice)
+        counters.metered() + counters.get(Counter::MeteredTwice) + counters.get(Counter::Subframes)
     );
     for record in &records {
         assert_eq!(record.with_words(Record::from_parts).as_ref(), Some(record));
