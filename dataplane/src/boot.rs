@@ -37,7 +37,7 @@ use crate::origin::{self, Chosen, Profile};
 use crate::places::Places;
 use crate::privileges::{self, Privileges};
 use crate::run::{House, Plant, Spread};
-use crate::source::{self, Idle, NicSource, Opened, Options};
+use crate::source::{self, Dispatcher, Idle, NicSource, Opened, Options};
 use crate::southbound;
 
 /// What the EAL takes for itself beside packet buffers, in bytes.
@@ -99,6 +99,7 @@ fn build(profile: &Profile, chosen: Chosen, places: &Places) -> Result<House, St
     log_dpdk();
     let segment = segment(boot, places, &decision)?;
     let policy = Letter { generation, value: crew::policy(&settings.live) };
+    let seed = seats.first().map_or(0, |seat| seat.sizing.seed);
     let rings: Vec<PathBuf> = (0..seats.len()).map(|worker| places.paths.ring(worker)).collect();
     let waiting = crew::gather::<NicSource>(&eal, &segment, seats, policy)?;
     if decision.tables_huge && waiting.backing != Backing::Huge {
@@ -112,6 +113,7 @@ fn build(profile: &Profile, chosen: Chosen, places: &Places) -> Result<House, St
         places,
         segment,
         rings,
+        seed,
         listener,
         clock: Clock::new(),
     };
@@ -133,6 +135,8 @@ struct Rest<'a> {
     places: &'a Places,
     segment: Segment,
     rings: Vec<PathBuf>,
+    /// Secret of the hashes.
+    seed: u64,
     listener: UnixListener,
     /// The clock of everything that receives.
     clock: Clock,
@@ -182,6 +186,8 @@ impl Rest<'_> {
             clock: self.clock,
             idle: if virtual_only || shared { Idle::Yield } else { Idle::Spin },
             dispatcher_shares_core: workers.contains(dispatcher),
+            seed: self.seed,
+            tunnels: self.settings.live.tunnels,
         }
     }
 
@@ -206,6 +212,7 @@ impl Rest<'_> {
             waiting.disband();
             return Err(other(e));
         }
+        let post = dispatcher.as_ref().map(Dispatcher::mailbox);
         let spread = match dispatcher.map(|d| Spread::start(eal, d, self.placement.dispatcher)).transpose() {
             Ok(spread) => spread,
             Err(e) => {
@@ -214,7 +221,7 @@ impl Rest<'_> {
             }
         };
         let watch = Watch::new(self.clock, waiting.offset.clone());
-        let crew = Arc::new(waiting.go(sources));
+        let crew = Arc::new(waiting.go(sources, post));
         privileges.report().iter().for_each(|line| say(line));
         let description = Description {
             protocol_version: PROTOCOL_VERSION,

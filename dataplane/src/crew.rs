@@ -9,6 +9,7 @@ use dpdk_sys::Eal;
 use sonde_flow::ring::{Keeper, Writer};
 use sonde_flow::{Policy, Sizing, Tracker};
 use sonde_memory::slab::Backing;
+use sonde_packet::Tunnels;
 use sonde_settings::{Live, paths};
 use sonde_stats::{Block, Kind, Segment};
 use sonde_system::Folder;
@@ -43,6 +44,7 @@ pub fn policy(live: &Live) -> Policy {
         timeouts: sonde_flow::Timeouts { idle: ns(t.idle_timeout_ms), active: ns(t.active_timeout_ms), linger: ns(t.tcp_end_linger_ms) },
         vlan_in_key: live.vlan_in_key,
         icmp_type_in_key: live.icmp_type_in_key,
+        virtual_network_in_key: live.virtual_network_in_key,
         tunnels: live.tunnels,
     }
 }
@@ -232,7 +234,8 @@ fn furnish(seat: &Seat, policy: Policy) -> Result<(Tracker, Writer), StartError>
 
 impl<S> Waiting<S> {
     /// Gives each worker its source (in the order of their numbers) and lets it run.
-    pub fn go(self, sources: Vec<S>) -> Crew {
+    /// `dispatcher`: where the dispatcher is told what is metered of tunnels.
+    pub fn go(self, sources: Vec<S>, dispatcher: Option<Arc<Mailbox<Tunnels>>>) -> Crew {
         assert_eq!(sources.len(), self.members.len(), "a source for each worker");
         for (hand, source) in self.sources.iter().zip(sources) {
             // A thread that is gone is found by `Crew::lost`.
@@ -246,7 +249,7 @@ impl<S> Waiting<S> {
         }
         let (generation, beside) = (generation_index(), counter_names().len());
         let keepers = parking_lot::Mutex::new(self.keepers.into_iter().map(|keeper| (keeper, String::new())).collect());
-        Crew { posts, threads: parking_lot::Mutex::new(threads), stop: self.stop, keepers, generation, beside }
+        Crew { posts, dispatcher, threads: parking_lot::Mutex::new(threads), stop: self.stop, keepers, generation, beside }
     }
 
     /// Ends the threads and waits for it: the environment must not be cleaned up while they hold some of it.
@@ -263,6 +266,7 @@ impl<S> Waiting<S> {
 #[derive(Debug)]
 pub struct Crew {
     posts: Vec<(Arc<Mailbox<Policy>>, Arc<Block>)>,
+    dispatcher: Option<Arc<Mailbox<Tunnels>>>,
     threads: parking_lot::Mutex<Vec<(u8, JoinHandle<bool>)>>,
     stop: Arc<AtomicBool>,
     /// Who looks after each worker's ring, and what was last said of it in vain.
@@ -278,6 +282,9 @@ impl Crew {
     pub fn publish(&self, live: &Live, generation: u64) {
         for (post, _) in &self.posts {
             post.post(Letter { generation, value: policy(live) });
+        }
+        if let Some(post) = &self.dispatcher {
+            post.post(Letter { generation, value: live.tunnels });
         }
     }
 

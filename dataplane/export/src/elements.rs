@@ -132,6 +132,7 @@ pub const ELEMENTS: &[Element] = &[
     both(352, 8, "layer2OctetDeltaCount"),
     one(388, 1, "dot1qDEI"),
     one(389, 1, "dot1qCustomerDEI"),
+    one(412, 4, "dot1qServiceInstanceId"),
     one(414, 6, "dot1qCustomerSourceMacAddress"),
     one(415, 6, "dot1qCustomerDestinationMacAddress"),
     one(492, 1, "srhFlagsIPv6"),

@@ -62,6 +62,8 @@ pub(crate) struct Packet<K> {
     pub(crate) l4: u16,
     /// Octets from the IP header to there.
     pub(crate) ip_header: u16,
+    /// Subframe of an A-MSDU, by its offset in the frame; 0: the first one, or the frame has none.
+    pub(crate) part: u16,
 }
 
 /// [`Packet::origin`]: the fast decoder, the first IP header.
@@ -369,7 +371,8 @@ impl<K: Key> Entry<K> {
             state |= if packet.flags & Tcp::FIN != 0 { state::FIN } else { 0 };
             state |= if packet.flags & Tcp::RST != 0 { state::RST | state::CLOSED } else { 0 };
         }
-        let about = if packet.origin == COMMON { About::common(place.frame) } else { About::general(packet.origin, &mut place) };
+        let about =
+            if packet.origin == COMMON { About::common(place.frame) } else { About::general(packet.origin, packet.part, &mut place) };
         self.key = packet.key;
         let ttl = u64::from(packet.ttl);
         self.hot = Hot {

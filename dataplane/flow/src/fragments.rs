@@ -62,6 +62,8 @@ pub(crate) struct Held {
     pub(crate) time: u64,
     /// Whether the frame is counted by this packet: one that is metered twice is not.
     pub(crate) counts: bool,
+    /// Subframe of an A-MSDU, by its offset in the frame; 0: the first one, or the frame has none.
+    pub(crate) part: u16,
 }
 
 /// The beginning of a frame that is gone.
@@ -324,7 +326,7 @@ mod tests {
             dport: if sport == 0 { 0 } else { 53 },
             ..Headers::default()
         };
-        Held { headers, view: View::First, overlay: 0, vlan: 5, wire_len: 100, time, counts: true }
+        Held { headers, view: View::First, overlay: 0, vlan: 5, wire_len: 100, time, counts: true, part: 0 }
     }
 
     /// The frame of a fragment: its octets tell its time.

@@ -536,7 +536,7 @@ mod tests {
             syn_window: 65_535,
             syn_mss: 1460,
             syn_wscale: 14,
-            layers: Some(Layers { pppoe_session: 7, tunnel_id: 9, ..Layers::default() }),
+            layers: Some(Layers { pppoe_session: 7, gre_key: Some(9), ..Layers::default() }),
             tcp: Some(TcpPerformance { client: 1, server_rtt: 5, ..TcpPerformance::default() }),
             udp: Some(UdpPerformance { application: Some(Application::Snmp), repeated: 2, ..UdpPerformance::default() }),
             quic: Some(QuicPerformance { valid: 3, client_rtt: 9, ..QuicPerformance::default() }),

@@ -106,9 +106,14 @@ impl<K: Key> Lane<K> {
         taken
     }
 
+    /// Packets that can still be taken.
+    pub(crate) fn room(&self) -> usize {
+        BURST.saturating_sub(self.len)
+    }
+
     /// Whether another packet can be taken.
     pub(crate) fn has_room(&self) -> bool {
-        self.len < BURST
+        self.room() > 0
     }
 }
 

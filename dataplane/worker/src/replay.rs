@@ -37,6 +37,8 @@ pub struct ReplaySettings {
     pub vlan_in_key: bool,
     /// Whether the type and code of ICMP are part of the flow key.
     pub icmp_type_in_key: bool,
+    /// Whether virtual networks (VNI, VSID, I-SID) are part of the flow key.
+    pub virtual_network_in_key: bool,
     /// Which flow of a tunnelled packet is metered.
     pub tunnels: Tunnels,
     /// Which patterns of packets are kept.
@@ -56,6 +58,7 @@ impl Default for ReplaySettings {
             tcp_end_linger_ns: linger,
             vlan_in_key: true,
             icmp_type_in_key: true,
+            virtual_network_in_key: true,
             tunnels,
             patterns: Wants::default(),
             flows_max: 4 << 20,
@@ -293,6 +296,7 @@ fn worker<O: Output>(settings: &ReplaySettings, output: O) -> Result<Worker<O>, 
         timeouts: Timeouts { idle: settings.idle_timeout_ns, active: settings.active_timeout_ns, linger: settings.tcp_end_linger_ns },
         vlan_in_key: settings.vlan_in_key,
         icmp_type_in_key: settings.icmp_type_in_key,
+        virtual_network_in_key: settings.virtual_network_in_key,
         tunnels: settings.tunnels,
     };
     let flows = FLOWS_FIRST.min(settings.flows_max);
