@@ -65,9 +65,9 @@ pub(crate) fn data(at: &mut Cursor<'_>, order: ByteOrder, notes: &mut impl Notes
     };
     let (null, with_quality) = (kind & 0x40 != 0, kind & 0x80 != 0);
     let (more_fragments, protected) = (flags & 0x04 != 0, flags & 0x40 != 0);
-    let &[_, _, _, _, first @ .., sequence, _] = at.take::<24>()?;
-    let fragment = sequence & 0x0f != 0;
-    if null | more_fragments | protected | fragment {
+    let &[_, _, _, _, first @ .., _, _] = at.take::<24>()?;
+    // A later fragment does not begin with LLC and SNAP, so its number needs no look; access points have it in either byte order.
+    if null | more_fragments | protected {
         return None;
     }
     let (address1, address2, address3) = addresses(first);

@@ -35,7 +35,7 @@ impl Producer {
     #[inline(always)]
     pub(super) fn put<W: Word, const N: usize>(&mut self, words: &[W], head: &[u64; N], rest: &[u64]) {
         if rest.len() > WORDS_MAX - N {
-            return self.miss();
+            return self.miss(words);
         }
         let length = (N + rest.len()) as u64;
         if self.end - self.position < length {
@@ -44,7 +44,7 @@ impl Producer {
         let at = self.layout.index(self.position);
         // One bounds check for each half. They cannot fail: a record never straddles the end of a segment, so not that of the ring.
         let Some((slots, behind)) = words.get(at..).and_then(|words| words.split_first_chunk::<N>()) else {
-            return self.miss();
+            return self.miss(words);
         };
         for (slot, word) in slots.iter().zip(head).skip(1) {
             slot.set(*word);
@@ -59,12 +59,18 @@ impl Producer {
         self.sequence += 1;
     }
 
-    /// A record that is not written.
+    /// A record that is not written: what fills its place is as long as the shortest record, so that no more records can be missing than
+    /// there was room for.
     #[cold]
-    fn miss(&mut self) {
+    fn miss<W: Word>(&mut self, words: &[W]) {
+        if self.end - self.position < self.layout.least {
+            self.next_segment(words);
+        }
+        if let Some(slot) = words.get(self.layout.index(self.position)) {
+            slot.set(self.layout.least | u64::from(KIND_PAD) << 24 | self.sequence << 32);
+            self.position += self.layout.least;
+        }
         self.sequence += 1;
-        // There is something to show, although nothing was written.
-        self.published = !self.position;
     }
 
     /// Pads what is left of the segment, shows readers what stands in it, and reserves the next one.
