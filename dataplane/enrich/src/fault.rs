@@ -8,6 +8,9 @@ pub enum Fault {
     /// The system's word.
     #[error("cannot read it: {0}")]
     Unreadable(String),
+    /// A symbolic link where only what stands in the folder itself is read.
+    #[error("it is a symbolic link, and only files that stand in trust.databases_folder themselves are read")]
+    Link,
     /// A folder, a pipe, a device.
     #[error("it is not a regular file")]
     NotAFile,
@@ -123,6 +126,7 @@ impl Violation {
     pub(crate) fn new(what: &'static str, path: &Path, fault: Fault) -> Self {
         let remedy = match fault {
             Fault::Unreadable(_) | Fault::NotAFile => "Check the path and the permissions.",
+            Fault::Link => "Put the file itself there, or name it by its whole path in the profile.",
             Fault::Nothing { .. } => "Give the file of the kind that the setting asks for.",
             Fault::Prefix(_) => "Correct the prefix.",
             _ => "Get the file again from where it is published.",
