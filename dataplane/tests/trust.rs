@@ -101,6 +101,38 @@ fn names_inside_the_profile_s_folders_are_opened_there() {
 }
 
 #[test]
+fn whoever_overrides_a_set_is_named() {
+    let place = Place::new();
+    let running = place.starts(&[PORT[0], PORT[1], "live.timeouts.idle_timeout_ms=5000", "live.vlan_in_key=false"]);
+    let mut control = running.southbound();
+    let mut settings = control.describe().settings.expect("settings");
+    settings.live.as_mut().expect("live").timeouts.as_mut().expect("timeouts").idle_timeout_ms = 4000;
+    control.apply(6, &settings).expect("applied");
+    control.apply(7, &settings).expect("applied");
+    running.signal("TERM");
+    let (_, _, log) = running.ended();
+    let said: Vec<_> = log.lines().filter(|line| line.contains("overrides")).collect();
+    assert_eq!(said.len(), 1, "once: {log}");
+    assert!(said[0].ends_with("generation 6 of the control plane overrides --set live.timeouts.idle_timeout_ms=5000"), "{log}");
+}
+
+#[test]
+fn a_checked_profile_says_what_it_allows() {
+    let place = Place::new();
+    let geo = folder(&place, "geo");
+    let check = |sets: &[String]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sonde-dataplane"));
+        let output = command.arg("check").args(sets.iter().flat_map(|set| ["--set", set])).output().expect("run");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+    };
+    let (code, text) = check(&[format!("trust.databases_folder={}", geo.display())]);
+    let wanted = format!("databases_folder = \"{}\"", geo.display());
+    assert!(code == Some(0) && text.contains("[trust]") && text.contains(&wanted), "{text}");
+    let (code, text) = check(&["trust.databases_folder=/nonexistent".to_owned()]);
+    assert!(code == Some(1) && text.contains("there is no such folder"), "{text}");
+}
+
+#[test]
 fn settings_on_the_disk_are_not_believed_more_than_a_caller() {
     let place = Place::new();
     let running = place.starts(&PORT);

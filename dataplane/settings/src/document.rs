@@ -72,6 +72,12 @@ pub fn take_trust(table: &mut Table) -> Result<v1::Trust, Vec<Violation>> {
     })
 }
 
+/// `[trust]` as TOML text.
+pub fn trust_to_toml(trust: &v1::Trust) -> String {
+    let table = Table::try_from(trust).expect("strings");
+    Table::from_iter([(TRUST.to_owned(), Value::Table(table))]).to_string()
+}
+
 /// `[trust]` with every field set.
 fn trust_shape() -> Table {
     let s = String::new;

@@ -42,7 +42,7 @@ pub struct Trust {
 /// What to do where a profile is known.
 const REMEDY: &str = "write it in the profile on the probe's disk and restart sonde-dataplane";
 /// What to do where none is.
-const NO_PROFILE: &str = "no dataplane answers, so it is not known what its profile allows: start sonde-dataplane first";
+const NO_PROFILE: &str = "no dataplane of this version answers, so it is not known what its profile allows: start sonde-dataplane first";
 
 impl Trust {
     /// What a profile allows: what its settings name, and what its `[trust]` says.
