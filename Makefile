@@ -8,7 +8,7 @@ SECONDS ?= 60
 help: ## This list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-deps: ## Install what is missing (Debian packages; with sudo when not root)
+deps: ## Install what is missing (Debian packages, with sudo when not root; as root the user sonde)
 	@scripts/deps.sh build
 
 build: deps ## Leave target/release/{sonde,sonde-dataplane,sonde-controlplane}

@@ -32,6 +32,7 @@ const ANSWERS: &[&str] = &[
     "HistoryResponse",
     "WatchStatusResponse",
     "Status",
+    "ApiStatus",
     "Balance",
     "Reason",
     "WorkerStatus",
@@ -65,6 +66,9 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("sonde.v1.Status.state", "crate::json::state"),
     ("sonde.v1.Flow.start", "crate::json::time"),
     ("sonde.v1.Flow.end", "crate::json::time"),
+    ("sonde.v1.Flow.kind", "crate::json::named_kind"),
+    ("sonde.v1.Flow.end_reason", "crate::json::named_end_reason"),
+    ("sonde.v1.Flow.biflow_direction", "crate::json::named_biflow_direction"),
 ];
 
 fn main() {

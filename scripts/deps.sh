@@ -1,9 +1,16 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing: `deps.sh build` for building and running, `deps.sh test` for the tests too.
-# Quick when everything is there: one question to dpkg.
+# Installs what is missing: Debian packages (`deps.sh build` for building and running, `deps.sh test` for the tests too), and the user
+# the control plane runs as when root starts it. Quick when everything is there: one question to dpkg.
 set -euo pipefail
 
 die() { echo "$*" >&2; exit 1; }
+
+# A user without a password, a login or a home. Only root needs it: what a user starts runs as that user.
+if [ "$(id -u)" -eq 0 ] && ! getent passwd sonde >/dev/null; then
+    echo "making the user sonde, as which the control plane runs"
+    useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin \
+        --comment 'Sonde control plane' sonde || die "the user sonde could not be made: see above"
+fi
 
 # Rust comes from rustup: Debian 12's own is too old. The version is the workspace's `rust-version`.
 rust_needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../Cargo.toml")

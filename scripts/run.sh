@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts the probe on real input and shows flows. `make run` builds first and then calls this.
 #
-#   IFACE=eth0        read this interface (net_af_packet; root or CAP_NET_RAW) instead of a generated recording
+#   IFACE=eth0        read this interface (net_af_packet; root, or CAP_NET_RAW and CAP_NET_ADMIN) instead of a generated recording
 #   RUN_SECONDS=20    stop after so many seconds instead of at Ctrl-C
 #   RUN_PPS=2000      packets a second of the recording
 #   RUN_HUGE=no       use ordinary pages even where huge pages are
@@ -15,9 +15,13 @@ instance=${SONDE_INSTANCE:-demo}
 api=${SONDE_API:-127.0.0.1:4950}
 bin=${SONDE_BIN_DIR:-${CARGO_TARGET_DIR:-target}/release}
 home=$(mktemp -d "${TMPDIR:-/tmp}/sonde-run.XXXXXX")
+# Started by root, the control plane becomes user sonde: that user passes through, and nobody else does.
+if [ "$(id -u)" -eq 0 ] && getent group sonde >/dev/null; then
+    chgrp sonde "$home" && chmod 710 "$home"
+fi
 export SONDE_RUN_DIR=$home/run SONDE_STATE_DIR=$home/state
 unset SONDE_API SONDE_INSTANCE SONDE_PROFILE
-dataplane='' controlplane='' tail='' pages_before=''
+dataplane='' controlplane='' tail='' pages_before='' shared=''
 
 say() { echo "$*"; }
 die() { echo "make run: $*" >&2; exit 1; }
@@ -51,7 +55,7 @@ stop() {
     if [ -n "$pages_before" ]; then
         echo "$pages_before" >/proc/sys/vm/nr_hugepages 2>/dev/null || true
     fi
-    rm -rf "$home" "/dev/shm/sonde.$instance"
+    rm -rf "$home" ${shared:+"$shared"}
 }
 stopped=no
 trap 'stopped=yes' INT TERM
@@ -73,10 +77,12 @@ ready() { # pid log words
 port() {
     if [ -n "${IFACE:-}" ]; then
         [ -e "/sys/class/net/$IFACE" ] || die "there is no interface $IFACE; there are: $(ls /sys/class/net | tr '\n' ' ')"
-        # Bit 13 of the effective capabilities is CAP_NET_RAW.
-        if [ "$(id -u)" -ne 0 ] && (( (0x$(sed -n 's/^CapEff:\t//p' /proc/self/status) >> 13 & 1) == 0 )) \
-            && ! getcap "$bin/sonde-dataplane" 2>/dev/null | grep -q cap_net_raw; then
-            die "reading $IFACE needs root or CAP_NET_RAW: \`sudo make run IFACE=$IFACE\`, or once \`sudo setcap cap_net_raw+ep $bin/sonde-dataplane\`"
+        # Bits 12 and 13 of the effective capabilities are CAP_NET_ADMIN (promiscuous mode, the interface's address) and CAP_NET_RAW.
+        if [ "$(id -u)" -ne 0 ] && (( (0x$(sed -n 's/^CapEff:\t//p' /proc/self/status) >> 12 & 3) != 3 )); then
+            local file
+            file=$(PATH=$PATH:/usr/sbin:/sbin getcap "$bin/sonde-dataplane" 2>/dev/null || true)
+            [[ $file == *cap_net_admin* && $file == *cap_net_raw* ]] || die "reading $IFACE needs root, or CAP_NET_RAW and CAP_NET_ADMIN:" \
+                "\`sudo make run IFACE=$IFACE\`, or once \`sudo setcap cap_net_raw,cap_net_admin+ep $bin/sonde-dataplane\`"
         fi
         say "input: interface $IFACE, live"
         sets+=(--set "boot.ports[0].device=net_af_packet0,iface=$IFACE")
@@ -116,10 +122,13 @@ huge_pages
 setsid "$bin/sonde-dataplane" --profile "${PROFILE:-virtual}" "${sets[@]}" </dev/null >"$home/dataplane.log" 2>&1 &
 dataplane=$!
 ready "$dataplane" "$home/dataplane.log" '^running: ' || { dataplane=''; die "the dataplane did not start: see above"; }
-sed -n '/^memory:/p;/^cores:/p;/^port /p' "$home/dataplane.log"
+# From here on the folder is ours: a dataplane refuses one that is somebody else's.
+shared=/dev/shm/sonde.$instance
+sed -n '/^memory:/p;/^cores:/p;/^port /p;s/^privileges:/dataplane: &/p' "$home/dataplane.log"
 NO_COLOR=1 setsid "$bin/sonde-controlplane" --instance "$instance" --api "$api" </dev/null >"$home/controlplane.log" 2>&1 &
 controlplane=$!
 ready "$controlplane" "$home/controlplane.log" 'the gRPC API is at ' || { controlplane=''; die "the control plane did not start: see above"; }
+sed -n 's/.*\(privileges:.*\)/control plane: \1/p' "$home/controlplane.log"
 api=$(sed -n 's/.*the gRPC API is at //p' "$home/controlplane.log" | head -n1)
 
 cat <<END

@@ -205,7 +205,7 @@ impl Desired {
         match effective.boot.as_ref().map(|b| &b.instance) {
             Some(name) if **name != *self.instance => {
                 let rule = format!("{:?}, the probe this control plane drives (ask the control plane of the other one)", self.instance);
-                Err(fault::bad_field("boot.instance", &rule, name))
+                Err(fault::bad_text("boot.instance", &rule, name))
             }
             _ => Ok(()),
         }
@@ -279,7 +279,7 @@ impl Desired {
         let answer = self.send(request).await?;
         if !answer.restart_required.is_empty() {
             // It was started anew, with another `boot`, between our look and our request: reconcile sees that.
-            return Err(Status::unavailable(format!("the dataplane runs with other {}", answer.restart_required.join(", "))));
+            return Err(Status::unavailable(format!("the dataplane runs with other {}", fault::names(&answer.restart_required))));
         }
         if !restart.is_empty() {
             self.leave_for_next_start(delivered, description.pid, generation, whole).await?;
@@ -344,7 +344,7 @@ impl Desired {
         if !restart.is_empty() && !self.history(Store::boot_pending) {
             // Somebody started the dataplane with another `boot`: that is a fact, and the rest of what is desired stands.
             let settings = Settings { boot: running.boot.clone(), ..desired.settings.clone().unwrap_or_default() };
-            let comment = format!("the dataplane was started with other {}", restart.join(", "));
+            let comment = format!("the dataplane was started with other {}", fault::names(&restart));
             desired = self.renumber(settings, comment, description.generation).await?;
             did = Some(format!("generation {}: {}", desired.number, desired.comment));
             restart.clear();
@@ -362,7 +362,7 @@ impl Desired {
         } else if !restart.is_empty() && turn.0 != Some((description.pid, desired.number)) {
             let whole = desired.settings.clone().unwrap_or_default();
             self.leave_for_next_start(&mut turn, description.pid, &desired, whole).await?;
-            did = Some(format!("generation {} waits for a restart: {}", desired.number, restart.join(", ")));
+            did = Some(format!("generation {} waits for a restart: {}", desired.number, fault::names(&restart)));
         }
         if restart.is_empty() && self.history(Store::boot_pending) {
             self.boot_taken().await?;
@@ -397,7 +397,7 @@ fn in_force(description: &Description, generation: &Generation) -> bool {
 fn check(change: &Change) -> Result<(), Status> {
     let id = &change.request_id;
     if id.chars().count() > REQUEST_ID_MAX || id.chars().any(char::is_control) {
-        return Err(fault::bad_field("request_id", "at most 64 printable characters", id));
+        return Err(fault::bad_text("request_id", "at most 64 printable characters", id));
     }
     if change.comment.len() > COMMENT_MAX {
         return Err(fault::bad_field("comment", "at most 4096 octets", change.comment.len()));
@@ -409,13 +409,14 @@ fn check(change: &Change) -> Result<(), Status> {
 }
 
 fn stale(etag: &str, newest: Option<&Generation>) -> Status {
+    let etag = sonde_settings::quote(etag);
     Status::aborted(match newest {
         Some(g) => format!(
-            "the settings have changed since they were read: the etag {etag:?} is not that of generation {} ({:?}). Read them again and \
+            "the settings have changed since they were read: the etag {etag} is not that of generation {} ({:?}). Read them again and \
              repeat the change",
             g.number, g.etag
         ),
-        None => format!("there are no settings yet, so the etag {etag:?} is of another history; leave the etag out"),
+        None => format!("there are no settings yet, so the etag {etag} is of another history; leave the etag out"),
     })
 }
 
@@ -424,6 +425,6 @@ fn stored(number: u64, why: &Status) -> Status {
     Status::unavailable(format!(
         "generation {number} is stored and will be handed to the dataplane when it answers; now: {}. Is sonde-dataplane running with \
          the same --instance and run directory?",
-        why.message()
+        fault::message(why.message())
     ))
 }

@@ -10,16 +10,13 @@ use tonic::Status;
 ///
 /// # Errors
 /// Every violation.
-pub(crate) fn effective(document: &v1::Settings) -> Result<v1::Settings, Vec<Violation>> {
-    match Settings::try_from(document) {
-        Ok(settings) => Ok(v1::Settings::from(&settings)),
-        Err(violations) => Err(violations.into_iter().map(Violation::from).collect()),
-    }
+pub(crate) fn effective(document: &v1::Settings) -> Result<v1::Settings, Vec<sonde_settings::Violation>> {
+    Settings::try_from(document).map(|settings| v1::Settings::from(&settings))
 }
 
 /// [`effective`] as an answer of the API: `INVALID_ARGUMENT` with every violation.
 pub(crate) fn checked(document: &v1::Settings) -> Result<v1::Settings, Status> {
-    effective(document).map_err(|violations| fault::invalid(&violations))
+    effective(document).map_err(|violations| fault::invalid(&violations.into_iter().map(Violation::from).collect::<Vec<_>>()))
 }
 
 /// What the API may name, by what a dataplane says of its profile; `None` where it says nothing that can be understood.

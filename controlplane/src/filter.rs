@@ -61,7 +61,7 @@ impl Filter {
         let mut prefix = |field: &str, text: &str| {
             let parsed = Prefix::parse(text);
             if parsed.is_none() && !text.is_empty() {
-                refuse(field, "an IPv4 or IPv6 address or CIDR prefix, as 10.0.0.0/8", format!("{text:?}"));
+                refuse(field, "an IPv4 or IPv6 address or CIDR prefix, as 10.0.0.0/8", sonde_settings::quote(text));
             }
             parsed
         };

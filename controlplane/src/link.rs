@@ -1,8 +1,12 @@
 //! The southbound link: a client of the dataplane's unix socket that comes back by itself.
 
+use crate::background::Background;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use sonde_proto::southbound::dataplane_client::DataplaneClient;
 use sonde_proto::southbound::{ApplyRequest, ApplyResponse, DescribeRequest, Description};
+use sonde_system::{Folder, FolderError, account};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -39,6 +43,8 @@ pub(crate) struct Link {
 struct Shared {
     client: DataplaneClient<Channel>,
     peer: watch::Sender<Peer>,
+    /// A dataplane that answers in another protocol: which side is older.
+    stranger: Mutex<Option<String>>,
     socket: PathBuf,
 }
 
@@ -50,14 +56,15 @@ impl Link {
         let path = socket.to_owned();
         let connector = service_fn(move |_: Uri| {
             let path = path.clone();
-            async move { UnixStream::connect(path).await.map(TokioIo::new) }
+            async move { connect(&path).await.map(TokioIo::new) }
         });
         // The name is for the HTTP/2 authority only; the connector knows where to go.
         let channel = Endpoint::from_static("http://dataplane").connect_with_connector_lazy(connector);
         let client = DataplaneClient::new(channel);
         let peer = watch::Sender::new(Peer::Absent("not looked for yet".to_owned()));
-        let shared = Arc::new(Shared { client, peer, socket: socket.to_owned() });
-        tokio::spawn(keep_asking(Arc::downgrade(&shared)));
+        let shared = Arc::new(Shared { client, peer, stranger: Mutex::default(), socket: socket.to_owned() });
+        let weak = Arc::downgrade(&shared);
+        Background::detach("asks the dataplane", move || keep_asking(weak.clone()));
         Self { shared }
     }
 
@@ -67,6 +74,11 @@ impl Link {
             Peer::Present(description) => Some(Arc::clone(description)),
             Peer::Absent(_) => None,
         }
+    }
+
+    /// Why a dataplane that answers cannot be talked to: it speaks another protocol, and one side is older.
+    pub(crate) fn stranger(&self) -> Option<String> {
+        self.shared.stranger.lock().clone()
     }
 
     /// The dataplane as it describes itself now.
@@ -98,14 +110,51 @@ impl Link {
 
 impl Shared {
     async fn ask(&self) -> Peer {
-        let found = describe(&mut self.client.clone(), &self.socket).await;
+        let (found, stranger) = match describe(&mut self.client.clone(), &self.socket).await {
+            Ok(found) => (found, None),
+            Err(stranger) => (Peer::Absent(stranger.clone()), Some(stranger)),
+        };
+        {
+            let mut known = self.stranger.lock();
+            if let Some(news) = stranger.as_ref().filter(|news| known.as_ref() != Some(news)) {
+                tracing::error!("{news}");
+            }
+            *known = stranger;
+        }
         self.peer.send_if_modified(|known| replace(known, found.clone()));
         found
     }
 }
 
+/// Connects to a socket of root's or of this user's, in a folder where nobody else could have put another one.
+async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    let explained = |cause: io::Error| match cause.kind() {
+        io::ErrorKind::PermissionDenied => io::Error::new(
+            cause.kind(),
+            format!(
+                "{cause}; this control plane runs as user {}, which must be able to reach that folder: start it as the dataplane's user, or \
+                 both as root",
+                account::whoami()
+            ),
+        ),
+        _ => cause,
+    };
+    let refused = |error: FolderError| explained(error.into_io());
+    let (folder, name) = Folder::of_file(socket).map_err(refused)?;
+    if !folder.has_socket(&name).map_err(refused)? {
+        return Err(rustix::io::Errno::NOENT.into());
+    }
+    let stream = UnixStream::connect(folder.handle_path(&name)).await.map_err(explained)?;
+    let (peer, us) = (stream.peer_cred()?.uid(), rustix::process::geteuid().as_raw());
+    if peer != 0 && peer != us {
+        return Err(io::Error::other(format!("user {peer} listens there, not root and not user {us}")));
+    }
+    Ok(stream)
+}
+
 async fn keep_asking(shared: Weak<Shared>) {
     while let Some(shared) = shared.upgrade() {
+        sonde_threads::trap_as("link");
         let found = shared.ask().await;
         drop(shared);
         tokio::time::sleep(if matches!(found, Peer::Present(_)) { PERIOD } else { SEARCH }).await;
@@ -121,7 +170,13 @@ fn replace(known: &mut Peer, found: Peer) -> bool {
             }
             a != b
         }
-        (Peer::Absent(a), Peer::Absent(b)) => a != b,
+        (Peer::Absent(a), Peer::Absent(b)) => {
+            // Once for each reason: a folder that is refused should not look like a dataplane that is not there.
+            if a != b {
+                tracing::info!("{b}");
+            }
+            a != b
+        }
         (Peer::Absent(_), Peer::Present(b)) => {
             tracing::info!(pid = b.pid, version = %b.version, generation = b.generation, "the dataplane answers");
             true
@@ -137,25 +192,36 @@ fn replace(known: &mut Peer, found: Peer) -> bool {
     changed
 }
 
-async fn describe(client: &mut DataplaneClient<Channel>, socket: &Path) -> Peer {
+/// What answers at the socket; an error is the sentence about one that speaks another protocol.
+async fn describe(client: &mut DataplaneClient<Channel>, socket: &Path) -> Result<Peer, String> {
     let request = DescribeRequest { protocol_version: PROTOCOL_VERSION };
     let absent = |why: String| Peer::Absent(format!("no dataplane answers at {}: {why}", socket.display()));
     match tokio::time::timeout(PATIENCE, client.describe(request)).await {
         Ok(Ok(answer)) => {
             let description = answer.into_inner();
             if description.protocol_version == PROTOCOL_VERSION {
-                Peer::Present(Arc::new(description))
+                Ok(Peer::Present(Arc::new(description)))
             } else {
-                absent(format!(
-                    "it is version {} and speaks southbound protocol {}, this control plane speaks {PROTOCOL_VERSION}; install the same \
-                     version of both",
-                    description.version, description.protocol_version
-                ))
+                Err(another_protocol(&description))
             }
         }
-        Ok(Err(status)) => absent(reason(&status)),
-        Err(_) => absent(format!("its control thread did not answer within {} s", PATIENCE.as_secs())),
+        Ok(Err(status)) => Ok(absent(reason(&status))),
+        Err(_) => Ok(absent(format!("its control thread did not answer within {} s", PATIENCE.as_secs()))),
     }
+}
+
+fn another_protocol(description: &Description) -> String {
+    let Description { protocol_version: spoken, version, pid, .. } = description;
+    let ours = env!("CARGO_PKG_VERSION");
+    let older = if *spoken < PROTOCOL_VERSION {
+        format!("the dataplane is older: restart it in version {ours}")
+    } else {
+        format!("this control plane is older: install version {version} and start it again")
+    };
+    format!(
+        "sonde-dataplane version {version}, process {pid}, speaks southbound protocol {spoken}; sonde-controlplane version {ours} speaks \
+         {PROTOCOL_VERSION}; {older}. The dataplane goes on as it is"
+    )
 }
 
 /// The innermost cause of a failed call: "No such file or directory" says more than "transport error".

@@ -12,6 +12,10 @@ use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How often what became of a load is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What is known of an address.
 fn place(address: IpAddr, table: &Enricher) -> Place {
@@ -80,8 +84,8 @@ impl Lookups {
     ///
     /// # Errors
     /// The system's, when it does not start the thread.
-    pub(crate) fn watch(&self) -> io::Result<Watcher> {
-        Watcher::start(Arc::clone(&self.handle), Sources::default())
+    pub(crate) fn watch(&self) -> io::Result<Unwaited> {
+        Watcher::start(Arc::clone(&self.handle), Sources::default()).map(|watcher| Unwaited(Some(watcher)))
     }
 
     /// The table there is now.
@@ -95,11 +99,12 @@ impl Lookups {
     }
 
     /// Looks up in what the settings in force say, for ever.
-    pub(crate) async fn follow(self, link: Link, watcher: Watcher) {
-        let watcher = Unwaited(Some(watcher));
+    pub(crate) async fn follow(self, link: Link, watcher: Arc<Unwaited>) {
         let mut peer = link.follow();
         let mut told = (v1::Enrichment::default(), String::new());
+        let mut faults = 0;
         loop {
+            sonde_threads::trap_as("lookups");
             let description = link.description();
             if let Some(description) = description.as_deref()
                 && let Some(settings) = description.settings.as_ref()
@@ -109,14 +114,20 @@ impl Lookups {
                 told.0 = enrichment.clone();
                 watcher.set(sources(description, settings));
             }
-            let trouble = self.handle.status().last_error;
+            let status = self.handle.status();
+            if status.faults != faults {
+                faults = status.faults;
+                tracing::error!("{}", status.last_fault);
+            }
+            let trouble = status.last_error;
             if trouble != told.1 {
                 if !trouble.is_empty() {
                     tracing::warn!("addresses of flows are looked up as before: {trouble}");
                 }
                 told.1 = trouble;
             }
-            if peer.changed().await.is_err() {
+            // The thread that loads has news of its own.
+            if let Ok(Err(_)) = tokio::time::timeout(LOOK, peer.changed()).await {
                 return;
             }
         }
@@ -124,7 +135,7 @@ impl Lookups {
 }
 
 /// A watcher whose end nobody waits for: it may be at a load of seconds, and a control plane stops at once.
-struct Unwaited(Option<Watcher>);
+pub(crate) struct Unwaited(Option<Watcher>);
 
 impl Unwaited {
     fn set(&self, sources: Sources) {

@@ -30,4 +30,9 @@ impl Places {
             None => (0..).map(|worker| self.paths.ring(worker)).take_while(|path| path.exists()).collect(),
         }
     }
+
+    /// The southbound link.
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
 }

@@ -12,6 +12,7 @@ const AFTER_TROUBLE: Duration = Duration::from_secs(5);
 pub(crate) async fn run(desired: Desired) {
     let mut peer = desired.link().follow();
     loop {
+        sonde_threads::trap_as("reconcile");
         let pause = match desired.reconcile().await {
             Ok(done) => {
                 desired.note_trouble("");

@@ -1,12 +1,15 @@
 //! Reads the record rings: all of them as one stream, with one cursor, and the window `Top` is answered from.
 
+use crate::background;
 use crate::fault;
 use crate::place::Lookups;
 use crate::places::Places;
 use crate::top::Window;
 use parking_lot::Mutex;
 use sonde_flow::Record;
-use sonde_flow::ring::{Cursor, Reader};
+use sonde_flow::ring::{Cursor, Reader, RingError};
+use sonde_threads::{Death, Pauses};
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +36,8 @@ pub(crate) struct Rings {
     resume: Vec<Cursor>,
     /// Whose turn is first: with a small `max` the others would never have theirs.
     first: usize,
+    /// Rings that cannot be read, and why.
+    problems: Vec<String>,
 }
 
 /// What one look at all rings found.
@@ -40,8 +45,10 @@ pub(crate) struct Rings {
 pub(crate) struct Found {
     /// Records handed over.
     pub records: usize,
-    /// Records that were overwritten before they were read, or could not be read.
+    /// Records that were overwritten before they were read, or were in a ring that was damaged.
     pub lost: u64,
+    /// Places where no record could be read.
+    pub damaged: u64,
     /// More can be read at once.
     pub more: bool,
 }
@@ -53,7 +60,7 @@ impl Rings {
     /// `INVALID_ARGUMENT` when the cursor is none of ours.
     pub(crate) fn open(places: Places, cursor: &str) -> Result<Self, Status> {
         let resume = if cursor.is_empty() { Vec::new() } else { parse_cursor(cursor).ok_or_else(|| bad_cursor(cursor))? };
-        let mut rings = Self { places, readers: Vec::new(), looked: None, resume, first: 0 };
+        let mut rings = Self { places, readers: Vec::new(), looked: None, resume, first: 0, problems: Vec::new() };
         rings.look(cursor.is_empty());
         Ok(rings)
     }
@@ -62,15 +69,30 @@ impl Rings {
     fn look(&mut self, from_now: bool) {
         self.looked = Some(Instant::now());
         let paths = self.places.rings();
+        self.problems.clear();
+        let resume = &mut self.resume;
         // A ring that was replaced has been read to its end by now: look is called when there is nothing to read.
-        self.readers.retain(|reader| !reader.replaced() && paths.iter().any(|p| p == reader.path()));
+        self.readers.retain_mut(|reader| {
+            // One whose successor is not there yet, or cannot be read yet, knows best what was lost.
+            match reader.follow() {
+                Ok(true) => _ = resume_in(reader, resume),
+                Ok(false) | Err(RingError::Missing { .. }) => {}
+                Err(problem) => self.problems.push(problem.to_string()),
+            }
+            paths.iter().any(|p| p == reader.path())
+        });
         let known: Vec<PathBuf> = self.readers.iter().map(|r| r.path().to_owned()).collect();
         for path in paths.into_iter().filter(|p| !known.contains(p)) {
-            // One that is not there yet, or is being made: the next look finds it.
-            let Ok(mut reader) = Reader::open(&path) else { continue };
-            let cursor = self.resume.iter().position(|c| c.instance == reader.instance()).map(|at| self.resume.swap_remove(at));
-            let resumed = cursor.is_some_and(|c| reader.seek(c));
-            if !from_now && !resumed {
+            let mut reader = match Reader::open(&path) {
+                Ok(reader) => reader,
+                // Not there yet: the next look finds it.
+                Err(RingError::Missing { .. }) => continue,
+                Err(problem) => {
+                    self.problems.push(problem.to_string());
+                    continue;
+                }
+            };
+            if !resume_in(&mut reader, &mut self.resume) && !from_now {
                 reader.seek_oldest();
             }
             self.readers.push(reader);
@@ -88,13 +110,19 @@ impl Rings {
         for reader in ahead.iter_mut().chain(behind) {
             let batch = reader.read(TURN.min(max.saturating_sub(found.records)), &mut take);
             found.records += batch.records;
-            found.lost = found.lost.saturating_add(batch.lost).saturating_add(batch.damaged);
+            found.lost = found.lost.saturating_add(batch.lost);
+            found.damaged = found.damaged.saturating_add(batch.damaged);
             found.more |= batch.more;
         }
         if !found.more && self.looked.is_none_or(|at| at.elapsed() >= LOOK) {
             self.look(false);
         }
         found
+    }
+
+    /// Rings that cannot be read, a sentence each with its remedy.
+    pub(crate) fn problems(&self) -> &[String] {
+        &self.problems
     }
 
     /// Where the next record will be read, as text for a client.
@@ -109,6 +137,12 @@ impl Rings {
         }
         text
     }
+}
+
+/// Goes on where a client's cursor for this ring stands; whether there was one.
+fn resume_in(reader: &mut Reader, cursors: &mut Vec<Cursor>) -> bool {
+    let at = cursors.iter().position(|cursor| reader.seek(*cursor));
+    at.map(|at| cursors.swap_remove(at)).is_some()
 }
 
 fn parse_cursor(text: &str) -> Option<Vec<Cursor>> {
@@ -128,7 +162,7 @@ fn parse_cursor(text: &str) -> Option<Vec<Cursor>> {
 }
 
 fn bad_cursor(text: &str) -> Status {
-    fault::bad_field("cursor", "a cursor from a TailResponse, or empty for now", text)
+    fault::bad_text("cursor", "a cursor from a TailResponse, or empty for now", text)
 }
 
 /// Seconds since 1970 UTC.
@@ -140,6 +174,7 @@ pub(crate) fn unix_seconds() -> u64 {
 pub(crate) struct Hub {
     window: Arc<Mutex<Window>>,
     stop: Arc<AtomicBool>,
+    alive: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -151,9 +186,28 @@ impl Hub {
     pub(crate) fn start(places: Places, lookups: Lookups) -> std::io::Result<Self> {
         let window = Arc::new(Mutex::new(Window::new(unix_seconds())));
         let stop = Arc::new(AtomicBool::new(false));
-        let (filled, stopped) = (Arc::clone(&window), Arc::clone(&stop));
-        let thread = std::thread::Builder::new().name("records".to_owned()).spawn(move || fill(places, &lookups, &filled, &stopped))?;
-        Ok(Self { window, stop, thread: Some(thread) })
+        let alive = Arc::new(AtomicBool::new(true));
+        let (filled, stopped, lives) = (Arc::clone(&window), Arc::clone(&stop), Arc::clone(&alive));
+        let body = move || {
+            let Ok(rings) = Rings::open(places, "") else { return };
+            let mut hand = Hand { rings, batch: VecDeque::with_capacity(TURN), begun: false };
+            let life = || {
+                lives.store(true, Ordering::Relaxed);
+                fill(&mut hand, &lookups, &filled, &stopped);
+            };
+            let died = |death: &Death| {
+                lives.store(false, Ordering::Relaxed);
+                background::say("the thread that reads the records", death);
+            };
+            sonde_threads::supervise(Pauses::USUAL, &stopped, life, died);
+        };
+        let thread = std::thread::Builder::new().name("records".to_owned()).spawn(body)?;
+        Ok(Self { window, stop, alive, thread: Some(thread) })
+    }
+
+    /// Whether it reads: not between its end by a fault and its new beginning.
+    pub(crate) fn alive(&self) -> &Arc<AtomicBool> {
+        &self.alive
     }
 
     /// The window.
@@ -172,21 +226,44 @@ impl Drop for Hub {
     }
 }
 
-fn fill(places: Places, lookups: &Lookups, window: &Mutex<Window>, stop: &AtomicBool) {
-    let Ok(mut rings) = Rings::open(places, "") else { return };
+/// What outlives a fault of the thread.
+struct Hand {
+    rings: Rings,
+    /// Records that were read, and not added to the window yet.
+    batch: VecDeque<Record>,
+    /// One more was taken out of them, and may not have been added.
+    begun: bool,
+}
+
+fn fill(hand: &mut Hand, lookups: &Lookups, window: &Mutex<Window>, stop: &AtomicBool) {
+    let Hand { rings, batch, begun } = hand;
     let mut held = lookups.latest();
-    let mut batch: Vec<Record> = Vec::with_capacity(TURN);
+    // What the life before had in hand when it ended.
+    let left = batch.len() as u64 + u64::from(std::mem::take(begun));
+    batch.clear();
+    if left != 0 {
+        window.lock().lost(unix_seconds(), left, 0);
+    }
+    let mut said: Vec<String> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let found = rings.read(usize::MAX, |record| batch.push(*record));
-        if found.records != 0 || found.lost != 0 {
+        let found = rings.read(usize::MAX, |record| batch.push_back(*record));
+        sonde_threads::trap();
+        if said != rings.problems() {
+            rings.problems().iter().filter(|problem| !said.contains(problem)).for_each(|problem| tracing::error!("{problem}"));
+            said = rings.problems().to_vec();
+            window.lock().problems(&said);
+        }
+        if found.records != 0 || found.lost != 0 || found.damaged != 0 {
             let now = unix_seconds();
             lookups.refresh(&mut held);
             let mut window = window.lock();
-            for record in batch.drain(..) {
+            while let Some(record) = batch.pop_front() {
+                *begun = true;
                 window.add(now, &record, held.table.as_ref());
+                *begun = false;
             }
-            if found.lost != 0 {
-                window.lost(now, found.lost);
+            if found.lost != 0 || found.damaged != 0 {
+                window.lost(now, found.lost, found.damaged);
             }
         }
         if !found.more {

@@ -2,11 +2,12 @@
 //! has crashed. Counters are the dataplane's own: a control plane that was restarted goes on where they are.
 
 use crate::flow::timestamp;
+use crate::link::Link;
 use crate::places::Places;
 use crate::service::exporters::PREFIX;
 use parking_lot::Mutex;
 use sonde_proto::v1::{Balance, DataplaneState, ExporterStatus, PortStatus, Reason, Status, WorkerStatus};
-use sonde_stats::{BlockView, Kind, View};
+use sonde_stats::{BlockView, Kind, StatsError, View};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,8 +16,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub(crate) const STOPPED: Duration = Duration::from_secs(3);
 /// How often heartbeats are looked at, so that the age of one is known when somebody asks.
 pub(crate) const SAMPLE: Duration = Duration::from_millis(500);
-/// Looks at a worker whose counters do not balance: its burst may have been on its way into the segment.
-const LOOKS: usize = 20;
 /// Begins the name of each counter of metered packets.
 const METERED: &str = "metered_";
 /// Begins the name of each counter of packets that were not metered.
@@ -34,6 +33,10 @@ pub(crate) struct Segment {
 struct Seen {
     started_ns: u64,
     beats: HashMap<u64, (u64, Instant)>,
+    /// Blocks that could not be read at the last look.
+    skipped: usize,
+    /// What was said in the log.
+    said: Vec<String>,
 }
 
 /// The block id that the heartbeat of the process as a whole has here; real ones are odd in their higher bits, never zero.
@@ -67,10 +70,27 @@ impl Segment {
             balance: Some(Balance { balances: true, ..Balance::default() }),
             ..Status::default()
         };
-        if let Ok(view) = View::open(&self.places.stats()) {
-            self.read(&view, &mut status);
+        status.problems.extend(self.places.link().stranger());
+        match View::open(&self.places.stats()) {
+            Ok(view) => {
+                self.read(&view, &mut status);
+                if view.cut() {
+                    unreadable(self.places.link(), &mut status, damaged(&view, "the file was cut"));
+                }
+            }
+            Err(StatsError::Missing { .. }) if self.places.link().description().is_none() => {}
+            Err(error @ StatsError::Version { .. }) => unreadable(self.places.link(), &mut status, error.to_string()),
+            Err(error) => unreadable(self.places.link(), &mut status, format!("{error}; {AGAIN}")),
         }
+        self.say(&status.problems);
         status
+    }
+
+    /// Writes to the log what is new.
+    fn say(&self, problems: &[String]) {
+        let mut seen = self.seen.lock();
+        problems.iter().filter(|problem| !seen.said.contains(problem)).for_each(|problem| tracing::error!("{problem}"));
+        problems.clone_into(&mut seen.said);
     }
 
     fn read(&self, view: &View, status: &mut Status) {
@@ -82,11 +102,22 @@ impl Segment {
         status.simd.clone_from(&info.simd);
         let mut seen = self.seen.lock();
         if seen.started_ns != info.started_ns {
-            *seen = Seen { started_ns: info.started_ns, ..Seen::default() };
+            *seen = Seen { started_ns: info.started_ns, said: std::mem::take(&mut seen.said), ..Seen::default() };
         }
         let beat = view.heartbeat_ns();
         let mut oldest = seen.age(PROCESS, beat).max(since_ns(beat));
-        for block in balanced(view) {
+        let snapshot = view.snapshot();
+        // A block that came or went at this moment is there, or not, at the next look.
+        let skipped = std::mem::replace(&mut seen.skipped, snapshot.skipped).min(snapshot.skipped);
+        if skipped != 0 {
+            status.problems.push(damaged(view, &format!("{skipped} blocks of counters cannot be read and are not shown")));
+        }
+        for block in snapshot.blocks {
+            if !block.consistent {
+                status
+                    .problems
+                    .push(damaged(view, &format!("the counters of {} do not hold still, and may not be of one moment", block.name)));
+            }
             match block.kind {
                 Kind::Worker => {
                     let beat = block.counter("heartbeat_ns").or_else(|| block.counter("heartbeat")).unwrap_or(0);
@@ -131,16 +162,30 @@ fn same_processes() -> bool {
     fs::read_to_string("/proc/1/comm").is_ok_and(|name| matches!(name.trim(), "systemd" | "init"))
 }
 
-/// The blocks, looked at until every worker's counters balance: a reader may come between two stores of one burst.
-fn balanced(view: &View) -> Vec<BlockView> {
-    let mut blocks = view.blocks();
-    for _ in 1..LOOKS {
-        if blocks.iter().filter(|b| b.kind == Kind::Worker).all(|b| balance(b).balances) {
-            break;
-        }
-        blocks = view.blocks();
+/// What is to be done about damaged statistics.
+const AGAIN: &str = "a dataplane that runs makes them again within a few seconds: if this stays, restart it";
+
+fn damaged(view: &View, what: &str) -> String {
+    format!("the statistics {} are damaged: {what}; {AGAIN}", view.path().display())
+}
+
+/// Without its statistics a dataplane runs if it answers; else nobody knows. What was read of them is worth nothing.
+fn unreadable(link: &Link, status: &mut Status, problem: String) {
+    let mut problems = std::mem::take(&mut status.problems);
+    problems.push(problem);
+    *status = Status {
+        time: status.time,
+        instance: std::mem::take(&mut status.instance),
+        version: std::mem::take(&mut status.version),
+        problems,
+        ..Status::default()
+    };
+    if let Some(description) = link.description() {
+        status.dataplane_pid = description.pid;
+        status.dataplane_version.clone_from(&description.version);
+        status.generation_in_force = description.generation;
+        status.state = DataplaneState::Running.into();
     }
-    blocks
 }
 
 fn balance(block: &BlockView) -> Balance {
@@ -227,7 +272,13 @@ fn port(block: &BlockView) -> PortStatus {
 
 fn exporter(block: &BlockView) -> ExporterStatus {
     let name = if block.name.starts_with(PREFIX) { block.name.clone() } else { format!("{PREFIX}{}", block.name) };
-    ExporterStatus { name, state: text(block, "state"), last_error: text(block, "last_error"), counters: counters(block) }
+    ExporterStatus {
+        name,
+        state: text(block, "state"),
+        last_error: text(block, "last_error"),
+        delivery: text(block, "delivery"),
+        counters: counters(block),
+    }
 }
 
 /// How long ago a time of the system's clock was; nothing when it is ahead of us.
@@ -268,6 +319,7 @@ mod tests {
             name: "worker-12".into(),
             counters: counters.iter().map(|(n, v)| ((*n).to_owned(), *v)).collect(),
             texts: Vec::new(),
+            consistent: true,
         }
     }
 

@@ -7,16 +7,20 @@
 use crate::document;
 use serde::{Deserialize, Serialize};
 use sonde_proto::v1::{Generation, Settings, UnreadableGeneration};
-use sonde_settings::convert;
+use sonde_settings::{convert, excerpt};
+use sonde_system::{Folder, FolderError, Sharing};
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Generations kept that no operator labelled; the oldest ones beyond are removed.
 const UNLABELLED_MAX: usize = 1000;
 /// Those with an operator's words that are kept: nobody fills a disk with them.
 const LABELLED_MAX: usize = 10_000;
+
+/// Most characters of what is wrong in a file that cannot be read.
+const REASON_MAX: usize = 1000;
 
 /// Why the history cannot be used. Written for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +33,9 @@ pub enum StoreError {
         /// What the system said.
         cause: io::Error,
     },
+    /// The directory, or a file in it, is one that another user could exchange.
+    #[error("the history of the settings cannot be used: {0}; or give another directory with --state-dir")]
+    Folder(#[from] FolderError),
     /// Another control plane has it.
     #[error("{} is in use by another control plane of this instance: stop that one, or give this one its own --state-dir or --instance", path.display())]
     InUse {
@@ -93,6 +100,8 @@ struct OnDisk {
 }
 
 const FORMAT: u32 = 1;
+/// The file whose lock says that a control plane has the history.
+const LOCK: &str = "lock";
 
 /// What is written down with the settings.
 #[derive(Clone, Debug, Default)]
@@ -120,7 +129,7 @@ struct Kept {
 /// The history. One control plane at a time has it.
 #[derive(Debug)]
 pub(crate) struct Store {
-    directory: PathBuf,
+    folder: Folder,
     generations: BTreeMap<u64, Kept>,
     /// Highest number that is or was taken.
     highest: u64,
@@ -138,32 +147,41 @@ impl Store {
     /// # Errors
     /// When the directory cannot be used, or another control plane has it.
     pub(crate) fn open(directory: &Path) -> Result<(Self, Vec<Damaged>), StoreError> {
-        let wrap = |cause| StoreError::Directory { path: directory.to_owned(), cause };
-        fs::create_dir_all(directory).map_err(wrap)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(directory.join("lock")).map_err(wrap)?;
+        let made = Folder::make(directory, Sharing::Own).map_err(|error| match error {
+            FolderError::System { path, cause, .. } => StoreError::Directory { path, cause },
+            other => StoreError::Folder(other),
+        })?;
+        Self::open_in(&made)
+    }
+
+    /// Opens the history in a directory that is open.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub(crate) fn open_in(folder: &Folder) -> Result<(Self, Vec<Damaged>), StoreError> {
+        let directory = folder.path();
+        let lock = folder.open_or_create(LOCK)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path: directory.to_owned() }),
-            Err(TryLockError::Error(cause)) => return Err(wrap(cause)),
+            Err(TryLockError::Error(cause)) => return Err(StoreError::Directory { path: directory.to_owned(), cause }),
         }
         let most = [UNLABELLED_MAX, LABELLED_MAX];
-        let (generations, directory) = (BTreeMap::new(), directory.to_owned());
-        let mut store = Self { directory, generations, highest: 0, damaged: Vec::new(), most, _lock: lock };
-
+        let mut store = Self { folder: folder.clone(), generations: BTreeMap::new(), highest: 0, damaged: Vec::new(), most, _lock: lock };
         let mut damaged = Vec::new();
-        for file in fs::read_dir(&store.directory).map_err(wrap)? {
-            let path = file.map_err(wrap)?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for name in folder.names()? {
+            let name = name.to_string_lossy().into_owned();
             if name.ends_with(".tmp") {
                 // Left by a crash before its rename: never part of the history.
-                fs::remove_file(&path).map_err(wrap)?;
+                folder.remove(&name)?;
                 continue;
             }
             let Some(number) = name.strip_prefix("generation-").and_then(|n| n.strip_suffix(".json")).and_then(|n| n.parse().ok()) else {
                 continue;
             };
             store.highest = store.highest.max(number);
-            match read(&path, number) {
+            let path = folder.at(&name);
+            match read(folder, &name, number) {
                 Ok(kept) => {
                     store.generations.insert(number, kept);
                 }
@@ -208,6 +226,10 @@ impl Store {
         self.replace(number, &OnDisk::of(taken.clone())).map_err(|cause| self.failed(number, cause))?;
         self.generations.insert(number, taken);
         Ok(())
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.folder.at(&name(number))
     }
 
     fn failed(&self, number: u64, cause: io::Error) -> StoreError {
@@ -280,35 +302,31 @@ impl Store {
         let written = self.replace(number, on_disk);
         if written.is_err() {
             // It may have been renamed and not be synced: the history stays what it was. That it is not there is no trouble.
-            let _ = fs::remove_file(self.path(number));
+            let _ = self.folder.remove(&name(number));
         }
         written
     }
 
     fn replace(&self, number: u64, on_disk: &OnDisk) -> io::Result<()> {
-        let temporary = self.directory.join(format!("generation-{number}.json.tmp"));
-        let written = (|| {
-            let mut file = File::create(&temporary)?;
-            serde_json::to_writer_pretty(&mut file, on_disk)?;
-            file.write_all(b"\n")?;
-            file.sync_all()?;
-            fs::rename(&temporary, self.path(number))?;
-            File::open(&self.directory)?.sync_all()
-        })();
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        written
+        let mut draft = self.folder.draft(&name(number)).map_err(FolderError::into_io)?;
+        serde_json::to_writer_pretty(draft.file(), on_disk)?;
+        draft.file().write_all(b"\n")?;
+        draft.file().sync_all()?;
+        draft.commit().map_err(FolderError::into_io)?;
+        self.folder.sync().map_err(FolderError::into_io)
     }
 
     /// Takes the newest generation back: the dataplane refused it, and it was never in force.
     pub(crate) fn withdraw(&mut self, number: u64) -> io::Result<()> {
         let path = self.path(number);
-        let named = |cause: io::Error| io::Error::new(cause.kind(), format!("{}: {cause}; remove it by hand", path.display()));
-        fs::remove_file(&path).map_err(named)?;
+        let named = |cause: FolderError| {
+            let cause = cause.into_io();
+            io::Error::new(cause.kind(), format!("{}: {cause}; remove it by hand", path.display()))
+        };
+        self.folder.remove(&name(number)).map_err(named)?;
         self.generations.remove(&number);
         self.highest = number.saturating_sub(1);
-        File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(named)
+        self.folder.sync().map_err(named)
     }
 
     /// Removes the oldest generations that are too many; the newest never is one.
@@ -321,14 +339,20 @@ impl Store {
             for number in numbers.into_iter().take(many).filter(|number| Some(*number) != newest) {
                 self.generations.remove(&number);
                 // The file of a forgotten generation is harmless where it cannot be removed.
-                let _ = fs::remove_file(self.path(number));
+                let _ = self.folder.remove(&name(number));
             }
         }
     }
+}
 
-    fn path(&self, number: u64) -> PathBuf {
-        self.directory.join(format!("generation-{number}.json"))
-    }
+/// Name of a generation's file.
+fn name(number: u64) -> String {
+    format!("generation-{number}.json")
+}
+
+/// Whether a file of this name is part of a history: nothing else may stand in a directory that root hands over.
+pub(crate) fn is_part(name: &str) -> bool {
+    name == LOCK || name.ends_with(".tmp") || name.starts_with("generation-") && name.ends_with(".json")
 }
 
 impl OnDisk {
@@ -357,8 +381,10 @@ impl OnDisk {
     }
 }
 
-fn read(path: &Path, number: u64) -> Result<Kept, String> {
-    let text = fs::read(path).map_err(|e| e.to_string())?;
+fn read(folder: &Folder, name: &str, number: u64) -> Result<Kept, String> {
+    let mut text = Vec::new();
+    let Some(mut file) = folder.open_file(name).map_err(|e| e.to_string())? else { return Err("it is gone".to_owned()) };
+    file.read_to_end(&mut text).map_err(|e| e.to_string())?;
     let mut value: serde_json::Value = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
     if let Some(format) = value.get("format").and_then(serde_json::Value::as_u64).filter(|format| *format != u64::from(FORMAT)) {
         return Err(format!("it has format {format}, this version reads format {FORMAT}"));
@@ -375,7 +401,7 @@ fn read(path: &Path, number: u64) -> Result<Kept, String> {
     // A field that this version does not know would be lost when the generation is applied again.
     let settings = sonde_settings::document::from_table(&table).map_err(|violations| {
         let list: Vec<String> = violations.iter().map(ToString::to_string).collect();
-        list.join("; ") + &convert::newer(&version, "sonde-controlplane")
+        excerpt(&list.join("; "), REASON_MAX) + &convert::newer(&version, "sonde-controlplane")
     })?;
     value["settings"] = serde_json::to_value(Settings::default()).map_err(|e| e.to_string())?;
     let on_disk = OnDisk { settings, ..serde_json::from_value(value).map_err(|e| e.to_string())? };
@@ -390,6 +416,7 @@ fn read(path: &Path, number: u64) -> Result<Kept, String> {
 mod tests {
     use super::*;
     use sonde_proto::v1::{Live, Timeouts};
+    use std::fs;
 
     fn settings(idle: u32) -> Settings {
         let timeouts = Timeouts { idle_timeout_ms: idle, ..Timeouts::default() };
@@ -530,8 +557,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut store, _) = Store::open(dir.path()).expect("opens");
         append(&mut store, 1000, "a");
-        // A directory in the place of the temporary file: no user, not even root, can write there.
-        fs::create_dir(dir.path().join("generation-2.json.tmp")).expect("made");
+        // A directory in the place of the file: no user, not even root, can give a file its name.
+        fs::create_dir(dir.path().join("generation-2.json")).expect("made");
         let refused = store.append(settings(2000), note("b"), prost_types::Timestamp::default(), 0);
         assert!(matches!(refused, Err(StoreError::Write { number: 2, .. })), "{refused:?}");
         assert_eq!((store.newest().map(|g| g.number), store.older(None).count()), (Some(1), 1));

@@ -119,6 +119,13 @@ struct Second {
     tables: [Table; TABLES],
     total: Counts,
     lost: u64,
+    damaged: u64,
+}
+
+impl Second {
+    fn is_empty(&self) -> bool {
+        self.total.flows == 0 && self.lost == 0 && self.damaged == 0
+    }
 }
 
 /// A question.
@@ -143,6 +150,7 @@ pub(crate) struct Window {
     since: u64,
     open: Second,
     closed: VecDeque<Arc<Second>>,
+    problems: Vec<String>,
 }
 
 /// What a question is answered from, taken out of the window so that its answer holds nobody up.
@@ -150,12 +158,13 @@ pub(crate) struct Snapshot {
     since: u64,
     now: u64,
     seconds: Vec<Arc<Second>>,
+    problems: Vec<String>,
 }
 
 impl Window {
     /// An empty window that begins at `now` (Unix seconds).
     pub(crate) fn new(now: u64) -> Self {
-        Self { since: now, open: Second { at: now, ..Second::default() }, closed: VecDeque::new() }
+        Self { since: now, open: Second { at: now, ..Second::default() }, closed: VecDeque::new(), problems: Vec::new() }
     }
 
     /// Takes a record that was read at `now`. Its ends are looked up in `lookups`.
@@ -171,10 +180,16 @@ impl Window {
         }
     }
 
-    /// Takes note of records that were overwritten before they could be read.
-    pub(crate) fn lost(&mut self, now: u64, records: u64) {
+    /// Takes note of records that were lost before they could be read, and of places where none could be.
+    pub(crate) fn lost(&mut self, now: u64, records: u64, damaged: u64) {
         self.turn(now);
         self.open.lost = self.open.lost.saturating_add(records);
+        self.open.damaged = self.open.damaged.saturating_add(damaged);
+    }
+
+    /// Takes note of the rings that cannot be read, as long as they cannot.
+    pub(crate) fn problems(&mut self, problems: &[String]) {
+        problems.clone_into(&mut self.problems);
     }
 
     /// Closes the open second when another has begun. A clock that steps back goes on in the open one.
@@ -183,7 +198,7 @@ impl Window {
             return;
         }
         let mut done = std::mem::replace(&mut self.open, Second { at: now, ..Second::default() });
-        if done.total.flows != 0 || done.lost != 0 {
+        if !done.is_empty() {
             for (by, table) in By::ALL.into_iter().zip(&mut done.tables) {
                 table.keep_largest(rows(by));
                 table.rows.shrink_to_fit();
@@ -200,10 +215,10 @@ impl Window {
         self.turn(now);
         let from = now.saturating_sub(u64::from(window_s));
         let mut seconds: Vec<Arc<Second>> = self.closed.iter().filter(|s| s.at >= from).map(Arc::clone).collect();
-        if self.open.total.flows != 0 || self.open.lost != 0 {
+        if !self.open.is_empty() {
             seconds.push(Arc::new(self.open.clone()));
         }
-        Snapshot { since: self.since.max(from), now, seconds }
+        Snapshot { since: self.since.max(from), now, seconds, problems: self.problems.clone() }
     }
 }
 
@@ -212,9 +227,10 @@ impl Snapshot {
     pub(crate) fn top(&self, query: &Query, lookups: Option<&Enricher>) -> TopResponse {
         let mut sums: HashMap<Value, Counts> = HashMap::new();
         let mut total = Counts::default();
-        let (mut lost, mut approximate) = (0u64, false);
+        let (mut lost, mut damaged, mut approximate) = (0u64, 0u64, false);
         for second in &self.seconds {
             lost = lost.saturating_add(second.lost);
+            damaged = damaged.saturating_add(second.damaged);
             if query.filter.is_empty() {
                 total.add(second.total);
                 let table = &second.tables[query.by as usize];
@@ -246,7 +262,15 @@ impl Snapshot {
         let mut entries: Vec<TopEntry> = rows.into_iter().map(|(v, c)| c.entry(v.text(query.by), v.place())).collect();
         entries.sort_by(|a, b| key(query.order, b).cmp(&key(query.order, a)).then_with(|| a.value.cmp(&b.value)));
         let seen = u32::try_from(self.now.saturating_sub(self.since)).unwrap_or(u32::MAX).max(1);
-        TopResponse { entries, total: Some(total.entry("total".to_owned(), None)), lost, window_s: f64::from(seen), approximate }
+        TopResponse {
+            entries,
+            total: Some(total.entry("total".to_owned(), None)),
+            lost,
+            window_s: f64::from(seen),
+            approximate,
+            damaged,
+            problems: self.problems.clone(),
+        }
     }
 }
 
@@ -304,7 +328,7 @@ mod tests {
     fn old_seconds_leave_the_window() {
         let mut window = Window::new(1000);
         window.add(1000, &record(1, 53, 100), None);
-        window.lost(1000, 7);
+        window.lost(1000, 7, 0);
         assert_eq!(ask(&mut window, 1060, By::Source, Order::Octets, 10).lost, 7);
         let later = ask(&mut window, 1061, By::Source, Order::Octets, 10);
         assert_eq!((later.entries.len(), later.lost, later.window_s), (0, 0, 60.0));

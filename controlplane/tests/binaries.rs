@@ -4,104 +4,11 @@ mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use support::{Cleared, FakeDataplane, instance, own_file, record, settings, until};
-use tempfile::TempDir;
-
-/// A control plane in a process of its own, on a port that was free.
-struct Process {
-    child: Child,
-    api: String,
-}
-
-impl Process {
-    fn start(instance: &str, home: &Path, api: &str) -> Self {
-        let mut child = controlplane(instance, home).args(["--api", api]).spawn().expect("starts");
-        let mut log = BufReader::new(child.stderr.take().expect("piped"));
-        let (mut line, mut all) = (String::new(), String::new());
-        let api = loop {
-            line.clear();
-            assert_ne!(log.read_line(&mut line).expect("readable"), 0, "it ended: {all}");
-            all.push_str(&line);
-            if let Some((_, at)) = line.split_once("the gRPC API is at ") {
-                break at.trim().to_owned();
-            }
-        };
-        // Somebody must read the rest, or it stands still when the pipe is full.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { child, api }
-    }
-
-    fn sonde(&self, arguments: &[&str]) -> Output {
-        sonde(&self.api, arguments).output().expect("runs")
-    }
-
-    /// Standard output of a command that goes well.
-    fn says(&self, arguments: &[&str]) -> String {
-        let output = self.sonde(arguments);
-        assert!(output.status.success(), "sonde {arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    /// Standard error of one that does not.
-    fn refuses(&self, arguments: &[&str]) -> String {
-        let output = self.sonde(arguments);
-        assert_eq!(output.status.code(), Some(1), "sonde {arguments:?}: {}", text(&output.stdout));
-        text(&output.stderr)
-    }
-
-    fn json(&self, arguments: &[&str]) -> serde_json::Value {
-        serde_json::from_str(&self.says(&[arguments, &["--json"]].concat())).expect("one JSON object")
-    }
-
-    fn kill(mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("ended");
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Ended already where the test ended it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn controlplane(instance: &str, home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sonde-controlplane"));
-    command.args(["--instance", instance, "--state-dir"]).arg(home.join("state")).arg("--run-dir").arg(home.join("run"));
-    command.env_remove("SONDE_API").env_remove("RUST_LOG").env("NO_COLOR", "1").stderr(Stdio::piped()).stdout(Stdio::null());
-    command
-}
-
-fn sonde(api: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sonde"));
-    command.args(arguments).env("SONDE_API", api);
-    command
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
-
-fn place() -> (String, TempDir, Cleared) {
-    let name = instance();
-    (name.clone(), tempfile::tempdir().expect("a directory"), Cleared(name))
-}
-
-/// Standard error of a control plane that does not start.
-fn refusal(instance: &str, home: &Path, arguments: &[&str]) -> String {
-    let output = controlplane(instance, home).args(arguments).output().expect("runs");
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    text(&output.stderr)
-}
-
-async fn adopted(plane: &Process) {
-    until("adoption", async || plane.json(&["config", "get"])["converged"] == true).await;
-}
+use support::process::{Process, adopted, controlplane, place, refusal, sonde, text, user};
+use support::{FakeDataplane, own_file, record, settings, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_control_plane_disturbs_nobody_and_its_readers_go_on() {
@@ -342,9 +249,8 @@ fn other_machines_are_kept_out_unless_told_otherwise() {
         assert!(said.contains("no TLS") && said.contains("--allow-remote") && said.contains("ssh -L"), "{said}");
     }
     let mut open = controlplane(&name, home.path()).args(["--api", "0.0.0.0:0", "--allow-remote"]).spawn().expect("starts");
-    let mut line = String::new();
-    BufReader::new(open.stderr.take().expect("piped")).read_line(&mut line).expect("readable");
-    assert!(line.contains("the gRPC API is at 0.0.0.0:"), "{line}");
+    let mut said = BufReader::new(open.stderr.take().expect("piped")).lines().map_while(Result::ok).take(4);
+    assert!(said.any(|line| line.contains("the gRPC API is at 0.0.0.0:")), "it listens");
     open.kill().expect("killed");
     open.wait().expect("ended");
 }
@@ -384,16 +290,7 @@ async fn a_full_disk_is_said_and_nothing_is_lost() {
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", script, "sh"]).arg(&state).arg(env!("CARGO_BIN_EXE_sonde-controlplane"));
     command.args(["--instance", &name, "--api", "127.0.0.1:0", "--state-dir"]).arg(&state).arg("--run-dir").arg(home.path().join("run"));
-    let mut child = command.stderr(Stdio::piped()).spawn().expect("starts");
-    let mut log = BufReader::new(child.stderr.take().expect("piped"));
-    let mut line = String::new();
-    while !line.contains("the gRPC API is at ") {
-        line.clear();
-        assert_ne!(log.read_line(&mut line).expect("readable"), 0, "it ended");
-    }
-    let api = line.split_once("the gRPC API is at ").expect("found").1.trim().to_owned();
-    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-    let plane = Process { child, api };
+    let plane = Process::running(command.args(user()).stderr(Stdio::piped()).spawn().expect("starts"));
     adopted(&plane).await;
     // Generations of 4 KiB of comment each: soon there is no room.
     let comment = "x".repeat(4000);
@@ -460,16 +357,7 @@ async fn a_disk_that_is_full_from_the_beginning_is_said() {
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", script, "sh"]).arg(&state).arg(&folder).arg(env!("CARGO_BIN_EXE_sonde-controlplane"));
     command.args(["--instance", &name, "--api", "127.0.0.1:0", "--state-dir"]).arg(&state).arg("--run-dir").arg(home.path().join("run"));
-    let mut child = command.stderr(Stdio::piped()).spawn().expect("starts");
-    let mut log = BufReader::new(child.stderr.take().expect("piped"));
-    let mut line = String::new();
-    while !line.contains("the gRPC API is at ") {
-        line.clear();
-        assert_ne!(log.read_line(&mut line).expect("readable"), 0, "it ended");
-    }
-    let api = line.split_once("the gRPC API is at ").expect("found").1.trim().to_owned();
-    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-    let plane = Process { child, api };
+    let plane = Process::running(command.args(user()).stderr(Stdio::piped()).spawn().expect("starts"));
     let file = format!("the disk that holds {} is full", folder.join("generation-1.json").display());
     until("the trouble to be known", async || plane.refuses(&["config", "get"]).contains(&file)).await;
     let said = plane.refuses(&["config", "get"]);

@@ -28,14 +28,15 @@ struct Plane {
 impl Plane {
     async fn start(instance: &str, home: &Path) -> Self {
         let options = Options {
-            api: "127.0.0.1:0".parse().expect("an address"),
+            api: vec!["127.0.0.1:0".parse().expect("an address")],
+            connections_max: 256,
             allow_remote: false,
             instance: instance.into(),
             state_dir: Some(home.join("state")),
             run_dir: Some(home.join("run")),
         };
         let plane = ControlPlane::start(&options).await.expect("starts");
-        let uri = format!("http://{}", plane.address());
+        let uri = format!("http://{}", plane.addresses()[0]);
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(plane.serve(async { stopped.await.unwrap_or_default() }));
         let channel = Channel::from_shared(uri).expect("a uri").connect().await.expect("connects");

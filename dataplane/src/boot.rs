@@ -16,7 +16,7 @@ use sonde_flow::{Room, Sizing};
 use sonde_memory::slab::{Backing, Wanted};
 use sonde_memory::tags::Simd;
 use sonde_proto::southbound::Description;
-use sonde_settings::paths::Paths;
+use sonde_settings::paths::{self, Paths};
 use sonde_settings::{Boot, Device, Patterns, Placement, Settings, Trust};
 use sonde_stats::{Info, Segment};
 use sonde_worker::clock::Clock;
@@ -30,11 +30,13 @@ use crate::error::StartError;
 use crate::exporters::{Exporters, From};
 use crate::gauges::{Facts, Gauge};
 use crate::guard;
-use crate::lock::{self, Lock};
+use crate::lock::Lock;
 use crate::lookups::Lookups;
 use crate::machine::{self, Memory, mib};
 use crate::memory::{self, Decision, Need};
 use crate::origin::{self, Chosen, Profile};
+use crate::places::Places;
+use crate::privileges::{self, Privileges};
 use crate::run::{House, Plant, Spread};
 use crate::source::{self, Idle, NicSource, Opened, Options};
 use crate::southbound;
@@ -56,9 +58,10 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, StartError> {
     let profile = Profile::read(&args.settings.profile, &args.settings.sets)?;
     let instance = profile.settings.boot.instance.clone();
     let paths = Paths::of(&instance, args.run_dir.as_deref());
-    let _lock = Lock::take(&instance, &paths)?;
+    let places = Places::open(paths)?;
+    let _lock = Lock::take(&instance, &places)?;
     guard::folders(&profile.trust)?;
-    let chosen = origin::choose(&profile, &paths.settings(), args.fresh);
+    let chosen = origin::choose(&profile, &places.run, args.fresh);
     say(&format!("sonde-dataplane {}: instance {instance}, process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
     say(&format!("settings: {}", chosen.origin));
     chosen.remarks.iter().for_each(|remark| say(&format!("  note: {remark}")));
@@ -68,40 +71,44 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, StartError> {
         .map_err(|e| StartError::Other(format!("cannot make the control thread's runtime: {e}; see `ulimit -n`")))?;
     let house = {
         let _inside = runtime.enter();
-        build(profile, chosen, &paths)?
+        build(profile, chosen, &places)?
     };
     Ok(runtime.block_on(house.live()))
 }
 
 /// Everything, up to the moment before the first packet.
-fn build(profile: Profile, chosen: Chosen, paths: &Paths) -> Result<House, StartError> {
+fn build(profile: Profile, chosen: Chosen, places: &Places) -> Result<House, StartError> {
     let Chosen { settings, generation, .. } = chosen;
     let boot = &settings.boot;
     let placement = boot.cores.place(&machine::cores()?).map_err(StartError::Cores)?;
     guard::inside(&profile.trust, boot)?;
     let ports = resolved(&profile.trust, boot);
     ports.iter().try_for_each(machine::look_at)?;
+    ports.iter().try_for_each(privileges::check)?;
     // Whatever this thread starts without saying where inherits its core.
     machine::pin(placement.service)?;
-    let removed = lock::clean(paths)?;
+    let removed = places.clean()?;
     if removed > 0 {
-        say(&format!("  note: {removed} files of a dataplane that did not stop cleanly were removed from {}", paths.shared().display()));
+        say(&format!(
+            "  note: {removed} files of a dataplane that did not stop cleanly were removed from {}",
+            places.shared.path().display()
+        ));
     }
-    let listener = southbound::listen(&paths.southbound())?;
-    let seats = seats(boot, &placement, paths)?;
+    let listener = southbound::listen(places)?;
+    let seats = seats(boot, &placement, places)?;
     let decision = decide(boot, &seats)?;
     say(&format!("memory: {}", decision.sentence));
     let seats = seats.into_iter().map(|seat| huge(seat, decision.tables_huge)).collect::<Vec<_>>();
     let eal = Eal::start(&eal_arguments(boot, &placement, &decision)).map_err(|e| StartError::Other(e.to_string()))?;
     log_dpdk();
-    let segment = segment(boot, paths, &decision)?;
+    let segment = segment(boot, places, &decision)?;
     let policy = Letter { generation, value: crew::policy(&settings.live) };
-    let rings: Vec<PathBuf> = seats.iter().map(|seat| seat.ring.clone()).collect();
+    let rings: Vec<PathBuf> = (0..seats.len()).map(|worker| places.paths.ring(worker)).collect();
     let waiting = crew::gather::<NicSource>(&eal, &segment, seats, policy)?;
     if decision.tables_huge && waiting.backing != Backing::Huge {
         say("  note: some flow tables did not get huge pages, somebody else took them meanwhile");
     }
-    let rest = Rest { settings, generation, profile, ports, placement, paths, segment, rings, listener };
+    let rest = Rest { settings, generation, profile, ports, placement, places, segment, rings, listener };
     match rest.open(&eal) {
         Ok((opened, gauges, readers)) => rest.assemble(&eal, waiting, opened, gauges, readers),
         Err(e) => {
@@ -119,7 +126,7 @@ struct Rest<'a> {
     /// As EAL opens them: names inside folders are paths.
     ports: Vec<sonde_settings::Port>,
     placement: Placement,
-    paths: &'a Paths,
+    places: &'a Places,
     segment: Segment,
     rings: Vec<PathBuf>,
     listener: UnixListener,
@@ -127,6 +134,7 @@ struct Rest<'a> {
 
 /// Who reads the rings, and what they look addresses up in.
 struct Readers {
+    privileges: Privileges,
     exporters: Exporters,
     lookups: Arc<Lookups>,
 }
@@ -138,6 +146,9 @@ impl Rest<'_> {
         let boot = &self.settings.boot;
         let opened = source::open(eal, &self.ports, &self.options()).map_err(|e| other(e.to_string()))?;
         log_dpdk();
+        // From here on: whatever is started by this thread has no more than this thread.
+        let drivers = opened.ports.iter().map(|port| (port.name.as_str(), port.device.as_str(), port.port.info().driver.as_str()));
+        let privileges = privileges::give_up(eal, drivers)?;
         let gauges = opened.ports.iter().map(|port| {
             let facts = Facts {
                 name: port.name.clone(),
@@ -153,7 +164,7 @@ impl Rest<'_> {
         let lookups = Arc::new(Lookups::start(&self.segment, &self.profile.trust.sources(&self.settings.live)).map_err(other)?);
         let patterns = wants(&boot.patterns);
         let exporters = Exporters::new(self.segment.clone(), self.rings.clone(), interfaces, Arc::clone(&lookups), patterns);
-        Ok((opened, gauges, Readers { exporters, lookups }))
+        Ok((opened, gauges, Readers { privileges, exporters, lookups }))
     }
 
     fn options(&self) -> Options {
@@ -177,7 +188,7 @@ impl Rest<'_> {
         gauges: Vec<Gauge>,
         readers: Readers,
     ) -> Result<House, StartError> {
-        let Readers { mut exporters, lookups } = readers;
+        let Readers { privileges, mut exporters, lookups } = readers;
         let Opened { sources, dispatcher, ports, counts, notes } = opened;
         self.tell(&ports, &notes);
         let other = |e: String| StartError::Other(e);
@@ -197,22 +208,28 @@ impl Rest<'_> {
             }
         };
         let crew = Arc::new(waiting.go(sources));
+        privileges.report().iter().for_each(|line| say(line));
         let description = Description {
             protocol_version: PROTOCOL_VERSION,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            stats_path: self.paths.stats().display().to_string(),
+            stats_path: self.places.paths.stats().display().to_string(),
             ring_paths: self.rings.iter().map(|ring| ring.display().to_string()).collect(),
             profile: Some((&self.profile.settings).into()),
             trust: Some(self.profile.trust.document().clone()),
             ..Description::default()
         };
-        let reach =
-            Reach { settings: self.settings, generation: self.generation, profile: self.profile, path: self.paths.settings(), exporters };
+        let reach = Reach {
+            settings: self.settings,
+            generation: self.generation,
+            profile: self.profile,
+            folder: self.places.run.clone(),
+            exporters,
+        };
         let control = Control::new(Arc::clone(&crew), reach, description);
         let gauges = gauges.into_iter().zip(ports).collect();
-        let plant = Plant { crew, counts, spread, gauges, lookups, segment: self.segment };
-        Ok(House { plant, control, listener: self.listener, paths: self.paths.clone() })
+        let plant = Plant { crew, counts, spread, gauges, lookups, segment: self.segment, said: String::new() };
+        Ok(House { plant, control, listener: self.listener, places: self.places.clone() })
     }
 
     fn tell(&self, ports: &[source::OpenPort], notes: &[String]) {
@@ -242,7 +259,7 @@ fn resolved(trust: &Trust, boot: &Boot) -> Vec<sonde_settings::Port> {
 }
 
 /// What each worker is made from.
-fn seats(boot: &Boot, placement: &Placement, paths: &Paths) -> Result<Vec<Seat>, StartError> {
+fn seats(boot: &Boot, placement: &Placement, places: &Places) -> Result<Vec<Seat>, StartError> {
     let mut secret = [0; 8];
     File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut secret))
@@ -251,7 +268,7 @@ fn seats(boot: &Boot, placement: &Placement, paths: &Paths) -> Result<Vec<Seat>,
     let ring_bytes = usize::try_from(boot.records.ring_bytes).unwrap_or(usize::MAX);
     let seat = |(worker, core): (u8, &u32)| Seat {
         core: *core,
-        ring: paths.ring(worker.into()),
+        shared: places.shared.clone(),
         ring_bytes,
         sizing: Sizing {
             ipv4: Room { layers: share(boot.table.ipv4_flows, boot.table.layers_percent), ..room(boot, boot.table.ipv4_flows) },
@@ -300,7 +317,7 @@ fn decide(boot: &Boot, seats: &[Seat]) -> Result<Decision, StartError> {
         Some(mib) => u64::from(mib) << 20,
         None => EAL_BYTES + source::buffer_octets(&boot.ports, workers, huge),
     });
-    memory::decide(boot.eal.huge_pages, Need { buffers, buffers_ordinary, tables, workers: seats.len() }, Memory::of_this_machine())
+    memory::decide(boot.eal.huge_pages, Need { buffers, buffers_ordinary, tables, workers: seats.len() }, &Memory::of_this_machine())
 }
 
 fn eal_arguments(boot: &Boot, placement: &Placement, decision: &Decision) -> Vec<String> {
@@ -311,8 +328,10 @@ fn eal_arguments(boot: &Boot, placement: &Placement, decision: &Decision) -> Vec
         "-m".to_owned(),
         mib(decision.buffers).to_string(),
     ];
-    // Both leave nothing behind when the process is killed; the EAL refuses them together.
-    arguments.push(if decision.buffers_huge { "--in-memory" } else { "--no-huge" }.to_owned());
+    // Both leave nothing behind when the process is killed; the EAL refuses them together. Neither has files of run time, which for a
+    // user would be in /tmp, where another user may have been first.
+    let memory: &[&str] = if decision.buffers_huge { &["--in-memory"] } else { &["--no-huge", "--no-shconf"] };
+    arguments.extend(memory.iter().map(|argument| (*argument).to_owned()));
     arguments.push("--no-telemetry".to_owned());
     // Only what the settings name: the other NICs of the machine are none of our business, and without a name EAL takes them all.
     if boot.eal.pci && boot.ports.iter().any(|port| matches!(port.device, Device::Pci(_))) {
@@ -327,7 +346,7 @@ fn eal_arguments(boot: &Boot, placement: &Placement, decision: &Decision) -> Vec
     arguments
 }
 
-fn segment(boot: &Boot, paths: &Paths, decision: &Decision) -> Result<Segment, StartError> {
+fn segment(boot: &Boot, places: &Places, decision: &Decision) -> Result<Segment, StartError> {
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let memory = match (decision.buffers_huge, decision.tables_huge) {
         (true, true) => "huge",
@@ -342,7 +361,7 @@ fn segment(boot: &Boot, paths: &Paths, decision: &Decision) -> Result<Segment, S
         memory: memory.to_owned(),
         simd: Simd::detect().name().to_owned(),
     };
-    Segment::create(&paths.stats(), &info).map_err(|e| StartError::Other(format!("cannot make the stats segment: {e}")))
+    Segment::create_in(&places.shared, paths::STATS, &info).map_err(|e| StartError::Other(format!("cannot make the stats segment: {e}")))
 }
 
 /// What DPDK said goes to our log, for who asks for it (RUST_LOG=debug).
@@ -385,7 +404,7 @@ mod tests {
         let placement = boot.cores.place(&[0, 1]).expect("two cores");
         let decision = Decision { buffers: 100 << 20, buffers_huge: false, tables_huge: false, sentence: String::new() };
         let line = eal_arguments(&boot, &placement, &decision).join(" ");
-        assert_eq!(line, "-l 0 --file-prefix=sonde-sonde -m 100 --no-huge --no-telemetry --allow=0000:3b:00.0");
+        assert_eq!(line, "-l 0 --file-prefix=sonde-sonde -m 100 --no-huge --no-shconf --no-telemetry --allow=0000:3b:00.0");
         let sets = [sets[0].clone(), "boot.ports[0].device=net_null0".to_owned(), sets[2].clone(), sets[3].clone()];
         let boot = Profile::read(std::path::Path::new("virtual"), &sets).expect("good").settings.boot;
         let line = eal_arguments(&boot, &placement, &decision).join(" ");

@@ -9,7 +9,9 @@ use parking_lot::RwLock;
 use sonde_proto::southbound::dataplane_server::Dataplane;
 use sonde_proto::southbound::{ApplyRequest, ApplyResponse, DescribeRequest, Description, ShutdownRequest, ShutdownResponse};
 use sonde_proto::v1;
+use sonde_settings::paths::SETTINGS;
 use sonde_settings::{Settings, Violation, restart_required};
+use sonde_system::Folder;
 use tokio::sync::{Mutex, watch};
 use tonic::{Request, Response, Status};
 
@@ -36,8 +38,8 @@ pub struct Reach {
     pub generation: u64,
     /// The profile the dataplane was started with.
     pub profile: Profile,
-    /// File of the last good settings.
-    pub path: std::path::PathBuf,
+    /// Folder of the last good settings.
+    pub folder: Folder,
     /// The exporters.
     pub exporters: Exporters,
 }
@@ -182,9 +184,9 @@ fn unchanged(why: &str) -> String {
 
 /// Writes the last good settings to the disk, off the control thread: a slow disk holds up this Apply and nothing else.
 async fn stage(reach: &Reach, last: LastGood) -> Result<Staged, Status> {
-    let path = reach.path.clone();
-    let shown = path.display().to_string();
-    let staged = tokio::task::spawn_blocking(move || last.stage(&path)).await;
+    let folder = reach.folder.clone();
+    let shown = folder.at(SETTINGS).display().to_string();
+    let staged = tokio::task::spawn_blocking(move || last.stage(&folder)).await;
     staged
         .map_err(std::io::Error::other)
         .flatten()
@@ -194,7 +196,8 @@ async fn stage(reach: &Reach, last: LastGood) -> Result<Staged, Status> {
 async fn commit(staged: Staged, reach: &Reach) -> Result<(), Status> {
     let done = tokio::task::spawn_blocking(move || staged.commit()).await;
     done.map_err(std::io::Error::other).flatten().map_err(|e| {
-        let path = reach.path.display();
+        let path = reach.folder.at(SETTINGS);
+        let path = path.display();
         Status::internal(format!("the settings are in force, but not kept for the next start in {path}: {e}; {}", remedy(&e)))
     })
 }

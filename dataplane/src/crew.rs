@@ -1,23 +1,24 @@
 //! The worker threads: one on each core named, from its tables to its last record.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
 use dpdk_sys::Eal;
-use sonde_flow::ring::Writer;
+use sonde_flow::ring::{Keeper, Writer};
 use sonde_flow::{Policy, Sizing, Tracker};
 use sonde_memory::slab::Backing;
-use sonde_settings::Live;
+use sonde_settings::{Live, paths};
 use sonde_stats::{Block, Kind, Segment};
+use sonde_system::Folder;
 use sonde_worker::mailbox::{Letter, Mailbox};
 use sonde_worker::source::Source;
 use sonde_worker::{Pace, Worker, counter_names};
 
 use crate::error::StartError;
 use crate::machine::{self, mib};
+use crate::privileges;
 use crate::source::WorkerCounts;
 
 /// What one worker is made from.
@@ -25,8 +26,8 @@ use crate::source::WorkerCounts;
 pub struct Seat {
     /// Core it is pinned to.
     pub core: u32,
-    /// Path of its record ring.
-    pub ring: PathBuf,
+    /// Folder of the shared memory.
+    pub shared: Folder,
     /// Bytes of its record ring.
     pub ring_bytes: usize,
     /// Its tables; `worker` is its number.
@@ -45,7 +46,7 @@ pub fn policy(live: &Live) -> Policy {
 }
 
 /// Counters in a worker's block behind the worker's own; the control thread writes them.
-const BESIDE: [&str; 4] = ["core", "dispatched", "dispatch_dropped", "segmented"];
+const BESIDE: [&str; 5] = ["core", "dispatched", "dispatch_dropped", "segmented", "rings_renewed"];
 
 /// Index of the counter that is the acknowledgement.
 fn generation_index() -> usize {
@@ -69,6 +70,7 @@ pub struct Waiting<S> {
     members: Vec<Member>,
     sources: Vec<Sender<S>>,
     stop: Arc<AtomicBool>,
+    keepers: Vec<Keeper>,
     /// The pages the tables stand in: the least good of all workers'.
     pub backing: Backing,
     /// Bytes of all tables.
@@ -86,7 +88,8 @@ pub fn gather<S: Source + Send + 'static>(
     first: Letter<Policy>,
 ) -> Result<Waiting<S>, StartError> {
     let stop = Arc::new(AtomicBool::new(false));
-    let mut waiting = Waiting { members: Vec::new(), sources: Vec::new(), stop, backing: Backing::Huge, table_bytes: 0 };
+    let mut waiting =
+        Waiting { members: Vec::new(), sources: Vec::new(), stop, keepers: Vec::new(), backing: Backing::Huge, table_bytes: 0 };
     let mut answers = Vec::new();
     let mut outcome = Ok(());
     for seat in seats {
@@ -102,7 +105,8 @@ pub fn gather<S: Source + Send + 'static>(
         // A thread that ends without an answer has panicked; its message is on stderr.
         let answer = answer.recv().unwrap_or_else(|_| Err(StartError::Other("a worker ended by a fault of the program".into())));
         match answer {
-            Ok((backing, bytes)) => {
+            Ok((backing, bytes, keeper)) => {
+                waiting.keepers.push(keeper);
                 waiting.backing = waiting.backing.max(backing);
                 waiting.table_bytes += bytes;
             }
@@ -118,17 +122,17 @@ pub fn gather<S: Source + Send + 'static>(
     }
 }
 
-/// Pages and bytes of a worker's tables, or why there are none.
-type Answer = Result<(Backing, u64), StartError>;
+/// Pages and bytes of a worker's tables, and who looks after its ring; or why there are none.
+type Answer = Result<(Backing, u64, Keeper), StartError>;
 
 impl<S: Source + Send + 'static> Waiting<S> {
     /// Starts one thread, and gives the end of its answer.
     fn admit(&mut self, eal: &Eal, segment: &Segment, seat: Seat, first: Letter<Policy>) -> Result<Receiver<Answer>, StartError> {
         let number = seat.sizing.worker;
         let name = format!("worker-{number}");
-        let names: Vec<&str> = counter_names().into_iter().chain(BESIDE).collect();
-        let block = segment.block(Kind::Worker, &name, &names).map_err(|e| StartError::Other(e.to_string()))?;
-        block.set(names.len() - BESIDE.len(), seat.core.into());
+        let names = counter_names();
+        let block = segment.block_of(Kind::Worker, &name, &names, &BESIDE).map_err(|e| StartError::Other(e.to_string()))?;
+        block.set(names.len(), seat.core.into());
         // It is made to obey this generation from its first packet on: who asks before that gets the same answer.
         block.set(generation_index(), first.generation);
         let block = Arc::new(block);
@@ -176,9 +180,10 @@ impl<S: Source> Hands<S> {
             }
         };
         self.block.text("memory", &tracker.backing().to_string());
-        let _ = answer.send(Ok((tracker.backing(), tracker.bytes())));
+        let _ = answer.send(Ok((tracker.backing(), tracker.bytes(), ring.keeper())));
         // No source comes when another worker has failed.
         let Ok(mut source) = self.sources.recv() else { return false };
+        privileges::settle_thread();
         let mut worker = Worker::new(tracker, ring, self.block, self.mailbox, Pace::Live);
         worker.run(&mut source, &self.stop);
         // The frames go back first: the flush takes a while, and needs none.
@@ -198,7 +203,7 @@ fn furnish(seat: &Seat, policy: Policy) -> Result<(Tracker, Writer), StartError>
         needed_mib: mib(e.needed),
         available_mib: e.available >> 20,
     })?;
-    let ring = Writer::create(&seat.ring, seat.ring_bytes, number)
+    let ring = Writer::create_in(&seat.shared, &paths::ring(number.into()), seat.ring_bytes, number)
         .map_err(|e| StartError::Other(format!("cannot make the record ring of worker {number}: {e}; or lower boot.records.ring_bytes")))?;
     Ok((tracker, ring))
 }
@@ -218,7 +223,8 @@ impl<S> Waiting<S> {
             threads.push((number, thread));
         }
         let (generation, beside) = (generation_index(), counter_names().len());
-        Crew { posts, threads: parking_lot::Mutex::new(threads), stop: self.stop, generation, beside }
+        let keepers = parking_lot::Mutex::new(self.keepers.into_iter().map(|keeper| (keeper, String::new())).collect());
+        Crew { posts, threads: parking_lot::Mutex::new(threads), stop: self.stop, keepers, generation, beside }
     }
 
     /// Ends the threads and waits for it: the environment must not be cleaned up while they hold some of it.
@@ -237,6 +243,8 @@ pub struct Crew {
     posts: Vec<(Arc<Mailbox<Policy>>, Arc<Block>)>,
     threads: parking_lot::Mutex<Vec<(u8, JoinHandle<bool>)>>,
     stop: Arc<AtomicBool>,
+    /// Who looks after each worker's ring, and what was last said of it in vain.
+    keepers: parking_lot::Mutex<Vec<(Keeper, String)>>,
     /// Index of the counter that is the acknowledgement.
     generation: usize,
     /// Index of the first counter of [`BESIDE`].
@@ -282,6 +290,28 @@ impl Crew {
             let values = [&counts.dispatched, &counts.dispatch_dropped, &counts.segmented];
             for (at, value) in values.into_iter().enumerate() {
                 block.set(self.beside + 1 + at, value.load(Ordering::Relaxed));
+            }
+        }
+    }
+
+    /// Looks after the workers' rings, and says what somebody else has done to them: once, not every second.
+    pub fn keep_rings(&self) {
+        for ((_, block), (keeper, said)) in self.posts.iter().zip(self.keepers.lock().iter_mut()) {
+            let path = keeper.path().display();
+            match keeper.check() {
+                Ok(None) => said.clear(),
+                Ok(Some(damage)) => {
+                    block.add(self.beside + BESIDE.len() - 1, 1);
+                    tracing::error!(
+                        "the record ring {path} {damage}; a new one takes its place. Who had not read its records counts them as lost. Find out \
+                         who writes to that folder"
+                    );
+                }
+                Err(e) if e.to_string() != *said => {
+                    *said = e.to_string();
+                    tracing::error!("the record ring {path} is damaged, and a new one cannot be made: {e}; it is tried again every second");
+                }
+                Err(_) => {}
             }
         }
     }

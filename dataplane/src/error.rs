@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sonde_settings::{PlacementError, Violation};
+use sonde_system::FolderError;
 
 /// Why the dataplane does not start.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,9 @@ pub enum StartError {
         /// The socket.
         path: PathBuf,
     },
+    /// A folder, or a file in it, is one that another user could exchange, or cannot be made.
+    #[error("{}", folder_text(.0))]
+    Folder(#[from] FolderError),
     /// A file or directory could not be made.
     #[error("cannot {action} {}: {cause}; {}", path.display(), remedy(cause))]
     File {
@@ -116,6 +120,13 @@ fn violations_text(origin: &str, violations: &[Violation]) -> String {
     format!("{origin}: {} {plural} in the settings{lines}", violations.len())
 }
 
+fn folder_text(error: &FolderError) -> String {
+    match error.cause() {
+        Some(cause) => format!("{error}; {}", remedy(cause)),
+        None => format!("{error} (--run-dir DIR, --set boot.instance=NAME)"),
+    }
+}
+
 fn process(pid: Option<u32>) -> String {
     pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
 }
@@ -124,8 +135,11 @@ fn process(pid: Option<u32>) -> String {
 pub fn remedy(cause: &std::io::Error) -> &'static str {
     match cause.kind() {
         std::io::ErrorKind::StorageFull => "its file system is full: free some space there",
-        std::io::ErrorKind::PermissionDenied => "run as root, or choose a directory of your own with --run-dir",
+        std::io::ErrorKind::PermissionDenied => {
+            "run as root, or choose a directory of your own with --run-dir, and a name of your own with --set boot.instance=NAME"
+        }
         std::io::ErrorKind::ReadOnlyFilesystem => "its file system is read-only: choose another directory with --run-dir",
+        std::io::ErrorKind::AlreadyExists => "look at what it is and remove it",
         std::io::ErrorKind::NotFound => "a directory of its path does not exist: make it",
         _ => "see that the path and its permissions are right, or choose another directory with --run-dir",
     }

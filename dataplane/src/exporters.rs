@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sonde_export::session::{self, Config};
 use sonde_flow::pattern::Wants;
 use sonde_flow::ring::{Cursor, Reader};
 use sonde_settings::{Exporter, Live, Transport};
 use sonde_stats::{Block, Kind, Segment};
+use sonde_threads::{Death, Pauses};
 
 use crate::lookups::Lookups;
 
@@ -47,6 +48,10 @@ struct Thread {
     stop: Arc<AtomicBool>,
     handle: JoinHandle<Vec<Cursor>>,
 }
+
+/// A thread that was told to stop gets so long: what it lingers for its collector ([`session::Timing::linger`]), and more than enough for the
+/// rest. One that does not end then is left alone, so that it holds up neither an Apply nor the end of the dataplane.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where a new exporter begins to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +186,8 @@ impl Exporters {
         let told = Arc::clone(&stop);
         // The kernel shows 15 octets of a thread's name.
         let label = format!("exp-{}", settings.name.trim_start_matches("exporters/"));
-        let body = move || session::run(&config, readers, block, &told);
+        let name = settings.name.clone();
+        let body = move || live(&name, &config, readers, &block, &told);
         let spawned = Builder::new().name(label).spawn(body);
         let handle = spawned.map_err(|e| format!("cannot start a thread for {}: {e}", settings.name))?;
         Ok(Thread { stop, handle })
@@ -227,9 +233,28 @@ impl Running {
     }
 }
 
-/// Waits until a thread has ended, without holding up the control thread.
+/// The life of an exporter's thread. After a fault it begins again behind the record that was read last, and counts those that it had in hand.
+fn live(name: &str, config: &Config, mut readers: Vec<Reader>, block: &Block, stop: &AtomicBool) -> Vec<Cursor> {
+    let life = || session::run(config, &mut readers, block, stop);
+    let died = |death: &Death| {
+        let seconds = death.pause.as_secs_f32();
+        block.add(session::RESTARTS, 1);
+        block.text("state", "failed");
+        block.text("last_error", &format!("its thread ended by a fault of the program ({}); it begins again in {seconds} s", death.reason));
+        tracing::error!("the thread of {name} ended by a fault of the program: {}; it begins again in {seconds} s", death.reason);
+    };
+    sonde_threads::supervise(Pauses::USUAL, stop, life, died);
+    readers.iter().map(Reader::cursor).collect()
+}
+
+/// Waits until a thread has ended, without holding up the control thread, and not for ever.
 async fn ended(name: &str, thread: JoinHandle<Vec<Cursor>>) -> Result<Vec<Cursor>, String> {
+    let deadline = Instant::now() + PATIENCE;
     while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            let seconds = PATIENCE.as_secs();
+            return Err(format!("the thread of {name} has not ended within {seconds} s and is left alone; what it had read may be lost"));
+        }
         tokio::time::sleep(LOOK).await;
     }
     thread.join().map_err(|_| format!("the thread of {name} had ended by a fault of the program; its records from there on are lost"))

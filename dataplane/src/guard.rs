@@ -1,48 +1,66 @@
 //! What root opens by a name must be root's: nobody else may change what is behind it.
 
-use std::fs::{Metadata, symlink_metadata};
+use std::fs::{File, symlink_metadata};
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use sonde_settings::{Boot, Trust};
+use sonde_system::{Folder, FolderError};
 
 use crate::error::StartError;
 
-/// Others may write in such a folder, but neither rename nor remove what is not theirs.
-const STICKY: u32 = 0o1000;
+/// Symbolic links that are followed to a profile, as many as the kernel follows.
+const LINKS_MAX: usize = 40;
 
-/// Whether nobody but root and the user of this process can change what is at a path: the thing itself, and every folder above it.
+/// Opens a profile. Root obeys only one that nobody else can change or exchange, because it names files that are opened as root; links are
+/// followed where only root could have made them.
 ///
 /// # Errors
-/// A sentence: who can, and what to do.
-pub fn guarded(path: &Path) -> Result<(), String> {
-    let real = path.canonicalize().map_err(|e| format!("cannot look at {}: {e}", path.display()))?;
-    for (at, part) in real.ancestors().enumerate() {
-        let metadata = symlink_metadata(part).map_err(|e| format!("cannot look at {}: {e}", part.display()))?;
-        writable(&metadata, at != 0).map_or(Ok(()), |who| {
-            let shown = part.display();
-            Err(format!("{who} can change {shown}: `chown root {shown} && chmod go-w {shown}`, or put it where only root can write"))
-        })?;
+/// What the system said; a sentence who can change it, and what to do.
+pub fn open_profile(name: &Path) -> io::Result<File> {
+    let file = File::open(name)?;
+    if !rustix::process::geteuid().is_root() {
+        return Ok(file);
     }
-    Ok(())
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        // A pipe of the shell that root types in.
+        let own = metadata.uid() == 0;
+        return if own { Ok(file) } else { Err(io::Error::other(format!("it is no file and belongs to user {}", metadata.uid()))) };
+    }
+    let mut path = name.to_owned();
+    for _ in 0..LINKS_MAX {
+        let (folder, name) = Folder::of_file(&path).map_err(|why| io::Error::other(remedy(why)))?;
+        match folder.open_file(&name) {
+            Ok(Some(file)) => return Ok(file),
+            Ok(None) => return Err(io::ErrorKind::NotFound.into()),
+            Err(FolderError::Link { .. }) if folder.check_closed().is_ok() => {
+                path = folder.path().join(std::fs::read_link(folder.handle_path(&name))?);
+            }
+            Err(why) => return Err(io::Error::other(remedy(why))),
+        }
+    }
+    Err(rustix::io::Errno::LOOP.into())
 }
 
-/// Who else can write it, if anybody.
-fn writable(metadata: &Metadata, above: bool) -> Option<String> {
-    let own = rustix::process::geteuid().as_raw();
-    let (owner, mode) = (metadata.uid(), metadata.mode());
-    if owner != 0 && owner != own {
-        return Some(format!("user {owner}"));
-    }
-    let sticky = above && metadata.is_dir() && mode & STICKY != 0;
-    if sticky {
-        return None;
-    }
-    match mode & 0o022 {
-        0 => None,
-        0o020 if metadata.gid() == 0 => None,
-        0o020 => Some(format!("group {}", metadata.gid())),
-        _ => Some("everybody".to_owned()),
+/// A refusal with what to do about what root's profile says.
+fn remedy(why: FolderError) -> String {
+    let or_elsewhere = "or put it where only root can write";
+    match why {
+        FolderError::Foreign { path, owner, .. } => {
+            let path = path.display();
+            format!("user {owner} can change {path}: `chown root {path}`, {or_elsewhere}")
+        }
+        FolderError::Writable { path, mode } => {
+            let path = path.display();
+            let who = if mode & 0o002 == 0 { "the group" } else { "everybody" };
+            format!("{who} can change {path} (mode {mode:o}): `chmod go-w {path}`, {or_elsewhere}")
+        }
+        FolderError::Link { path } => {
+            format!("{} is a symbolic link and is not followed: give the path that it leads to", path.display())
+        }
+        other => other.to_string(),
     }
 }
 
@@ -56,7 +74,8 @@ pub fn folders(trust: &Trust) -> Result<(), StartError> {
         if !folder.is_dir() {
             return Err(refuse("there is no such folder: make it, or leave the field out".to_owned()));
         }
-        guarded(folder).map_err(refuse)?;
+        let opened = Folder::open(folder).map_err(|why| refuse(remedy(why)))?;
+        opened.check_closed().map_err(|why| refuse(remedy(why)))?;
     }
     Ok(())
 }

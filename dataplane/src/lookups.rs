@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 use sonde_enrich::{Handle, Sources, Status, Watcher};
 use sonde_stats::{Block, Kind, Segment};
 
-/// Counters of its block: number of the table in use, and how much it was made of.
-const COUNTERS: [&str; 3] = ["tables_loaded", "networks", "routes_passed_over"];
+/// Counters of its block: number of the table in use, how much it was made of, and how often its thread had to begin again.
+const COUNTERS: [&str; 4] = ["tables_loaded", "networks", "routes_passed_over", "restarts"];
 
 /// The table and the thread that loads it.
 #[derive(Debug)]
@@ -51,6 +51,10 @@ impl Lookups {
         let mut told = self.told.lock();
         if *told == status {
             return;
+        }
+        if status.faults != told.faults {
+            self.block.set(3, status.faults);
+            tracing::error!("{}", status.last_fault);
         }
         if status.last_error != told.last_error {
             self.block.text("last_error", &status.last_error);

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use rustix::thread::CpuSet;
+use sonde_memory::slab::{self, HugePages};
 use sonde_settings::{Device, Port};
 
 use crate::error::StartError;
@@ -31,34 +32,19 @@ pub fn pin(core: u32) -> Result<(), StartError> {
     })
 }
 
-/// Memory of this machine, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Memory of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// Ordinary memory the kernel could give (`MemAvailable`).
+    /// Bytes of ordinary memory the kernel could give (`MemAvailable`).
     pub available: u64,
-    /// In free huge pages of every size.
-    pub huge_free: u64,
-    /// Number of 2 MiB pages reserved, free or not.
-    pub huge_reserved: u64,
+    /// Huge pages of each size, the smallest first.
+    pub huge: Vec<HugePages>,
 }
 
 impl Memory {
     /// Asks the kernel.
     pub fn of_this_machine() -> Self {
-        let mut huge_free = 0;
-        let mut huge_reserved = 0;
-        for entry in fs::read_dir("/sys/kernel/mm/hugepages").into_iter().flatten().flatten() {
-            let number = |file: &str| fs::read_to_string(entry.path().join(file)).ok().and_then(|t| t.trim().parse::<u64>().ok());
-            let name = entry.file_name();
-            let kib = name.to_str().and_then(|n| n.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse::<u64>().ok());
-            let (Some(kib), Some(free)) = (kib, number("free_hugepages")) else { continue };
-            // Pages that are promised to a mapping but not touched yet count as free until they are.
-            huge_free += free.saturating_sub(number("resv_hugepages").unwrap_or(0)) * kib * 1024;
-            if kib == 2048 {
-                huge_reserved = number("nr_hugepages").unwrap_or(0);
-            }
-        }
-        Self { available: sonde_memory::slab::available(), huge_free, huge_reserved }
+        Self { available: slab::available(), huge: slab::huge_pages() }
     }
 }
 

@@ -32,7 +32,8 @@ fn main() -> ExitCode {
 fn run(args: &sonde_dataplane::cli::RunArgs) -> Result<ExitCode, StartError> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // Nobody else has set one: this is the process's main.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    let colors = sonde_settings::terminal::colors(&std::io::stderr());
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).with_ansi(colors).try_init();
     boot::run(args)
 }
 

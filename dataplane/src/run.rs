@@ -7,7 +7,6 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dpdk_sys::Eal;
-use sonde_settings::paths::Paths;
 use sonde_stats::{Block, BlockView, Segment};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,6 +19,7 @@ use crate::error::StartError;
 use crate::gauges::Gauge;
 use crate::lookups::Lookups;
 use crate::machine;
+use crate::places::Places;
 use crate::source::{Dispatcher, OpenPort, WorkerCounts};
 use crate::southbound;
 use crate::summary::Summary;
@@ -83,7 +83,7 @@ pub struct House {
     /// The southbound socket.
     pub listener: UnixListener,
     /// The instance's places.
-    pub paths: Paths,
+    pub places: Places,
 }
 
 /// What runs on the packet clock, as the control thread sees it.
@@ -101,6 +101,8 @@ pub struct Plant {
     pub lookups: Arc<Lookups>,
     /// The shared memory.
     pub segment: Segment,
+    /// What was last said of it in vain.
+    pub said: String,
 }
 
 /// Why the dataplane stops.
@@ -137,7 +139,7 @@ impl Signals {
 impl House {
     /// Lives until told to stop, and stops cleanly: flows become records, records are sent, counters are said.
     pub async fn live(self) -> ExitCode {
-        let Self { mut plant, control, listener, paths } = self;
+        let Self { mut plant, control, listener, places } = self;
         let mut asked = control.stop_asked();
         let mut hang_up = control.stop_asked();
         let until = async move {
@@ -146,6 +148,7 @@ impl House {
         };
         let mut server = tokio::spawn(southbound::serve(listener, control.clone(), until));
         let signals = Signals::new();
+        let paths = &places.paths;
         say(&format!("running: southbound {}, counters {}; Ctrl-C stops it", paths.southbound().display(), paths.stats().display()));
         let cause = match signals {
             Err(e) => Cause::Fault(format!("it cannot listen to signals: {e}")),
@@ -169,7 +172,7 @@ impl House {
         if tokio::time::timeout(HANG_UP, &mut server).await.is_err() {
             server.abort();
         }
-        let clean = plant.stop(&control, &paths).await;
+        let clean = plant.stop(&control, &places).await;
         match cause {
             Cause::Told(_) if clean => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
@@ -203,6 +206,8 @@ impl Plant {
 
     fn beat(&mut self) {
         self.segment.heartbeat(now_ns());
+        self.keep_segment();
+        self.crew.keep_rings();
         self.crew.show_counts(&self.counts);
         for (gauge, port) in &mut self.gauges {
             gauge.read(&port.port);
@@ -210,8 +215,26 @@ impl Plant {
         self.lookups.show();
     }
 
+    /// Makes the statistics whole where somebody else has damaged them, and says so: once, not every second.
+    fn keep_segment(&mut self) {
+        let path = self.segment.path().display();
+        match self.segment.mend() {
+            Ok(None) => self.said.clear(),
+            Ok(Some(damage)) => {
+                tracing::error!(
+                    "the statistics {path} {damage}; they were made again, with every count. Find out who writes to that folder"
+                );
+            }
+            Err(e) if e.to_string() != self.said => {
+                self.said = e.to_string();
+                tracing::error!("the statistics {path} are damaged, and cannot be made again: {e}; it is tried again every second");
+            }
+            Err(_) => {}
+        }
+    }
+
     /// Stops from the packets to the records, and says what was counted. Whether nothing was broken.
-    async fn stop(mut self, control: &Control, paths: &Paths) -> bool {
+    async fn stop(mut self, control: &Control, places: &Places) -> bool {
         let mut faults = Vec::new();
         if let Some(spread) = self.spread.take()
             && !spread.stop()
@@ -239,7 +262,7 @@ impl Plant {
             tracing::error!("{fault}");
         }
         // The rings have been read by whoever was there; a counter is worth reading later, so the segment stays.
-        remove(paths);
+        places.leave();
         self.segment.heartbeat(now_ns());
         self.segment.end();
         // Ports are closed here; the blocks stay in the segment, which a drop would take them out of.
@@ -272,12 +295,4 @@ impl Plant {
 fn now_ns() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Removes the socket and the rings. What cannot be removed is cleaned by the next start.
-fn remove(paths: &Paths) {
-    let _ = std::fs::remove_file(paths.southbound());
-    for ring in (0..).map(|worker| paths.ring(worker)).take_while(|ring| ring.exists()) {
-        let _ = std::fs::remove_file(ring);
-    }
 }

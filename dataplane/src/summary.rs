@@ -7,6 +7,47 @@ use sonde_stats::{BlockView, Kind};
 /// Beginning of the names of counters that are reasons of the balance.
 const REASON: &str = "not_metered.";
 
+/// What became of the records that an exporter had to send.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// The exporter.
+    pub name: String,
+    /// Handed to the network, and not refused.
+    pub sent: u64,
+    /// Whether nobody confirms that they arrived (UDP).
+    pub unconfirmed: bool,
+    /// Of those sent over TCP: in connections that ended before the collector's machine had acknowledged them.
+    pub unacknowledged: u64,
+    /// Known to be lost: overwritten, not sent, refused.
+    pub lost: u64,
+}
+
+impl Sent {
+    fn of(block: &BlockView) -> Self {
+        let count = |name| block.counter(name).unwrap_or(0);
+        let refused = count("lost_refused");
+        Self {
+            name: block.name.clone(),
+            sent: count("records").saturating_sub(refused),
+            unconfirmed: block.text("delivery") == Some("unconfirmed"),
+            unacknowledged: count("unacknowledged"),
+            lost: count("lost_ring") + count("lost_send") + count("lost_fault") + refused,
+        }
+    }
+}
+
+impl Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, sent, lost, unacknowledged, .. } = self;
+        let note = match unacknowledged {
+            _ if self.unconfirmed => " (unconfirmed)".to_owned(),
+            0 => String::new(),
+            n => format!(" ({n} of them unacknowledged)"),
+        };
+        write!(f, "{name}: {sent} records sent{note}, {lost} lost")
+    }
+}
+
 /// The counters of a dataplane's life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -20,8 +61,8 @@ pub struct Summary {
     pub flows: u64,
     /// Records by why they were written; only those that occurred.
     pub records: Vec<(String, u64)>,
-    /// Of each exporter: name, records sent, records lost.
-    pub exporters: Vec<(String, u64, u64)>,
+    /// Of each exporter.
+    pub exporters: Vec<Sent>,
     /// Packets the dispatcher dropped because a worker's ring was full.
     pub dispatch_dropped: u64,
     /// Of each port: name, packets the NIC dropped (`imissed` and `rx_nombuf`).
@@ -35,10 +76,7 @@ impl Summary {
         for block in blocks {
             match block.kind {
                 Kind::Worker => summary.add_worker(block),
-                Kind::Exporter => {
-                    let count = |name| block.counter(name).unwrap_or(0);
-                    summary.exporters.push((block.name.clone(), count("records"), count("lost_ring") + count("lost_send")));
-                }
+                Kind::Exporter => summary.exporters.push(Sent::of(block)),
                 Kind::Port => {
                     let count = |name| block.counter(name).unwrap_or(0);
                     summary.dropped.push((block.name.clone(), count("imissed") + count("rx_nombuf")));
@@ -101,8 +139,8 @@ impl Display for Summary {
         let records: u64 = self.records.iter().map(|(_, n)| n).sum();
         writeln!(f, "  flows     {}", self.flows)?;
         writeln!(f, "  records   {records}{}", if records > 0 { format!(": {}", listed(&self.records)) } else { String::new() })?;
-        for (name, sent, lost) in &self.exporters {
-            writeln!(f, "  {name}: {sent} records sent, {lost} lost")?;
+        for exporter in &self.exporters {
+            writeln!(f, "  {exporter}")?;
         }
         if self.exporters.is_empty() {
             writeln!(f, "  no exporter was configured")?;
@@ -117,7 +155,7 @@ mod tests {
 
     fn block(kind: Kind, name: &str, counters: &[(&str, u64)]) -> BlockView {
         let counters = counters.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
-        BlockView { id: 1, kind, name: name.into(), counters, texts: Vec::new() }
+        BlockView { id: 1, kind, name: name.into(), counters, texts: Vec::new(), consistent: true }
     }
 
     #[test]
@@ -136,7 +174,15 @@ mod tests {
             block(Kind::Worker, "worker-1", &worker),
             block(Kind::Port, "a", &[("imissed", 5), ("rx_nombuf", 1)]),
             block(Kind::Exporter, "exporters/x", &[("records", 3), ("lost_ring", 1), ("lost_send", 0)]),
+            block(
+                Kind::Exporter,
+                "exporters/y",
+                &[("records", 9), ("lost_ring", 1), ("lost_refused", 5), ("lost_send", 2), ("lost_fault", 3)],
+            ),
+            block(Kind::Exporter, "exporters/z", &[("records", 9), ("unacknowledged", 4)]),
         ];
+        let mut blocks = blocks;
+        blocks[4].texts.push(("delivery".into(), "unconfirmed".into()));
         let summary = Summary::of(&blocks);
         assert!(summary.balances());
         let text = summary.to_string();
@@ -148,6 +194,8 @@ mod tests {
             "14 dropped by the dispatcher",
             "4: 4 idle",
             "exporters/x: 3 records sent, 1 lost",
+            "exporters/y: 4 records sent (unconfirmed), 11 lost",
+            "exporters/z: 9 records sent (4 of them unacknowledged), 0 lost",
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }

@@ -139,7 +139,7 @@ fn a_run_directory_that_cannot_be_made() {
     let place = Place::new();
     std::fs::write(place.dir.path().join(&place.instance), "a file").expect("written");
     let said = place.refused(1, &["boot.ports[0].device=net_null0"]);
-    check(&said, &["cannot make the directory", &place.instance, "--run-dir"]);
+    check(&said, &["is a regular file, and a folder is needed there", &place.instance, "remove it", "--run-dir"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <rte_alarm.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -101,6 +102,7 @@ int fp_eal_start(int argc, char **argv)
 
 int fp_eal_stop(void) { return rte_eal_cleanup(); }
 int fp_has_hugepages(void) { return rte_eal_has_hugepages(); }
+int fp_on_eal_thread(void (*run)(void *argument), void *argument) { return rte_eal_alarm_set(1, run, argument); }
 
 int fp_thread_register(void)
 {

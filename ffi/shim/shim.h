@@ -114,6 +114,8 @@ const char *fp_version(void);
 int fp_eal_start(int argc, char **argv);
 int fp_eal_stop(void);
 int fp_has_hugepages(void);
+/* Runs a function once on the EAL's own thread, the one of interrupts and alarms. */
+int fp_on_eal_thread(void (*run)(void *argument), void *argument);
 int fp_thread_register(void);
 void fp_thread_unregister(void);
 size_t fp_log_take(char *into, size_t capacity);

@@ -62,9 +62,15 @@ const NIC: Driver = Driver { hardware: "NIC", spread: Spread::Rss, stamps: Stamp
 /// The drivers that are known, sorted by name. Any other is treated as [`Driver::of`] says.
 pub const DRIVERS: &[Driver] = &[
     // PACKET_FANOUT_HASH hashes symmetrically (packet(7), __skb_get_hash_symmetric).
-    Driver { name: "net_af_packet", hardware: "Linux interface by AF_PACKET", needs: "CAP_NET_RAW", ..VIRTUAL },
+    Driver { name: "net_af_packet", hardware: "Linux interface by AF_PACKET", needs: "CAP_NET_RAW and CAP_NET_ADMIN", ..VIRTUAL },
     // The kernel driver's RSS fills the queues, with a key that DPDK cannot set.
-    Driver { name: "net_af_xdp", hardware: "Linux interface by AF_XDP", spread: Spread::One, needs: "CAP_NET_RAW and CAP_BPF", ..VIRTUAL },
+    Driver {
+        name: "net_af_xdp",
+        hardware: "Linux interface by AF_XDP",
+        spread: Spread::One,
+        needs: "CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF",
+        ..VIRTUAL
+    },
     Driver { name: "net_i40e", hardware: "Intel X710, XL710, X722", symmetric_function: true, ..NIC },
     Driver {
         name: "net_ice",

@@ -1,11 +1,13 @@
 //! The environment (EAL): hugepages, devices, and the table of threads. It starts once in a process's life.
 
-use core::ffi::{CStr, c_char};
+use core::ffi::{CStr, c_char, c_void};
 use core::marker::PhantomData;
 use std::ffi::CString;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use crate::error::{DpdkError, EalError, check, errno};
 use crate::sys;
@@ -23,6 +25,9 @@ impl Drop for Running {
         unsafe { sys::fp_eal_stop() };
     }
 }
+
+/// How long the EAL's own thread may take to run a function: it is idle.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 static STARTED: AtomicBool = AtomicBool::new(false);
 
@@ -66,6 +71,24 @@ impl Eal {
         unsafe { sys::fp_has_hugepages() != 0 }
     }
 
+    /// Runs a function on the EAL's own thread (interrupts and alarms), and waits for its end: what is a thread's own, such as its
+    /// capabilities, can only be changed by the thread itself.
+    ///
+    /// # Errors
+    /// When the EAL takes no alarm, or the function did not end within 10 s.
+    pub fn on_own_thread(&self, run: fn()) -> Result<(), DpdkError> {
+        let (done, ended) = channel();
+        let errand = Box::into_raw(Box::new(Errand { run, done }));
+        // SAFETY: the environment runs (`self`); `carry_out` takes the box back, once: the alarm is set once and never cancelled.
+        let set = check("rte_eal_alarm_set", unsafe { sys::fp_on_eal_thread(Some(carry_out), errand.cast()) });
+        if let Err(refused) = set {
+            // SAFETY: no alarm was set, so the box is still this function's own.
+            drop(unsafe { Box::from_raw(errand) });
+            return Err(refused);
+        }
+        ended.recv_timeout(PATIENCE).map_err(|_| DpdkError { call: "rte_eal_alarm_set", errno: libc_errno::ETIMEDOUT })
+    }
+
     /// Makes the calling thread known to DPDK until the guard is dropped, so that it gets its own buffer caches:
     /// without this every burst takes its buffers from the pool that all threads share.
     ///
@@ -75,6 +98,22 @@ impl Eal {
         // SAFETY: the environment runs (`self`); the guard below unregisters the same thread, as it cannot be sent.
         check("rte_thread_register", unsafe { sys::fp_thread_register() }).map_err(EalError::Register)?;
         Ok(Registered { _eal: self.clone(), _this_thread: PhantomData })
+    }
+}
+
+/// A function for another thread, and whom it tells that it has ended.
+struct Errand {
+    run: fn(),
+    done: Sender<()>,
+}
+
+unsafe extern "C" fn carry_out(errand: *mut c_void) {
+    // SAFETY: made by `Eal::on_own_thread` with `Box::into_raw`, and passed here once.
+    let errand = unsafe { Box::from_raw(errand.cast::<Errand>()) };
+    // A panic must not unwind into C; its message has been printed, and the end is not told.
+    if std::panic::catch_unwind(errand.run).is_ok() {
+        // Nobody waits any more where it took too long.
+        let _ = errand.done.send(());
     }
 }
 
@@ -165,11 +204,12 @@ fn explain(arguments: &[&str], errno: i32, said: &str) -> EalError {
     EalError::Other { source, said }
 }
 
-/// The three numbers this file compares with; they are the same on every Linux.
+/// The numbers this file needs; they are the same on every Linux.
 mod libc_errno {
     pub(super) const EPERM: i32 = 1;
     pub(super) const EACCES: i32 = 13;
     pub(super) const EINVAL: i32 = 22;
+    pub(super) const ETIMEDOUT: i32 = 110;
 }
 
 /// The value of an option given as `--option=value`, `--option value` or `-ovalue`.

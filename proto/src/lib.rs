@@ -1,6 +1,6 @@
 //! The contracts: `sonde/v1/*.proto`, the code generated from them, and their descriptor set.
 
-mod json;
+pub mod json;
 
 /// The generated modules refer to each other by their protobuf packages, so they stand as those do.
 #[expect(missing_docs, unreachable_pub, clippy::allow_attributes, reason = "generated; the protos carry the comments")]

@@ -13,6 +13,8 @@
 mod binaries;
 mod process;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -60,7 +62,10 @@ impl Lab {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let instance = format!("test-{what}-{}-{number}", std::process::id());
         assert!(instance.len() <= 32, "{instance} is too long for an instance's name");
-        Self { instance, home: tempfile::tempdir().expect("a temporary directory") }
+        let home = tempfile::tempdir().expect("a temporary directory");
+        // Started by root, the control plane becomes the service user, who passes through to the dataplane's socket.
+        std::fs::set_permissions(home.path(), Permissions::from_mode(0o711)).expect("our own directory");
+        Self { instance, home }
     }
 
     /// Name of the instance.
@@ -103,7 +108,7 @@ impl Lab {
     /// The control plane's command, not started, with its API at `api`.
     pub fn control_plane_command(&self, api: &str) -> Command {
         let mut command = Command::new(binary("sonde-controlplane"));
-        command.args(["--instance", &self.instance, "--api", api]);
+        command.args(["--instance", &self.instance, "--api", api]).args(control_plane_user());
         self.surroundings(&mut command);
         command
     }
@@ -169,6 +174,17 @@ impl ControlPlane {
         assert_eq!(said.code, Some(0), "sonde {arguments:?}: {said:?}");
         serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("sonde {arguments:?} --json: {error}: {}", said.stdout))
     }
+}
+
+/// Which user the control plane is told to become: the one it becomes by itself, where there is that one.
+fn control_plane_user() -> &'static [&'static str] {
+    let root = rustix::process::geteuid().is_root();
+    let known = || std::fs::read_to_string("/etc/passwd").is_ok_and(|users| users.lines().any(|user| user.starts_with("sonde:")));
+    if !root || known() {
+        return &[];
+    }
+    eprintln!("NOTE: there is no user sonde (`make deps` makes it), so the control plane keeps root's rights in these tests");
+    &["--user", "root"]
 }
 
 /// Runs `sonde` against the API at `api`.

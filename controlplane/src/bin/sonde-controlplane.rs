@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use sonde_controlplane::identity;
 use sonde_controlplane::server::{ControlPlane, Options};
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -18,11 +18,15 @@ use tracing_subscriber::EnvFilter;
     after_help = "Examples:
   sonde-controlplane
   sonde-controlplane --api 127.0.0.1:4951 --instance lab-1
+  sonde-controlplane --user root
   RUST_LOG=debug sonde-controlplane"
 )]
 struct Arguments {
     #[command(flatten)]
     options: Options,
+    /// The user it becomes when root starts it; "root" keeps root's rights [default: sonde].
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -32,9 +36,9 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(sonde_settings::terminal::colors(&std::io::stderr()))
         .init();
-    match run(&arguments.options) {
+    match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("sonde-controlplane: {error}");
@@ -43,13 +47,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> anyhow::Result<()> {
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // First of all: the process must not have a second thread yet.
+    let mut options = arguments.options;
+    let identity = identity::settle(&mut options, arguments.user.as_deref())?;
     // Few threads: what is read all the time has its own, and the machine's cores belong to the packets.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let control_plane = ControlPlane::start(options).await?;
-        tracing::info!("the gRPC API is at {}", control_plane.address());
+        let control_plane = ControlPlane::start_with(&options, Some(&identity.history)).await?;
+        tracing::info!("{}", identity.line);
+        for address in control_plane.addresses() {
+            tracing::info!("the gRPC API is at {address}");
+        }
         let stop = async move {
             tokio::select! {
                 _ = interrupt.recv() => {}

@@ -12,6 +12,7 @@ use sonde_proto::v1::{
 use sonde_settings::document;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -106,13 +107,20 @@ pub(super) struct How {
     deadline_ms: u32,
 }
 
+impl How {
+    /// How much longer an answer takes that waits for the workers.
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.deadline_ms.into())
+    }
+}
+
 pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow::Result<()> {
     // A file that cannot be read is said before anybody is asked.
     match command {
-        Command::Get { number, generation } => get(number.or(generation), &Client::connect(&global.api).await?, out).await,
+        Command::Get { number, generation } => get(number.or(generation), &Client::connect(global).await?, out).await,
         Command::Validate { file } => {
             let settings = load(&file)?;
-            validate(settings, &file, &Client::connect(&global.api).await?, out).await
+            validate(settings, &file, &Client::connect(global).await?, out).await
         }
         Command::Apply { file, comment, etag, how } => {
             let request = ApplyConfigRequest {
@@ -124,10 +132,10 @@ pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow:
                 deadline_ms: how.deadline_ms,
                 allow_restart_required: how.allow_restart,
             };
-            let answer = Client::connect(&global.api).await?.config().apply(request).await?.into_inner();
+            let answer = Client::connect(global).await?.waiting(how.patience()).config().apply(request).await?.into_inner();
             applied(&answer, how.dry_run, out)
         }
-        Command::History { limit } => history(limit, &Client::connect(&global.api).await?, out).await,
+        Command::History { limit } => history(limit, &Client::connect(global).await?, out).await,
         Command::Rollback { number, comment, how } => {
             let request = RollbackRequest {
                 number,
@@ -138,12 +146,15 @@ pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow:
                 deadline_ms: how.deadline_ms,
                 allow_restart_required: how.allow_restart,
             };
-            let answer = Client::connect(&global.api).await?.config().rollback(request).await?.into_inner();
+            let answer = Client::connect(global).await?.waiting(how.patience()).config().rollback(request).await?.into_inner();
             applied(&answer, how.dry_run, out)
         }
         Command::Diff { from, to } => diff(from, to, global, out).await,
     }
 }
+
+/// Faults of one file that are shown.
+const FAULTS_SHOWN: usize = 1000;
 
 /// Reads a settings file. Every fault of its shape is listed.
 fn load(file: &Path) -> anyhow::Result<Settings> {
@@ -158,7 +169,10 @@ fn load(file: &Path) -> anyhow::Result<Settings> {
     }
     let json = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) || text.trim_start().starts_with('{');
     parse(&text, json).map_err(|faults| {
-        let list: Vec<String> = faults.iter().map(|f| format!("\n  {f}")).collect();
+        let mut list: Vec<String> = faults.iter().take(FAULTS_SHOWN).map(|f| format!("\n  {f}")).collect();
+        if faults.len() > FAULTS_SHOWN {
+            list.push(format!("\n  and {} more", crate::count::grouped(faults.len() - FAULTS_SHOWN)));
+        }
         anyhow!("{name} is no settings document:{}", list.concat())
     })
 }
@@ -167,7 +181,7 @@ fn parse(text: &str, json: bool) -> Result<Settings, Vec<sonde_settings::Violati
     if !json {
         return sonde_settings::parse_toml(text);
     }
-    let refused = |found: String| vec![sonde_settings::Violation { path: String::new(), rule: "a JSON object".into(), found }];
+    let refused = |found: String| vec![sonde_settings::Violation { path: String::new(), rule: "a JSON object".into(), found }.bounded()];
     let mut value: serde_json::Value = serde_json::from_str(text).map_err(|e| refused(e.to_string()))?;
     // `config get --json` and what the API answers hold the settings in a generation: both are what people have at hand.
     for inner in ["desired", "settings"] {
@@ -282,7 +296,9 @@ async fn history(limit: u32, client: &Client, out: &Out) -> anyhow::Result<()> {
         return out.object(&answer);
     }
     let unwell: Vec<String> = unwell(&answer.unreadable, "").iter().map(|line| out.tone(Tone::Bad, line)).collect();
-    let mut table = Table::new(&[("GEN", Align::Right), ("APPLIED", Align::Left), ("BY", Align::Left), ("COMMENT", Align::Left)]);
+    let mut table = Table::new(&[("GEN", Align::Right), ("APPLIED", Align::Left), ("BY", Align::Left), ("COMMENT", Align::Left)])
+        .leaving_out(&["BY", "APPLIED"]);
+    out.check(&table.headings())?;
     for g in &answer.generations {
         let comment = g.comment.lines().next().unwrap_or_default().to_owned();
         table.row([g.number.to_string(), moment(&g.applied_at), g.author.clone(), comment]);
@@ -317,7 +333,7 @@ async fn side(what: &str, global: &Global) -> anyhow::Result<Settings> {
     if what != "desired" && what.parse::<u64>().is_err() {
         let settings = load(Path::new(what))?;
         // Filled in, so that what a file leaves out is compared as what it means.
-        let client = Client::connect(&global.api).await?;
+        let client = Client::connect(global).await?;
         let answer = client.config().validate(ValidateConfigRequest { settings: Some(settings.clone()) }).await?.into_inner();
         let mut filled = answer.effective.unwrap_or_else(|| settings.clone());
         if settings.boot.is_none() {
@@ -325,7 +341,7 @@ async fn side(what: &str, global: &Global) -> anyhow::Result<Settings> {
         }
         return Ok(filled);
     }
-    let client = Client::connect(&global.api).await?;
+    let client = Client::connect(global).await?;
     let found = match what.parse() {
         Ok(number) => Some(generation(number, &client).await?),
         Err(_) => client.config().get(GetConfigRequest {}).await?.into_inner().desired,
@@ -337,7 +353,7 @@ async fn diff(from: Option<String>, to: Option<String>, global: &Global, out: &O
     let from = match from {
         Some(from) => from,
         None => {
-            let client = Client::connect(&global.api).await?;
+            let client = Client::connect(global).await?;
             let request = HistoryRequest { page_size: 2, page_token: String::new(), include_settings: false };
             let two = client.config().history(request).await?.into_inner().generations;
             two.get(1).map(|g| g.number.to_string()).ok_or_else(|| anyhow!("there is no generation before the desired one"))?

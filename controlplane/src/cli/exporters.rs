@@ -132,7 +132,7 @@ impl Fields {
 }
 
 pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow::Result<()> {
-    let client = Client::connect(&global.api).await?;
+    let client = Client::connect(global).await?;
     let mut service = client.exporters();
     let request_id = uuid::Uuid::new_v4().to_string();
     match command {
@@ -189,7 +189,9 @@ async fn list(client: &Client, out: &Out) -> anyhow::Result<()> {
         ("TEMPLATES EVERY", Align::Right),
         ("MESSAGE MAX", Align::Right),
         ("ENABLED", Align::Left),
-    ]);
+    ])
+    .leaving_out(&["MESSAGE MAX", "TEMPLATES EVERY", "DOMAIN", "PROTOCOL"]);
+    out.check(&table.headings())?;
     for e in whole.exporters {
         table.row([
             e.name,
@@ -239,6 +241,11 @@ fn stats(answer: &ExporterStatsResponse, out: &Out) -> Vec<String> {
         lines.push(format!("{}: {}", out.tone(Tone::Head, &e.name), e.state));
         if !e.last_error.is_empty() {
             lines.push(format!("  last trouble: {}", e.last_error));
+        }
+        match e.delivery.as_str() {
+            "unconfirmed" => lines.push("  records sent are unconfirmed: over UDP nobody tells whether they arrive".to_owned()),
+            "acknowledged" => lines.push("  records sent are acknowledged by the collector's machine, but for unacknowledged".to_owned()),
+            _ => {}
         }
         let width = e.counters.keys().map(String::len).max().unwrap_or(0);
         for (name, value) in &e.counters {

@@ -3,7 +3,7 @@
 use super::Global;
 use super::client::{Client, Nobody, RETRY, went_away};
 use super::number::{between, clock, count, duration, float, octets, si};
-use super::screen::{Align, Live, Out, Table, Tone, write};
+use super::screen::{Align, GAP, Live, Out, Table, Tone, set, write};
 use super::sheet;
 use super::timing::{self, RESPONSE, RTT};
 use crate::flow::protocol;
@@ -140,10 +140,13 @@ pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow:
     match command {
         Command::Tail { filter, limit, cursor, cursors, detail } => {
             let request = TailRequest { filter: Some(filter.message()), cursor, limit: limit.unwrap_or(0) };
-            let printer = Printer { out, cursors, detail, header: false, lost: 0, placed: false, ends: [END_WIDTH; 2] };
+            out.check(&HEADINGS)?;
+            let printer = Printer { out, cursors, detail, shown: Vec::new(), lost: 0, problems: Vec::new(), placed: false, widths: WIDTHS };
             tail(request, printer, global).await
         }
         Command::Top { filter, by, order, limit, window, watch, interval_ms } => {
+            let known = By::ALL.into_iter().find(|known| known.name() == by).map_or("", rows);
+            out.check(&["#", known, "OCTETS", "SHARE", "BIT/S", "PACKETS", "FLOWS", "NAME", "WHERE"])?;
             let request = TopRequest { filter: Some(filter.message()), by, order, limit, window_s: window };
             top(request, watch.then(|| Duration::from_millis(interval_ms)), global, out).await
         }
@@ -152,21 +155,24 @@ pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow:
 
 async fn tail(mut request: TailRequest, mut printer: Printer<'_>, global: &Global) -> anyhow::Result<()> {
     let limited = request.limit != 0;
-    let mut client = Client::connect(&global.api).await?;
+    let mut client = Client::connect(global).await?;
     loop {
-        let mut lost = 0;
+        let (mut lost, mut damaged) = (0, 0);
         match client.flows().tail(request.clone()).await {
             Ok(stream) => {
                 let mut stream = stream.into_inner();
                 // An end without an error is the control plane's stop, or the limit's.
-                while let Some(answer) = stream.message().await.or_else(|e| if went_away(&e) { Ok(None) } else { Err(e) })? {
+                let mut next = client.first(&mut stream, "the first answer of sonde.v1.FlowsService/Tail").await;
+                while let Some(answer) = next.or_else(|e| if went_away(&e) { Ok(None) } else { Err(e) })? {
                     request.cursor.clone_from(&answer.cursor);
                     request.limit = request.limit.saturating_sub(answer.flows.len() as u64);
-                    printer.print(&answer, answer.lost.saturating_sub(lost))?;
-                    lost = answer.lost;
+                    printer.trouble(&answer, answer.lost.saturating_sub(lost), answer.damaged.saturating_sub(damaged));
+                    printer.print(&answer)?;
+                    (lost, damaged) = (answer.lost, answer.damaged);
                     if limited && request.limit == 0 {
                         return Ok(());
                     }
+                    next = stream.message().await;
                 }
             }
             Err(status) if went_away(&status) => {}
@@ -175,7 +181,7 @@ async fn tail(mut request: TailRequest, mut printer: Printer<'_>, global: &Globa
         eprintln!("the control plane at {} went away; waiting for it (Ctrl-C ends)", global.api);
         client = loop {
             tokio::time::sleep(RETRY).await;
-            match Client::connect(&global.api).await {
+            match Client::connect(global).await {
                 Ok(client) => break client,
                 Err(error) if error.is::<Nobody>() => {}
                 Err(error) => return Err(error),
@@ -188,23 +194,38 @@ struct Printer<'a> {
     out: &'a Out,
     cursors: bool,
     detail: bool,
-    header: bool,
+    /// The columns of the heading that was printed last.
+    shown: Vec<usize>,
     lost: u64,
+    /// What was said last of rings that cannot be read.
+    problems: Vec<String>,
     /// Whether a flow has said where and whose its ends are.
     placed: bool,
-    /// Width of the columns of source and destination.
-    ends: [usize; 2],
+    /// The lines to come are not known: a column is as wide as its widest cell so far.
+    widths: [usize; COLUMNS],
 }
 
-/// An IPv4 address and a port.
-const END_WIDTH: usize = 21;
-
 impl Printer<'_> {
-    fn print(&mut self, answer: &TailResponse, lost: u64) -> anyhow::Result<()> {
+    /// Says what the client does not get.
+    fn trouble(&mut self, answer: &TailResponse, lost: u64, damaged: u64) {
+        if damaged != 0 {
+            eprintln!(
+                "the record rings were damaged: in {} places no record could be read; see who writes to their folder",
+                count(damaged)
+            );
+        }
         if lost != 0 {
             self.lost += lost;
-            eprintln!("{} flows were lost: this client was too slow for them ({} so far)", count(lost), count(self.lost));
+            let why = if damaged == 0 { "this client was too slow for them" } else { "they were damaged, or this client was too slow" };
+            eprintln!("{} flows were lost: {why} ({} so far)", count(lost), count(self.lost));
         }
+        for problem in answer.problems.iter().filter(|problem| !self.problems.contains(problem)) {
+            eprintln!("{problem}");
+        }
+        self.problems.clone_from(&answer.problems);
+    }
+
+    fn print(&mut self, answer: &TailResponse) -> anyhow::Result<()> {
         if self.cursors {
             return self.out.object(answer);
         }
@@ -216,26 +237,29 @@ impl Printer<'_> {
             let sheets: Vec<String> = answer.flows.iter().map(sheet).collect::<Result<_, _>>()?;
             return Ok(write(&sheets.concat())?);
         }
-        let mut text = String::new();
-        if !self.placed && answer.flows.iter().any(|flow| flow.source_place.is_some()) {
-            // One more column: that is told by another heading.
-            (self.placed, self.header) = (true, false);
-        }
-        if !self.header {
-            self.header = true;
-            let mut headings = HEADINGS.map(str::to_owned);
-            if self.placed {
-                headings[COLUMNS - 1] = "WHERE".to_owned();
+        let rows: Vec<[String; COLUMNS]> = answer.flows.iter().map(cells).collect();
+        for row in &rows {
+            for (width, cell) in self.widths.iter_mut().zip(row) {
+                *width = cell.chars().count().max(*width);
             }
-            text.push_str(&self.out.tone(Tone::Head, &row(&headings, self.ends)));
+        }
+        self.placed |= answer.flows.iter().any(|flow| flow.source_place.is_some());
+        let headings = &HEADINGS[..COLUMNS - usize::from(!self.placed)];
+        let shown = self.out.choose(headings, &self.widths, &LEAVE_OUT);
+        let line = |cells: &[&str]| {
+            let set = shown.iter().map(|at| set(cells[*at], ALIGNS[*at], self.widths[*at]));
+            set.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
+        };
+        let mut text = String::new();
+        if shown != self.shown {
+            text.push_str(&self.out.tone(Tone::Head, &line(&HEADINGS)));
             text.push('\n');
         }
-        for flow in &answer.flows {
-            let cells = cells(flow);
-            self.ends = [self.ends[0].max(cells[3].len()), self.ends[1].max(cells[4].len())];
-            text.push_str(&row(&cells, self.ends));
+        for row in &rows {
+            text.push_str(&line(&row.each_ref().map(String::as_str)));
             text.push('\n');
         }
+        self.shown = shown;
         write(&text)?;
         Ok(())
     }
@@ -244,15 +268,16 @@ impl Printer<'_> {
 const COLUMNS: usize = 12;
 /// The last column is there when addresses are looked up.
 const HEADINGS: [&str; COLUMNS] =
-    ["END (UTC)", "LASTED", "PROTO", "SOURCE", "DESTINATION", "PACKETS", "OCTETS", RTT, RESPONSE, "FLAGS", "END BY", ""];
-
-/// A line of the tail. The lines to come are not known: a column is as wide as the widest address so far (IPv6 is long).
-fn row(cells: &[String; COLUMNS], [from, to]: [usize; 2]) -> String {
-    let [end, lasted, proto, source, destination, packets, octets, rtt, response, flags, reason, places] = cells;
-    let ends = format!("{end:<12}  {lasted:>11}  {proto:<6}  {source:<from$}  {destination:<to$}");
-    let line = format!("{ends}  {packets:>13}  {octets:>17}  {rtt:>8}  {response:>8}  {flags:<8}  {reason:<7}  {places}");
-    line.trim_end().to_owned()
-}
+    ["END (UTC)", "LASTED", "PROTO", "SOURCE", "DESTINATION", "PACKETS", "OCTETS", RTT, RESPONSE, "FLAGS", "END BY", "WHERE"];
+#[rustfmt::skip]
+const ALIGNS: [Align; COLUMNS] = [
+    Align::Left, Align::Right, Align::Left, Align::Left, Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left,
+    Align::Left, Align::Left,
+];
+/// What columns have from the beginning, so that they seldom become wider.
+const WIDTHS: [usize; COLUMNS] = [12, 11, 5, 15, 15, 9, 13, 8, 8, 6, 7, 0];
+/// What is left out where the terminal is too narrow, the first one first.
+const LEAVE_OUT: [&str; 8] = ["WHERE", RESPONSE, RTT, "FLAGS", "END BY", "LASTED", "PACKETS", "END (UTC)"];
 
 /// Where and whose the ends are.
 fn places(f: &Flow) -> String {
@@ -325,7 +350,7 @@ pub(super) fn ethertype(number: u32) -> String {
     }
 }
 
-/// flowEndReason (RFC 7012, element 136).
+/// flowEndReason (RFC 7012, element 136), short.
 pub(super) fn reason(number: u32) -> &'static str {
     match number {
         1 => "idle",
@@ -338,7 +363,7 @@ pub(super) fn reason(number: u32) -> &'static str {
 }
 
 async fn top(request: TopRequest, every: Option<Duration>, global: &Global, out: &Out) -> anyhow::Result<()> {
-    let mut client = Client::connect(&global.api).await?;
+    let mut client = Client::connect(global).await?;
     let Some(every) = every else {
         let answer = client.flows().top(request.clone()).await?.into_inner();
         if out.json {
@@ -356,7 +381,7 @@ async fn top(request: TopRequest, every: Option<Duration>, global: &Global, out:
                 if !out.json {
                     live.draw(vec![format!("the control plane at {} went away; waiting for it (Ctrl-C ends)", global.api)])?;
                 }
-                if let Ok(again) = Client::connect(&global.api).await {
+                if let Ok(again) = Client::connect(global).await {
                     client = again;
                 }
             }
@@ -417,7 +442,11 @@ fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String>
     if told {
         columns.push((heading, Align::Left));
     }
-    let mut table = Table::new(&columns);
+    let mut table = Table::new(&columns).leaving_out(match (told, heading) {
+        (false, _) | (true, "") => &["SHARE", "FLOWS", "BIT/S"],
+        (true, "NAME") => &["SHARE", "FLOWS", "BIT/S", "NAME"],
+        (true, _) => &["SHARE", "FLOWS", "WHERE", "BIT/S"],
+    });
     for (at, e) in answer.entries.iter().enumerate() {
         let part = match request.order.as_str() {
             "packets" => share(e.packets, total.packets),
@@ -441,6 +470,11 @@ fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String>
     if answer.lost != 0 {
         lines.push(out.tone(Tone::Warn, &format!("{} records came too fast for the control plane and are not in it", count(answer.lost))));
     }
+    if answer.damaged != 0 {
+        let places = count(answer.damaged);
+        lines.push(out.tone(Tone::Warn, &format!("the record rings were damaged: in {places} places no record could be read")));
+    }
+    lines.extend(answer.problems.iter().map(|problem| out.tone(Tone::Bad, problem)));
     lines
 }
 

@@ -12,11 +12,12 @@ mod stats;
 mod status;
 mod timing;
 
-use crate::server::API;
+use crate::address::Addresses;
 use clap::{CommandFactory, Parser, Subcommand};
 use screen::Out;
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Sonde's command line: what the probe does, the flows it meters, where it sends them, what it is told.
 #[derive(Debug, Parser)]
@@ -47,15 +48,35 @@ const GLOBAL: &str = "Options of every command";
 /// What every command understands.
 #[derive(Clone, Debug, clap::Args)]
 struct Global {
-    /// Address of the control plane's gRPC API.
-    #[arg(long, global = true, env = "SONDE_API", default_value = API, value_name = "ADDR:PORT", help_heading = GLOBAL)]
-    api: String,
+    /// Where the control plane's gRPC API is: host:port or unix:/path; of several, with commas, the first that answers [default: the
+    /// socket of the instance where it is there, else 127.0.0.1:4950].
+    #[arg(long, global = true, env = "SONDE_API", default_value_t = client::at_home(), hide_default_value = true, value_name = "ADDRESS",
+        help_heading = GLOBAL)]
+    api: Addresses,
+    /// Seconds to wait for an answer; changes of the settings have 20 more.
+    #[arg(long, global = true, default_value_t = 10.0, value_name = "S", value_parser = seconds, help_heading = GLOBAL)]
+    timeout: f64,
     /// Print JSON for programs: one object, or one object a line where there are many.
     #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
     /// No colours, whatever the terminal can do. The environment variable NO_COLOR does the same.
     #[arg(long, global = true, help_heading = GLOBAL)]
     no_color: bool,
+    /// The columns of tables, by their headings: "source,octets,end-by". Without it, all that the terminal has room for.
+    #[arg(long, global = true, value_name = "NAME,...", value_delimiter = ',', help_heading = GLOBAL)]
+    columns: Vec<String>,
+}
+
+impl Global {
+    /// How long an answer is waited for.
+    fn patience(&self) -> Duration {
+        Duration::from_secs_f64(self.timeout)
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let given = text.parse().ok().filter(|s| (0.1..=3600.0).contains(s));
+    given.ok_or_else(|| "a number of seconds from 0.1 to 3600".to_owned())
 }
 
 #[derive(Debug, Subcommand)]
@@ -94,47 +115,49 @@ enum Command {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let Arguments { global, command } = Arguments::parse();
-    let out = Out::new(global.json, global.no_color);
+    let out = Out::new(global.json, global.no_color, &global.columns);
+    let changes = matches!(command, Command::Exporters(_) | Command::Config(_));
     let done = match command {
         Command::Replay(mut args) => {
             if global.json {
                 args.format = replay::Format::Json;
                 args.json_errors = true;
             }
-            replay::run(&args)
+            replay::run(&args, &out)
         }
         Command::Completions { shell } => completions(shell).map(|()| ExitCode::SUCCESS),
-        command => over_the_api(&global, command, &out).map(|()| ExitCode::SUCCESS),
+        command => over_the_api(&global, command, &out),
     };
     done.unwrap_or_else(|error| {
         if error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)) {
             // The reader of a pipe has seen enough (`| head`).
             return ExitCode::SUCCESS;
         }
-        eprintln!("{}", client::complaint(&error, &global.api, global.json));
+        eprintln!("{}", client::complaint(&error, &global.api.to_string(), global.json, changes));
         ExitCode::FAILURE
     })
 }
 
-fn over_the_api(global: &Global, command: Command, out: &Out) -> anyhow::Result<()> {
+fn over_the_api(global: &Global, command: Command, out: &Out) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let work = async {
             match command {
-                Command::Status(args) => status::run(&args, global, out).await,
-                Command::Stats(args) => stats::run(&args, global, out).await,
-                Command::Flows(command) => flows::run(command, global, out).await,
-                Command::Exporters(command) => exporters::run(command, global, out).await,
-                Command::Config(command) => config::run(command, global, out).await,
-                Command::Version => status::version(global, out).await,
+                Command::Status(args) => return status::run(&args, global, out).await,
+                Command::Stats(args) => stats::run(&args, global, out).await?,
+                Command::Flows(command) => flows::run(command, global, out).await?,
+                Command::Exporters(command) => exporters::run(command, global, out).await?,
+                Command::Config(command) => config::run(command, global, out).await?,
+                Command::Version => status::version(global, out).await?,
                 // They ask nobody, and were run above.
-                Command::Replay(_) | Command::Completions { .. } => Ok(()),
+                Command::Replay(_) | Command::Completions { .. } => {}
             }
+            Ok(ExitCode::SUCCESS)
         };
         tokio::select! {
             // Dropping the work ends its streams and gives the terminal back.
             done = work => done,
-            interrupted = tokio::signal::ctrl_c() => interrupted.map_err(anyhow::Error::from),
+            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from),
         }
     })
 }

@@ -5,15 +5,7 @@ use std::time::Duration;
 
 /// A count with thousands separators: 1,234,567.
 pub(super) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at != 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    crate::count::grouped(n)
 }
 
 /// A number with an SI prefix and three significant digits: 12.3 M.

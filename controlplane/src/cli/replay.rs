@@ -9,12 +9,15 @@ pub mod rtt;
 pub mod table;
 pub mod whose;
 
+use super::screen::Out;
 use anyhow::Context;
 use progress::Progress;
 use sonde_enrich::Enricher;
 use sonde_flow::pattern::Wants;
 use sonde_flow::record::{Kind, Output, Record};
+use sonde_memory::MapError;
 use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnels, View};
+use sonde_worker::capture::{Passed, link_type_name};
 use sonde_worker::replay::{Recording, ReplayError, ReplaySettings, Summary};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -24,22 +27,26 @@ use std::process::ExitCode;
 /// Runs capture files (pcap, pcapng) through the worker loop with the recording's own clock, and prints the flows.
 ///
 /// Each file is a world of its own: no flow goes on from one to the next. Exit status: 0 when every file was read to its end,
-/// 1 when one was damaged or cut off (what was readable is printed), 2 when one could not be read or the output not be written.
+/// 1 when one was damaged, cut off, or has packets of a link type that is not read (what was readable is printed), 2 when one could not be
+/// read or the output not be written.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sonde replay capture.pcapng
   sonde replay *.pcap --format csv --out flows.csv
   sonde replay capture.pcap --table l2
   sonde replay capture.pcap --patterns --format detail
-  sonde replay capture.pcap --format ipfix --out flows.ipfix
+  sonde replay capture.pcap.zst --format ipfix --out flows.ipfix
+  tcpdump -i eth0 -U -w - | sonde replay -
   sonde replay capture.pcap --json | jq -r '[.source_address, .octets] | @csv'
 
 Each file is a world of its own: no flow goes on from one to the next.
 
-Exit status: 0 when every file was read to its end; 1 when one was damaged or cut off (what was readable is printed), or when the
-flows could not be written; 2 when a file could not be read at all.")]
+Exit status: 0 when every file was read to its end; 1 when one was damaged or cut off, or has packets of a link type that is not read
+(what was readable is printed), or when the flows could not be written; 2 when a file could not be read at all.")]
 pub struct Args {
-    /// Capture files; Ethernet, raw IP, Linux cooked v1 and v2, null/loopback.
+    /// Capture files or pipes, "-" for standard input; plain, or compressed by gzip, bzip2, zstd, xz or lz4. Ethernet, raw IP, Linux
+    /// cooked v1 and v2, null/loopback, PPP, Cisco HDLC, PPPoE, MPLS, IEEE 802.11 (plain, radiotap, AVS, Prism, PPI), NFLOG, PFLOG, ENC,
+    /// Juniper's.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// How flows are printed.
@@ -172,6 +179,9 @@ impl Output for Dispatch<'_> {
     }
 }
 
+/// What "-" is called.
+const STDIN: &str = "standard input";
+
 /// A file was damaged: what was readable is printed.
 const DAMAGED: u8 = 1;
 /// A file could not be read at all.
@@ -181,7 +191,12 @@ const UNREADABLE: u8 = 2;
 ///
 /// # Errors
 /// When the output cannot be written. What is wrong with a capture is said on standard error and shows in the exit code.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
+    if args.format == Format::Table {
+        screen.check(&table::HEADINGS)?;
+    } else {
+        anyhow::ensure!(screen.columns_are_free(), "--columns: chooses columns of the table; --format csv and json always have all");
+    }
     let whose = args.whose.load()?;
     let target = args.out.as_deref().filter(|path| *path != Path::new("-"));
     let out: Box<dyn Write> = match target {
@@ -190,7 +205,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(path) => Box::new(File::create(path).with_context(|| format!("cannot create {}", path.display()))?),
     };
     let quiet_output = target.is_some() || !io::stdout().is_terminal();
-    match replay_all(args, whose, out, quiet_output) {
+    // A file has no width.
+    let screen = if target.is_some() { screen.without_width() } else { screen.clone() };
+    match replay_all(args, whose, out, quiet_output, &screen) {
         Ok(code) => Ok(ExitCode::from(code)),
         // The reader of a pipe has seen enough (`| head`): not our failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
@@ -205,9 +222,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progress: bool) -> io::Result<u8> {
+fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progress: bool, screen: &Out) -> io::Result<u8> {
     let mut sink: Box<dyn Sink> = match args.format {
-        Format::Table => Box::new(table::Columns::new(out, args.table, whose)),
+        Format::Table => Box::new(table::Columns::new(out, args.table, whose, screen)),
         Format::Csv if args.table == Table::TcpRtt => Box::new(rtt::Rtt::new(out)?),
         Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
         Format::Json => Box::new(json::Json::new(out, args.table, whose)),
@@ -224,6 +241,10 @@ fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progres
                     code = code.max(DAMAGED);
                     let message = format!("{}: {fault}; what comes before it was read", path.display());
                     complain(progress.as_ref(), &fault_line(args, "DATA_LOSS", path, &message));
+                }
+                if summary.passed.packets() > 0 {
+                    code = code.max(DAMAGED);
+                    complain(progress.as_ref(), &fault_line(args, "UNIMPLEMENTED", path, &unread(path, &summary.passed)));
                 }
                 if args.summary || args.format == Format::Table {
                     complain(progress.as_ref(), &describe(path, &summary));
@@ -246,7 +267,7 @@ fn patterns(args: &Args) -> Wants {
 }
 
 fn replay_one(args: &Args, path: &Path, sink: &mut dyn Sink, progress: Option<&Progress>) -> Result<Summary, ReplayError> {
-    let recording = Recording::open(path)?;
+    let recording = open(path)?;
     let settings = ReplaySettings {
         idle_timeout_ns: args.idle_timeout_ms * 1_000_000,
         active_timeout_ns: args.active_timeout_ms * 1_000_000,
@@ -266,6 +287,33 @@ fn replay_one(args: &Args, path: &Path, sink: &mut dyn Sink, progress: Option<&P
             outcome
         }
     }
+}
+
+/// Opens a file, a pipe, or standard input.
+fn open(path: &Path) -> Result<Recording, ReplayError> {
+    if path != Path::new("-") {
+        return Recording::open(path);
+    }
+    if io::stdin().is_terminal() {
+        let cause = io::Error::new(io::ErrorKind::InvalidInput, "it is a terminal: pipe a capture into it, or name a file");
+        return Err(MapError::System { action: "read a capture from", path: STDIN.into(), cause }.into());
+    }
+    Recording::read(Path::new(STDIN), io::stdin())
+}
+
+/// The packets that were passed over, and why: a sentence.
+fn unread(path: &Path, passed: &Passed) -> String {
+    let types = passed.types().iter().map(|(number, packets)| format!("{packets} of link type {number} ({})", link_type_name(*number)));
+    let mut kinds: Vec<String> = types.collect();
+    if passed.others() > 0 {
+        kinds.push(format!("{} of others", passed.others()));
+    }
+    format!(
+        "{}: {} packets are not read: {}; `sonde replay --help` lists the link types that are",
+        path.display(),
+        passed.packets(),
+        kinds.join(", ")
+    )
 }
 
 /// What is wrong with a file, for people or for programs: an object as the other commands' errors, and which file.
@@ -300,6 +348,9 @@ fn describe(path: &Path, summary: &Summary) -> String {
     }
     if summary.layer2 > 0 {
         text.push_str(&format!("; {} packets had no IP header (--table l2 shows their flows)", summary.layer2));
+    }
+    if summary.passed.packets() > 0 {
+        text.push_str(&format!("; {} packets of link types that are not read", summary.passed.packets()));
     }
     if !summary.balances() {
         text.push_str("; THE SUM DOES NOT BALANCE");

@@ -2,7 +2,7 @@
 //!
 //! Both directions of a field stand in one line. What is absent, and what is empty, is left out.
 
-use super::flows::{ethertype, flags, reason};
+use super::flows::{ethertype, flags};
 use crate::flow::protocol;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -115,7 +115,6 @@ fn text(name: &str, value: &Value) -> String {
     let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
     let meaning = number.and_then(|number| match name.strip_suffix(REVERSE).unwrap_or(name) {
         "protocol" | "outer_protocol" => u8::try_from(number).ok().map(protocol),
-        "end_reason" => Some(reason(number).to_owned()),
         "tcp_control_bits" => Some(flags(number)),
         "ethernet_type" => Some(ethertype(number)),
         _ => None,
@@ -148,7 +147,7 @@ mod tests {
         assert_eq!(line(&shown, "octets"), Some(vec!["1500", ">", "<", "7"]));
         assert_eq!(line(&shown, "octets_reverse"), None);
         assert_eq!(line(&shown, "protocol"), Some(vec!["6", "(tcp)"]));
-        assert_eq!(line(&shown, "end_reason"), Some(vec!["3", "(end)"]));
+        assert_eq!(line(&shown, "end_reason"), Some(vec!["end_of_flow"]));
         assert_eq!(line(&shown, "tcp_control_bits"), Some(vec!["2", "(S)", ">", "<", "0"]));
         assert_eq!((line(&shown, "source_address"), line(&shown, "tcp"), line(&shown, "vlan_ids")), (None, None, None), "{shown}");
         assert!(shown.ends_with('\n'), "an empty line follows");

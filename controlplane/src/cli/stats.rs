@@ -36,11 +36,15 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, global: &Global, out: &Out) -> anyhow::Result<()> {
+    let nothing = Status::default();
+    let rates = Rates::new(&nothing, None);
+    let tables = [workers(&nothing, &rates), ports(&nothing, &BTreeMap::new()), exporters(&nothing, &rates)];
+    out.check(&tables.iter().flat_map(Table::headings).collect::<Vec<_>>())?;
     if args.watch {
         let mut pace = Pace::default();
         return watch(global, out, args.interval_ms, |status, before| page(status, before, &pace.of(status), args.all, out)).await;
     }
-    let client = Client::connect(&global.api).await?;
+    let client = Client::connect(global).await?;
     let status = client.status().get(GetStatusRequest {}).await?.into_inner();
     if out.json {
         return out.object(&status);
@@ -52,8 +56,12 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Out) -> anyhow::Resu
 fn page(status: &Status, before: Option<&Status>, ports_pace: &BTreeMap<String, f64>, all: bool, out: &Out) -> Vec<String> {
     let state = status.state().as_str_name().trim_start_matches("DATAPLANE_STATE_").to_ascii_lowercase();
     let mut lines = vec![format!("probe {}, dataplane {state}, generation {} in force", status.instance, status.generation_in_force)];
+    lines.extend(status.problems.iter().map(|problem| out.tone(Tone::Bad, problem)));
+    if status.workers.is_empty() && !status.problems.is_empty() {
+        return lines;
+    }
     if status.workers.is_empty() && status.ports.is_empty() {
-        lines.push("no counters: no dataplane of this instance has run".to_owned());
+        lines.push("no counters: no dataplane of this instance has left any on this machine".to_owned());
         return lines;
     }
     // First what matters most: a small screen cuts the end.
@@ -160,7 +168,8 @@ fn workers(status: &Status, rates: &Rates<'_>) -> Table {
         ("RECORDS", Right),
         ("RECORD/S", Right),
         ("BEAT", Right),
-    ]);
+    ])
+    .leaving_out(&["BEAT", "RECORD/S", "GEN", "CORE", "BIT/S", "RECORDS", "FLOWS", "PACKET/S"]);
     for w in &status.workers {
         let b = w.balance.clone().unwrap_or_default();
         let then = |s: &Status, of: &dyn Fn(&BTreeMap<String, u64>) -> u64| {
@@ -200,7 +209,8 @@ fn ports(status: &Status, pace: &BTreeMap<String, f64>) -> Table {
         ("IERRORS", Right),
         ("DRIVER", Left),
         ("DEVICE", Left),
-    ]);
+    ])
+    .leaving_out(&["DEVICE", "DRIVER", "QUEUES", "IF", "PACKET/S", "RX OCTETS"]);
     for p in &status.ports {
         let packets = get(&p.counters, "rx_packets");
         let speed = if p.speed_mbps == 0 { String::new() } else { format!(" {}", si(float(p.speed_mbps) * 1e6)) };
@@ -233,8 +243,10 @@ fn exporters(status: &Status, rates: &Rates<'_>) -> Table {
         ("OCTETS", Right),
         ("LOST RING", Right),
         ("LOST SEND", Right),
+        ("REFUSED", Right),
         ("LAST TROUBLE", Left),
-    ]);
+    ])
+    .leaving_out(&["LAST TROUBLE", "MESSAGES", "OCTETS", "RECORD/S"]);
     for e in &status.exporters {
         let records = get(&e.counters, "records");
         let then = |s: &Status| s.exporters.iter().find(|old| old.name == e.name).map(|old| get(&old.counters, "records"));
@@ -246,7 +258,8 @@ fn exporters(status: &Status, rates: &Rates<'_>) -> Table {
             count(get(&e.counters, "messages")),
             octets(get(&e.counters, "octets")),
             count(get(&e.counters, "lost_ring")),
-            count(get(&e.counters, "lost_send")),
+            count(get(&e.counters, "lost_send").saturating_add(get(&e.counters, "lost_fault"))),
+            count(get(&e.counters, "lost_refused")),
             e.last_error.clone(),
         ]);
     }
@@ -307,7 +320,7 @@ mod tests {
 
     #[test]
     fn rates_are_differences_over_time_and_drops_stand_beside_the_balance() {
-        let out = Out::new(false, true);
+        let out = Out::new(false, true, &[]);
         let (then, now) = (status(100, 1_000), status(102, 5_000));
         let text = page(&now, Some(&then), &BTreeMap::new(), false, &out).join("\n");
         assert!(text.contains("2.00 k") && text.contains("1.60 M"), "2000 packets and 1.6 Mbit a second:\n{text}");

@@ -47,12 +47,12 @@ impl ConfigService for Config {
                 let restart_required = self.desired.restart_for(&effective);
                 ValidateConfigResponse { violations: Vec::new(), restart_required, effective: Some(effective) }
             }
-            Err(violations) => ValidateConfigResponse { violations, ..ValidateConfigResponse::default() },
+            Err(violations) => ValidateConfigResponse { violations: fault::listed(violations), ..ValidateConfigResponse::default() },
         }))
     }
 
     async fn apply(&self, request: Request<ApplyConfigRequest>) -> Result<Response<ApplyConfigResponse>, Status> {
-        let author = author(&request);
+        let author = author(&request).await;
         let asked = request.into_inner();
         let settings = asked.settings.ok_or_else(no_settings)?;
         let change = Change {
@@ -83,7 +83,7 @@ impl ConfigService for Config {
     }
 
     async fn rollback(&self, request: Request<RollbackRequest>) -> Result<Response<ApplyConfigResponse>, Status> {
-        let author = author(&request);
+        let author = author(&request).await;
         let RollbackRequest { number, request_id, validate_only, comment, etag, deadline_ms, allow_restart_required } =
             request.into_inner();
         let Some(earlier) = self.desired.history(|store| store.get(number).cloned()) else {

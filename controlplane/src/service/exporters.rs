@@ -9,6 +9,7 @@ use sonde_proto::v1::{
     AddExporterRequest, Exporter, ExporterChange, ExporterStatsRequest, ExporterStatsResponse, ExporterStatus, Generation,
     ListExportersRequest, ListExportersResponse, RemoveExporterRequest, Settings, UpdateExporterRequest,
 };
+use sonde_settings::{EXCERPT_MAX, excerpt, quote};
 use std::sync::Arc;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -67,17 +68,17 @@ impl ExportersService for Exporters {
     }
 
     async fn add(&self, request: Request<AddExporterRequest>) -> Result<Response<ExporterChange>, Status> {
-        let author = author(&request);
+        let author = author(&request).await;
         let AddExporterRequest { exporter, etag, request_id, validate_only } = request.into_inner();
         let exporter = exporter.ok_or_else(|| fault::bad_field("exporter", "an exporter", None::<Exporter>))?;
         let name = exporter.name.clone();
-        let comment = format!("add {name}");
+        let comment = format!("add {}", excerpt(&name, EXCERPT_MAX));
         let change = Change { etag, request_id, validate_only, comment, author, ..Change::default() };
         self.change(change, &name, |list| {
             if list.iter().any(|e| e.name == exporter.name) {
                 return Err(Status::already_exists(format!(
-                    "there is an exporter {:?} already: update it, or choose another name",
-                    exporter.name
+                    "there is an exporter {} already: update it, or choose another name",
+                    quote(&exporter.name)
                 )));
             }
             list.push(exporter);
@@ -87,12 +88,12 @@ impl ExportersService for Exporters {
     }
 
     async fn update(&self, request: Request<UpdateExporterRequest>) -> Result<Response<ExporterChange>, Status> {
-        let author = author(&request);
+        let author = author(&request).await;
         let UpdateExporterRequest { exporter, update_mask, etag, request_id, validate_only } = request.into_inner();
         let exporter = exporter.ok_or_else(|| fault::bad_field("exporter", "an exporter", None::<Exporter>))?;
         let name = exporter.name.clone();
         let fields = fields_to_change(&exporter, update_mask.map(|m| m.paths).unwrap_or_default())?;
-        let comment = format!("update {name}: {}", fields.iter().map(|f| f.name).collect::<Vec<_>>().join(", "));
+        let comment = format!("update {}: {}", excerpt(&name, EXCERPT_MAX), fields.iter().map(|f| f.name).collect::<Vec<_>>().join(", "));
         let change = Change { etag, request_id, validate_only, comment, author, ..Change::default() };
         self.change(change, &name, |list| {
             let Some(found) = list.iter_mut().find(|e| e.name == exporter.name) else {
@@ -107,9 +108,9 @@ impl ExportersService for Exporters {
     }
 
     async fn remove(&self, request: Request<RemoveExporterRequest>) -> Result<Response<ExporterChange>, Status> {
-        let author = author(&request);
+        let author = author(&request).await;
         let RemoveExporterRequest { name, etag, request_id, validate_only } = request.into_inner();
-        let comment = format!("remove {name}");
+        let comment = format!("remove {}", excerpt(&name, EXCERPT_MAX));
         let change = Change { etag, request_id, validate_only, comment, author, ..Change::default() };
         self.change(change, &name, |list| match list.iter().position(|e| e.name == name) {
             Some(at) => Ok(Some(list.remove(at))),
@@ -136,7 +137,7 @@ impl ExportersService for Exporters {
                 return Err(unknown(&name, known));
             }
             if all.is_empty() {
-                return Err(Status::unavailable(format!("no dataplane has counters of {name:?} yet: is sonde-dataplane running?")));
+                return Err(Status::unavailable(format!("no dataplane has counters of {} yet: is sonde-dataplane running?", quote(&name))));
             }
         }
         Ok(Response::new(ExporterStatsResponse { exporters: all }))
@@ -185,12 +186,12 @@ fn fields_to_change(exporter: &Exporter, mask: Vec<String>) -> Result<Vec<&'stat
     } else {
         let find = |path: &String| FIELDS.iter().find(|f| f.name == path);
         if let Some(stranger) = mask.iter().find(|path| find(path).is_none()) {
-            return Err(fault::bad_field("update_mask", &format!("some of {}", known()), stranger));
+            return Err(fault::bad_text("update_mask", &format!("some of {}", known()), stranger));
         }
         mask.iter().filter_map(find).collect()
     };
     if fields.is_empty() {
-        return Err(fault::bad_field("exporter", &format!("at least one of {} to change", known()), exporter.name.as_str()));
+        return Err(fault::bad_text("exporter", &format!("at least one of {} to change", known()), &exporter.name));
     }
     Ok(fields)
 }
@@ -202,8 +203,8 @@ fn exporters(settings: &Settings) -> &[Exporter] {
 fn unknown(name: &str, list: &[Exporter]) -> Status {
     let mut names: Vec<&str> = list.iter().map(|e| e.name.as_str()).collect();
     names.sort_unstable();
-    let there = if names.is_empty() { "there are none".to_owned() } else { format!("there are {}", names.join(", ")) };
-    Status::not_found(format!("there is no exporter {name:?}; {there}"))
+    let there = if names.is_empty() { "there are none".to_owned() } else { format!("there are {}", fault::names(&names)) };
+    Status::not_found(format!("there is no exporter {}; {there}", quote(name)))
 }
 
 fn no_settings() -> Status {

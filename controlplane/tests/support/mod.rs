@@ -2,6 +2,8 @@
 //! each made with the crates the real one uses, and driven by the test.
 #![expect(dead_code, reason = "each test binary uses its part of it")]
 
+pub(crate) mod process;
+
 use parking_lot::Mutex;
 use sonde_flow::record::{EndReason, Kind as FlowKind, NO_VLAN, Output, Record};
 use sonde_flow::ring::Writer;
@@ -9,8 +11,9 @@ use sonde_proto::southbound::dataplane_server::{Dataplane, DataplaneServer};
 use sonde_proto::southbound::{ApplyRequest, ApplyResponse, DescribeRequest, Description, ShutdownRequest, ShutdownResponse};
 use sonde_proto::v1;
 use sonde_settings::Settings;
-use sonde_settings::paths::Paths;
+use sonde_settings::paths::{Paths, SOUTHBOUND};
 use sonde_stats::{Block, Info, Kind, Segment};
+use sonde_system::{Folder, FolderError, account};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -79,6 +82,22 @@ struct Shared {
     done: AtomicBool,
 }
 
+/// Listens as the real one does.
+fn listen(run: &Folder) -> UnixListener {
+    let sharing = account::sharing();
+    let listener = match run.listen(SOUTHBOUND, sharing) {
+        // The fake before it has been dropped, and its server is about to end.
+        Err(FolderError::InUse { .. }) => {
+            run.remove(SOUTHBOUND).expect("removed");
+            run.listen(SOUTHBOUND, sharing)
+        }
+        listener => listener,
+    };
+    let listener = listener.expect("a socket");
+    listener.set_nonblocking(true).expect("a socket");
+    UnixListener::from_std(listener).expect("a socket")
+}
+
 /// The fake. Stops when dropped.
 pub(crate) struct FakeDataplane {
     shared: Arc<Shared>,
@@ -98,6 +117,10 @@ impl FakeDataplane {
     /// Starts one with these settings in force.
     pub(crate) fn with(instance: &str, run_dir: &Path, settings: v1::Settings, generation: u64) -> Self {
         let paths = Paths::of(instance, Some(run_dir));
+        let sharing = account::sharing();
+        // Held to the end of this function only: the segment and the rings are made in folders of the right group.
+        let run = Folder::make(paths.run(), sharing).expect("a run directory");
+        let _shared = Folder::make(paths.shared(), sharing).expect("shared memory");
         let info = Info {
             instance: instance.into(),
             version: "9.9.9".into(),
@@ -137,10 +160,7 @@ impl FakeDataplane {
             beating: AtomicBool::new(true),
             done: AtomicBool::new(false),
         });
-        let socket = paths.southbound();
-        std::fs::create_dir_all(paths.run()).expect("a run directory");
-        let _ = std::fs::remove_file(&socket);
-        let listener = UnixListener::bind(&socket).expect("a socket");
+        let listener = listen(&run);
         let service = DataplaneServer::new(Service(Arc::clone(&shared)));
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(async move {

@@ -19,10 +19,10 @@ pub enum Fault {
     TooLong {
         /// The most there may be.
         limit: u64,
-        /// Whether the octets came out of gzip or bzip2.
+        /// Whether the octets came out of a decoder.
         unpacked: bool,
     },
-    /// gzip or bzip2 data that cannot be unpacked.
+    /// Compressed data that cannot be unpacked.
     #[error("its compressed data are damaged behind {octets} unpacked octets: {what}")]
     Damaged {
         /// Octets that could be unpacked.
@@ -125,7 +125,9 @@ pub struct Violation {
 impl Violation {
     pub(crate) fn new(what: &'static str, path: &Path, fault: Fault) -> Self {
         let remedy = match fault {
-            Fault::Unreadable(_) | Fault::NotAFile => "Check the path and the permissions.",
+            Fault::Unreadable(_) | Fault::NotAFile => {
+                "Check the path and the permissions: both processes read it, and the control plane that root starts is user sonde."
+            }
             Fault::Link => "Put the file itself there, or name it by its whole path in the profile.",
             Fault::Nothing { .. } => "Give the file of the kind that the setting asks for.",
             Fault::Prefix(_) => "Correct the prefix.",

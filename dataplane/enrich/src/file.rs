@@ -1,12 +1,10 @@
-//! Files, packed or not, and how to notice that one was changed.
+//! Files, and how to notice that one was changed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use bzip2::read::MultiBzDecoder;
-use flate2::read::MultiGzDecoder;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -35,26 +33,6 @@ pub(crate) fn whole(place: &(PathBuf, bool), limit: u64) -> Result<Vec<u8>, Faul
     if octets.len() as u64 > limit { Err(Fault::TooLong { limit, unpacked: false }) } else { Ok(octets) }
 }
 
-/// What the octets of `packed` are, unpacked if they begin as gzip (RFC 1952 section 2.3.1) or bzip2 do. Names of files say nothing.
-pub(crate) fn unpacked<'a>(packed: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    let mut packed = io::BufReader::with_capacity(1 << 16, packed);
-    let mut magic = [0; 3];
-    let mut found = 0;
-    while let Some(room) = magic.get_mut(found..).filter(|room| !room.is_empty()) {
-        match packed.read(room)? {
-            0 => break,
-            octets => found = found.saturating_add(octets),
-        }
-    }
-    let front = io::Cursor::new(magic).take(found as u64);
-    let all = front.chain(packed);
-    Ok(match magic {
-        [0x1f, 0x8b, _] => Box::new(io::BufReader::with_capacity(1 << 16, MultiGzDecoder::new(all))),
-        [b'B', b'Z', b'h'] => Box::new(io::BufReader::with_capacity(1 << 16, MultiBzDecoder::new(all))),
-        _ => Box::new(all),
-    })
-}
-
 /// What changes when a file is changed: inode, size, and time of the last write in seconds and nanoseconds. `None`: no such file.
 pub(crate) type Print = Option<(u64, u64, i64, i64)>;
 
@@ -66,30 +44,7 @@ pub(crate) fn print(path: &Path) -> Print {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
-
-    fn read(packed: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        unpacked(packed).unwrap().read_to_end(&mut out).unwrap();
-        out
-    }
-
-    #[test]
-    fn packed_and_plain_octets_are_read_alike() {
-        let plain: Vec<u8> = (0..100_000u32).flat_map(|n| (n / 7).to_be_bytes()).collect();
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(&plain).unwrap();
-        let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
-        bzip2.write_all(&plain).unwrap();
-        let gzip = gzip.finish().unwrap();
-        for packed in [&plain, &gzip, &bzip2.finish().unwrap(), &[gzip.clone(), gzip.clone()].concat()] {
-            let found = read(packed);
-            assert!(found.len().is_multiple_of(plain.len()) && found.starts_with(&plain));
-        }
-        assert_eq!([read(b""), read(b"B"), read(b"BZ")], [b"".to_vec(), b"B".to_vec(), b"BZ".to_vec()]);
-    }
 
     #[test]
     fn only_a_regular_file_is_read() {

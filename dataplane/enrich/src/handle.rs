@@ -23,6 +23,7 @@ pub struct Handle {
     number: AtomicU64,
     latest: Mutex<Arc<Generation>>,
     trouble: Mutex<String>,
+    faults: Mutex<(u64, String)>,
 }
 
 /// How it stands, for an operator.
@@ -34,13 +35,17 @@ pub struct Status {
     pub loaded: Vec<Loaded>,
     /// Why the last load failed, in sentences; empty when it did not. The table before is still used.
     pub last_error: String,
+    /// How often the thread that loads has ended by a fault of the program.
+    pub faults: u64,
+    /// The last of them, in a sentence.
+    pub last_fault: String,
 }
 
 impl Default for Handle {
     /// Nothing to look up.
     fn default() -> Self {
         let nothing = Arc::new(Generation { number: 0, table: None });
-        Self { number: AtomicU64::new(0), latest: Mutex::new(nothing), trouble: Mutex::default() }
+        Self { number: AtomicU64::new(0), latest: Mutex::new(nothing), trouble: Mutex::default(), faults: Mutex::default() }
     }
 }
 
@@ -60,6 +65,16 @@ impl Handle {
     /// Keeps the table, and notes why there is no newer one.
     pub fn refuse(&self, violations: &[Violation]) {
         *self.trouble.lock() = violations.iter().map(Violation::to_string).collect::<Vec<_>>().join(" ");
+    }
+
+    /// Keeps the table, and notes that the thread that loads has ended by a fault of the program.
+    pub(crate) fn fault(&self, death: &sonde_threads::Death) {
+        let seconds = death.pause.as_secs_f32();
+        let sentence =
+            format!("The thread that loads databases ended by a fault of the program ({}); it begins again in {seconds} s.", death.reason);
+        self.trouble.lock().clone_from(&sentence);
+        let mut faults = self.faults.lock();
+        *faults = (faults.0.saturating_add(1), sentence);
     }
 
     /// The latest table.
@@ -83,7 +98,8 @@ impl Handle {
     pub fn status(&self) -> Status {
         let latest = self.latest();
         let loaded = latest.table.as_ref().map(|table| table.loaded().to_vec()).unwrap_or_default();
-        Status { generation: latest.number, loaded, last_error: self.trouble.lock().clone() }
+        let (faults, last_fault) = self.faults.lock().clone();
+        Status { generation: latest.number, loaded, last_error: self.trouble.lock().clone(), faults, last_fault }
     }
 }
 

@@ -49,7 +49,7 @@ pub struct Sources {
     pub country_database: Option<PathBuf>,
     /// MaxMind-format database with `city.names.en`.
     pub city_database: Option<PathBuf>,
-    /// MRT RIB dump, plain, gzip or bzip2.
+    /// MRT RIB dump, plain or compressed (gzip, bzip2, zstd, xz, lz4).
     pub bgp_rib: Option<PathBuf>,
     /// The operator's own prefixes.
     pub networks: Vec<Network>,

@@ -146,7 +146,7 @@ impl Loading<'_> {
     fn rib(&mut self, path: Option<&PathBuf>) -> Source {
         let Some(path) = path else { return Source::default() };
         let read = file::open(&self.sources.place(path)).and_then(|file| {
-            let unpacked = file::unpacked(file).map_err(|error| Fault::Unreadable(error.to_string()))?;
+            let (_, unpacked) = sonde_unpack::unpacked(file).map_err(|error| Fault::Unreadable(error.to_string()))?;
             let rib = Rib::read(unpacked)?;
             let routes = rib.ipv4.len().saturating_add(rib.ipv6.len()) as u64;
             if routes == 0 {

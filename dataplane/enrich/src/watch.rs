@@ -1,9 +1,12 @@
 //! Notices when a file of the sources has changed, and loads everything anew.
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use sonde_threads::{Pauses, trap};
 
 use crate::file::{self, Print};
 use crate::{Enricher, Handle, Sources};
@@ -15,6 +18,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Watcher {
     sources: Option<Sender<Sources>>,
+    stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -26,18 +30,14 @@ impl Watcher {
     pub fn start(handle: Arc<Handle>, loaded: Sources) -> std::io::Result<Self> {
         let (sources, told) = mpsc::channel();
         let mut watch = Watch::new(loaded);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
         let body = move || {
-            loop {
-                match told.recv_timeout(INTERVAL) {
-                    // Of several in a row the last one counts.
-                    Ok(sources) => watch.set(told.try_iter().last().unwrap_or(sources), &handle),
-                    Err(RecvTimeoutError::Timeout) => watch.look(&handle),
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
-            }
+            // A fault may have kept it from what it was told to load: its next life tries again.
+            sonde_threads::supervise(Pauses::USUAL, &stopped, || watch.live(&told, &handle), |death| handle.fault(death));
         };
         let thread = thread::Builder::new().name("enrich".into()).spawn(body)?;
-        Ok(Self { sources: Some(sources), thread: Some(thread) })
+        Ok(Self { sources: Some(sources), stop, thread: Some(thread) })
     }
 
     /// Changes what is looked up. It is loaded at once, by the thread; whether that went well stands in the handle's status.
@@ -52,6 +52,7 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         // Without a sender the thread ends, after the load it may be at.
+        self.stop.store(true, Ordering::Relaxed);
         drop(self.sources.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -66,17 +67,35 @@ struct Watch {
     tried: Vec<Print>,
     /// The files as they were at the last look.
     seen: Vec<Print>,
+    /// A life has begun: one that begins behind it comes after a fault, and loads everything anew.
+    broken: bool,
 }
 
 impl Watch {
     fn new(sources: Sources) -> Self {
         let tried = prints(&sources);
-        Self { sources, seen: tried.clone(), tried }
+        Self { sources, seen: tried.clone(), tried, broken: false }
+    }
+
+    /// Loads what it is told, and what has changed, until nobody tells it any more.
+    fn live(&mut self, told: &Receiver<Sources>, handle: &Handle) {
+        if std::mem::replace(&mut self.broken, true) {
+            self.load(handle);
+        }
+        loop {
+            match told.recv_timeout(INTERVAL) {
+                // Of several in a row the last one counts.
+                Ok(sources) => self.set(told.try_iter().last().unwrap_or(sources), handle),
+                Err(RecvTimeoutError::Timeout) => self.look(handle),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
     }
 
     /// Looks at the files. Changed ones are loaded when they look the same twice in a row: a file that is just being copied is not
     /// whole. The old table stays when the new files are broken, and when one is gone.
     fn look(&mut self, handle: &Handle) {
+        trap();
         let now = prints(&self.sources);
         let quiet = now == self.seen;
         self.seen = now;
@@ -87,6 +106,7 @@ impl Watch {
 
     fn set(&mut self, sources: Sources, handle: &Handle) {
         self.sources = sources;
+        trap();
         self.load(handle);
     }
 
@@ -116,6 +136,9 @@ mod tests {
     use sonde_tests::mmdb::{Data, Writer};
 
     use super::*;
+
+    /// A trap is for any thread of its name: one test at a time has one.
+    static THREADS: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
 
     fn database(path: &Path, asn: u32) {
         let mut writer = Writer::new("Test-ASN", 24);
@@ -199,7 +222,33 @@ mod tests {
     }
 
     #[test]
+    #[cfg(debug_assertions)]
+    fn a_thread_that_dies_at_a_load_says_so_and_loads_it_in_its_next_life() {
+        let _alone = THREADS.lock();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("asn.mmdb");
+        database(&path, 64_500);
+        let handle = Arc::new(Handle::default());
+        let watcher = Watcher::start(Arc::clone(&handle), Sources::default()).unwrap();
+        sonde_threads::arm("enrich");
+        watcher.set(Sources { asn_database: Some(path), ..Sources::default() });
+        let until = |what: &str, is: &dyn Fn() -> bool| {
+            let start = std::time::Instant::now();
+            while !is() {
+                assert!(start.elapsed() < Duration::from_secs(20), "waited in vain for {what}: {:?}", handle.status());
+                thread::sleep(Duration::from_millis(1));
+            }
+        };
+        until("its end", &|| handle.status().last_error.contains("ended by a fault of the program"));
+        assert_eq!(asn(&handle), 0);
+        until("the load", &|| asn(&handle) == 64_500);
+        assert_eq!(handle.status().last_error, "");
+        drop(watcher);
+    }
+
+    #[test]
     fn the_thread_loads_what_it_is_told_and_ends() {
+        let _alone = THREADS.lock();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("asn.mmdb");
         database(&path, 64_500);

@@ -153,6 +153,11 @@ impl Groups {
         self.0 & group.0 != 0
     }
 
+    /// How many there are.
+    pub(crate) const fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+
     /// Those of both.
     #[inline]
     pub const fn and(self, other: Self) -> Self {

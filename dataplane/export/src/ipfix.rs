@@ -125,9 +125,10 @@ fn encode_layer2(record: &Record, out: &mut [u8; LAYER2_OCTETS]) {
     out.end();
 }
 
-/// Writes a record: the plain fields of its kind, then its groups, in the order of their bits. Returns how many octets it has.
+/// Writes a record: the plain fields of its kind, then its groups, in the order of their bits. Returns how many octets it has, and counts items
+/// of lists that find no room.
 #[inline]
-fn encode(record: &Record, groups: Groups, enrichment: Option<&Enrichment>, out: &mut [u8]) -> usize {
+fn encode(record: &Record, groups: Groups, enrichment: Option<&Enrichment>, out: &mut [u8], items: &mut u64) -> usize {
     let room = out.len();
     let mut out = Cursor(out);
     match record.kind {
@@ -136,13 +137,13 @@ fn encode(record: &Record, groups: Groups, enrichment: Option<&Enrichment>, out:
         Kind::Layer2 => encode_layer2(record, out.take()),
     }
     if groups != Groups::NONE {
-        encode_groups(record, groups, enrichment, &mut out);
+        *items += encode_groups(record, groups, enrichment, &mut out) as u64;
     }
     room - out.0.len()
 }
 
 /// Every group that the template has is there, or the record would have another one.
-fn encode_groups(record: &Record, groups: Groups, enrichment: Option<&Enrichment>, out: &mut Cursor<'_>) {
+fn encode_groups(record: &Record, groups: Groups, enrichment: Option<&Enrichment>, out: &mut Cursor<'_>) -> usize {
     if groups.has(Groups::PLACES)
         && let Some(enrichment) = enrichment
     {
@@ -179,14 +180,14 @@ fn encode_groups(record: &Record, groups: Groups, enrichment: Option<&Enrichment
     {
         quic::encode(quic, out.take());
     }
-    if groups.has(Groups::PATTERNS) {
-        encode_patterns(record, groups, out);
-    }
+    if groups.has(Groups::PATTERNS) { encode_patterns(record, groups, out) } else { 0 }
 }
 
-/// A record has all patterns that its probe keeps. Of first packets and bursts it may have none.
+/// A record has all patterns that its probe keeps. Of first packets and bursts it may have none. Returns how many items of lists found no
+/// room.
 #[inline(never)]
-fn encode_patterns(record: &Record, groups: Groups, out: &mut Cursor<'_>) {
+fn encode_patterns(record: &Record, groups: Groups, out: &mut Cursor<'_>) -> usize {
+    let mut items = 0;
     if groups.has(Groups::HISTOGRAMS) {
         histogram::encode(&record.histograms.unwrap_or_default(), out.take());
     }
@@ -195,11 +196,21 @@ fn encode_patterns(record: &Record, groups: Groups, out: &mut Cursor<'_>) {
     }
     let bursts = groups.has(Groups::BURSTS);
     if groups.has(Groups::FIRST_PACKETS) {
-        first::encode(&record.first_packets.unwrap_or_default(), out, if bursts { burst::OCTETS_LEAST } else { 0 });
+        items += first::encode(&record.first_packets.unwrap_or_default(), out, if bursts { burst::OCTETS_LEAST } else { 0 });
     }
     if bursts {
-        burst::encode(&record.bursts.unwrap_or_default(), out);
+        items += burst::encode(&record.bursts.unwrap_or_default(), out);
     }
+    items
+}
+
+/// What records had and messages had no room for (`message_octets_max`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Groups of fields.
+    pub groups: u64,
+    /// Items of lists.
+    pub items: u64,
 }
 
 /// Encodes records into the batch of their template.
@@ -212,6 +223,9 @@ pub struct Encoder {
     templates: Vec<Template>,
     /// Which of them is that of a kind of flow with a set of groups.
     lanes: [[u8; LANES]; KINDS.len()],
+    /// How many groups of a record have no room in that template.
+    missing: [[u8; LANES]; KINDS.len()],
+    left_out: LeftOut,
     /// The patterns that the probe keeps.
     kept: Groups,
     enrichment: Option<Enrichment>,
@@ -219,7 +233,7 @@ pub struct Encoder {
 
 impl Encoder {
     /// An encoder of messages of at most `message_octets_max` octets (512 to 65000), `messages_max` of them in a batch or as
-    /// many as one UDP_SEGMENT call takes. Groups that do not fit such a message are not sent.
+    /// many as one UDP_SEGMENT call takes. Groups that do not fit such a message are not sent, and counted.
     ///
     /// With an `enrichment` the addresses of IP flows are looked up there, and what is found is sent. `patterns` are those that the probe
     /// keeps: others are not sent.
@@ -230,6 +244,8 @@ impl Encoder {
             batches: Vec::new(),
             templates: Vec::new(),
             lanes: [[0; LANES]; KINDS.len()],
+            missing: [[0; LANES]; KINDS.len()],
+            left_out: LeftOut::default(),
             kept,
             enrichment: enrichment.map(Enrichment::new),
         };
@@ -239,9 +255,12 @@ impl Encoder {
             if own != set.lane() {
                 // Fewer groups have smaller numbers: it is known already.
                 encoder.lanes[lanes][set.lane()] = encoder.lanes[lanes][own];
+                encoder.missing[lanes][set.lane()] = encoder.missing[lanes][own];
                 continue;
             }
-            let groups = set.and(always).that_fit(kind, room);
+            let wanted = set.and(always).of_kind(kind);
+            let groups = wanted.that_fit(kind, room);
+            encoder.missing[lanes][own] = u8::try_from(wanted.count() - groups.count()).expect("few groups");
             let template = group::of(kind, groups);
             let known = encoder.templates.iter().position(|other| other.id == template.id);
             let at = known.unwrap_or_else(|| {
@@ -270,12 +289,19 @@ impl Encoder {
     /// Encodes one record. Returns its batch when that is full now: it must be sent and cleared before the next record.
     #[inline]
     pub fn put(&mut self, record: &Record) -> Option<&mut Batch> {
-        let lane = self.lanes[group::position(record.kind)][Groups::of(record, self.kept).lane()];
+        let [kind, lane] = [group::position(record.kind), Groups::of(record, self.kept).lane()];
+        self.left_out.groups += u64::from(self.missing[kind][lane]);
+        let lane = self.lanes[kind][lane];
         let batch = &mut self.batches[usize::from(lane)];
         let groups = batch.groups();
-        let enrichment = self.enrichment.as_ref();
-        batch.put(|out| encode(record, groups, enrichment, out));
+        let (enrichment, items) = (self.enrichment.as_ref(), &mut self.left_out.items);
+        batch.put(|out| encode(record, groups, enrichment, out, items));
         batch.is_full().then_some(batch)
+    }
+
+    /// What found no room since this was last asked.
+    pub fn take_left_out(&mut self) -> LeftOut {
+        std::mem::take(&mut self.left_out)
     }
 
     /// The batches, to send what waits in them.

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use sonde_enrich::Handle;
 use sonde_flow::pattern::Wants;
-use sonde_flow::ring::{Cursor, Reader};
+use sonde_flow::ring::Reader;
 use sonde_stats::Block;
+use sonde_threads::trap;
 
 use crate::announce::{self, Statistics};
 use crate::ipfix::Encoder;
@@ -18,11 +19,31 @@ use crate::transport::{Now, Room, Tally, Tcp, Transport, Udp};
 
 /// Names of an exporter's counters, in the order of its stats block.
 ///
-/// Every record of a ring is in one of four places: `records` (handed to the kernel), `lost_ring` (overwritten before it was read,
-/// or unreadable), `lost_send` (read, and not sent), or still on its way.
-pub const COUNTERS: &[&str] = &["records", "messages", "octets", "lost_ring", "lost_send", "templates", "send_errors", "segments_batched"];
-/// Names of an exporter's texts in its stats block: "connected", "connecting" or "failed", and the last trouble in a sentence.
-pub const TEXTS: &[&str] = &["state", "last_error"];
+/// Every record of a ring is in one of five places: `records` (handed to the kernel), `lost_ring` (overwritten before it was read,
+/// or in a ring that was damaged), `lost_send` (read, and not sent), `lost_fault` (in hand when the thread ended by a fault), or still on
+/// its way. `damaged_ring` counts places of a ring where no record could be read.
+///
+/// Of `records`, those in `lost_refused` are known not to have arrived, and those in `unacknowledged` may not have.
+pub const COUNTERS: &[&str] = &[
+    "records",
+    "messages",
+    "octets",
+    "lost_ring",
+    "lost_send",
+    "templates",
+    "send_errors",
+    "segments_batched",
+    "damaged_ring",
+    "lost_refused",
+    "unacknowledged",
+    "lost_fault",
+    "restarts",
+    "groups_left_out",
+    "list_items_left_out",
+];
+/// Names of an exporter's texts in its stats block: "connected", "connecting" or "failed"; the last trouble in a sentence; and what `records`
+/// says of their arrival: "unconfirmed" (UDP), "acknowledged" (TCP: by the collector's machine, but for `unacknowledged`).
+pub const TEXTS: &[&str] = &["state", "last_error", "delivery"];
 
 const RECORDS: usize = 0;
 const MESSAGES: usize = 1;
@@ -32,12 +53,23 @@ const LOST_SEND: usize = 4;
 const TEMPLATES: usize = 5;
 const SEND_ERRORS: usize = 6;
 const SEGMENTS_BATCHED: usize = 7;
+const DAMAGED_RING: usize = 8;
+const LOST_REFUSED: usize = 9;
+const UNACKNOWLEDGED: usize = 10;
+const LOST_FAULT: usize = 11;
+/// Index of the counter of threads that ended by a fault and were started again; whoever starts them counts.
+pub const RESTARTS: usize = 12;
+const GROUPS_LEFT_OUT: usize = 13;
+const LIST_ITEMS_LEFT_OUT: usize = 14;
 
 /// Most records taken from one ring before the others get their turn.
 const TURN: usize = 256;
 /// Sleep of a session whose rings hold little: short first, then longer, so that an idle exporter costs next to nothing and a
 /// record waits milliseconds at most.
 const SLEEP: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(5)];
+
+/// How often a session that has nothing to read looks whether a ring has got a successor.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What carries the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +78,16 @@ pub enum Protocol {
     Udp,
     /// RFC 7011 section 10.4.
     Tcp,
+}
+
+impl Protocol {
+    /// What can be known of the arrival of records that were sent.
+    const fn delivery(self) -> &'static str {
+        match self {
+            Self::Udp => "unconfirmed",
+            Self::Tcp => "acknowledged",
+        }
+    }
 }
 
 /// What an exporter is told. The meaning of each field is that of the settings (`sonde.v1.Exporter`).
@@ -91,15 +133,16 @@ impl Config {
     }
 }
 
-/// Exports the records of `inputs` until told to stop; then sends what the rings still hold and returns where it stopped in each,
-/// so that a successor ([`Reader::seek`]) loses nothing.
+/// Exports the records of `inputs` until told to stop; then sends what the rings still hold. Where it stopped in each is where they stand
+/// then, so that a successor ([`Reader::seek`]) loses nothing. After a panic they stand behind the record that was read last: those that
+/// were in hand are counted as lost, and it can be called again.
 ///
 /// The counters of `block` are [`COUNTERS`]; they are added to, so that a successor may go on with the same block (pass an `Arc`). A collector
 /// that is down never makes this fail: it is a state and a sentence in the block.
 ///
 /// When told to stop, the collector gets [`Timing::linger`] to take what is left. What it does not take stays in the ring for a
 /// successor; but where the writer has left for good there is none, and the rest is counted as lost.
-pub fn run(config: &Config, inputs: Vec<Reader>, block: impl Borrow<Block>, stop: &AtomicBool) -> Vec<Cursor> {
+pub fn run(config: &Config, inputs: &mut [Reader], block: impl Borrow<Block>, stop: &AtomicBool) {
     let mut session = Session::new(config, inputs, block.borrow());
     let mut stop_at = None;
     loop {
@@ -114,18 +157,22 @@ pub fn run(config: &Config, inputs: Vec<Reader>, block: impl Borrow<Block>, stop
         }
         session.rest(taken);
     }
-    session.finish()
+    session.finish();
 }
 
 /// An exporter at work.
 struct Session<'a> {
     config: &'a Config,
-    inputs: Vec<Reader>,
+    inputs: &'a mut [Reader],
     block: &'a Block,
     encoder: Encoder,
     transport: Transport,
     tally: Tally,
     lost_ring: u64,
+    damaged_ring: u64,
+    looked: Instant,
+    /// Flow records read, and not counted as sent or lost yet.
+    in_hand: u64,
     templates_at: Option<Instant>,
     options_at: Option<Instant>,
     /// Since when records may wait in messages that are not full.
@@ -136,13 +183,14 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(config: &'a Config, inputs: Vec<Reader>, block: &'a Block) -> Self {
+    fn new(config: &'a Config, inputs: &'a mut [Reader], block: &'a Block) -> Self {
         let now = Now::read();
         let (address, domain) = (config.address.as_str(), config.observation_domain_id);
         let transport = match config.protocol {
             Protocol::Udp => Transport::Udp(Udp::new(address, domain, config.timing, now)),
             Protocol::Tcp => Transport::Tcp(Tcp::new(address, domain, config.timing, now)),
         };
+        block.text(TEXTS[2], config.protocol.delivery());
         let encoder = Encoder::new(config.message_octets_max, usize::MAX, config.enrichment.clone(), config.patterns);
         Self {
             config,
@@ -152,6 +200,9 @@ impl<'a> Session<'a> {
             transport,
             tally: Tally::default(),
             lost_ring: 0,
+            damaged_ring: 0,
+            looked: now.instant,
+            in_hand: 0,
             templates_at: None,
             options_at: None,
             flushed: now.instant,
@@ -164,11 +215,13 @@ impl<'a> Session<'a> {
     fn step(&mut self, now: Now) -> usize {
         self.transport.maintain(now, &mut self.tally);
         let room = self.transport.room(now);
+        if room == Room::Ready || self.transport.wants_templates() {
+            self.announce(now);
+        }
+        // The templates may have been refused.
+        let room = if room == Room::Ready { self.transport.room(now) } else { room };
         let taken = match room {
-            Room::Ready => {
-                self.announce(now);
-                self.take(now)
-            }
+            Room::Ready => self.take(now),
             Room::Wait => 0,
             Room::Drop => self.lose(),
         };
@@ -178,6 +231,12 @@ impl<'a> Session<'a> {
                 self.send(due, now);
             }
         }
+        if taken == 0 && now.instant.duration_since(self.looked) >= LOOK {
+            self.looked = now.instant;
+            // One that is not there yet is found at the next look.
+            self.inputs.iter_mut().for_each(|input| _ = input.follow());
+        }
+        trap();
         self.publish();
         taken
     }
@@ -186,13 +245,15 @@ impl<'a> Session<'a> {
     fn take(&mut self, now: Now) -> usize {
         let mut taken = 0;
         self.encoder.refresh();
-        for input in &mut self.inputs {
+        for input in &mut *self.inputs {
             let batch = input.read(TURN, |record| {
+                self.in_hand += 1;
                 if let Some(full) = self.encoder.put(record) {
                     full.drain(false, |sealed| self.transport.send(sealed, now, &mut self.tally));
                 }
             });
-            self.lost_ring += batch.lost + batch.damaged;
+            self.lost_ring += batch.lost;
+            self.damaged_ring += batch.damaged;
             taken += batch.records;
         }
         taken
@@ -201,11 +262,13 @@ impl<'a> Session<'a> {
     /// Reads and drops.
     fn lose(&mut self) -> usize {
         let mut taken = 0;
-        for input in &mut self.inputs {
+        for input in &mut *self.inputs {
             let batch = input.read(TURN, |_| ());
-            self.lost_ring += batch.lost + batch.damaged;
+            self.lost_ring += batch.lost;
+            self.damaged_ring += batch.damaged;
             taken += batch.records;
         }
+        self.in_hand += taken as u64;
         self.tally.lost_send += taken as u64;
         taken
     }
@@ -225,7 +288,7 @@ impl<'a> Session<'a> {
         let older = |at: Option<Instant>, interval| at.is_none_or(|at| now.instant.duration_since(at) >= interval);
         // RFC 7011 section 8.4: over UDP templates are repeated. Over TCP they must not be (section 8.1): once a connection.
         let refresh = self.config.protocol == Protocol::Udp && older(self.templates_at, self.config.template_refresh);
-        let new = self.transport.wants_templates(now);
+        let new = self.transport.wants_templates();
         if new || refresh {
             let messages = announce::templates(self.encoder.templates(), self.config.message_octets_max);
             self.transport.announce(messages, now, &mut self.tally);
@@ -245,28 +308,49 @@ impl<'a> Session<'a> {
             octets: self.block.get(OCTETS) + self.tally.octets,
             messages: self.block.get(MESSAGES) + self.tally.messages,
             records: self.block.get(RECORDS) + self.tally.records,
-            not_sent: self.block.get(LOST_RING) + self.lost_ring + self.block.get(LOST_SEND) + self.tally.lost_send,
+            not_sent: self.block.get(LOST_RING)
+                + self.lost_ring
+                + self.block.get(LOST_SEND)
+                + self.tally.lost_send
+                + self.block.get(LOST_FAULT),
         }
     }
 
     /// Adds what happened to the counters, and says how it goes.
     fn publish(&mut self) {
+        self.count();
+        self.tell();
+    }
+
+    /// Adds what happened to the counters.
+    fn count(&mut self) {
         let tally = std::mem::take(&mut self.tally);
+        let left_out = self.encoder.take_left_out();
+        self.in_hand = self.in_hand.saturating_sub(tally.records + tally.lost_send);
         let counts = [
             (RECORDS, tally.records),
             (MESSAGES, tally.messages),
             (OCTETS, tally.octets),
             (LOST_RING, std::mem::take(&mut self.lost_ring)),
+            (DAMAGED_RING, std::mem::take(&mut self.damaged_ring)),
             (LOST_SEND, tally.lost_send),
             (TEMPLATES, tally.templates),
             (SEND_ERRORS, tally.send_errors),
             (SEGMENTS_BATCHED, tally.segments_batched),
+            (LOST_REFUSED, tally.lost_refused),
+            (UNACKNOWLEDGED, tally.unacknowledged),
+            (GROUPS_LEFT_OUT, left_out.groups),
+            (LIST_ITEMS_LEFT_OUT, left_out.items),
         ];
         for (counter, count) in counts {
             if count > 0 {
                 self.block.add(counter, count);
             }
         }
+    }
+
+    /// Says how it goes.
+    fn tell(&mut self) {
         let (state, trouble) = self.transport.status();
         if self.told.0 != state.name() {
             self.told.0 = state.name();
@@ -284,7 +368,7 @@ impl<'a> Session<'a> {
             self.send(true, now);
             self.transport.maintain(now, &mut self.tally);
         }
-        self.encoder.records() == 0 && self.transport.waiting() == 0
+        self.encoder.records() == 0 && self.transport.is_done()
     }
 
     /// Sleeps, the longer the less there was to do.
@@ -295,31 +379,42 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Counts what will not be sent any more, and says where the successor goes on.
-    fn finish(mut self) -> Vec<Cursor> {
+    /// Counts what will not be sent any more, and leaves the rings where the successor goes on.
+    fn finish(mut self) {
         self.tally.lost_send += self.encoder.records() as u64;
         self.transport.abandon(&mut self.tally);
-        for input in &mut self.inputs {
+        for input in &mut *self.inputs {
             let cursor = input.cursor();
             let (mut left, mut lost) = (0, 0);
             let ended = loop {
                 let batch = input.read(TURN, |_| ());
                 left += batch.records as u64;
-                lost += batch.lost + batch.damaged;
+                lost += batch.lost;
+                self.damaged_ring += batch.damaged;
                 if !batch.more {
                     break batch.ended;
                 }
             };
             if ended {
                 self.tally.lost_send += left;
+                self.in_hand += left;
                 self.lost_ring += lost;
             } else {
-                let back = input.seek(cursor);
-                debug_assert!(back, "a cursor of this ring");
+                // Refused only where somebody else has overwritten the ring meanwhile: then the successor goes on from here.
+                let _ = input.seek(cursor);
             }
         }
         self.publish();
-        self.inputs.iter().map(Reader::cursor).collect()
+    }
+}
+
+impl Drop for Session<'_> {
+    /// After a panic: what was sent and lost is counted, and so are the records that were in hand.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.count();
+            self.block.add(LOST_FAULT, self.in_hand);
+        }
     }
 }
 
@@ -331,7 +426,7 @@ mod tests {
     fn an_idle_session_sleeps_longer_and_longer_and_a_busy_one_does_not() {
         let config = Config::new(Protocol::Udp, "127.0.0.1:9");
         let block = Block::detached(sonde_stats::Kind::Exporter, "exporters/test", COUNTERS);
-        let mut session = Session::new(&config, Vec::new(), &block);
+        let mut session = Session::new(&config, &mut [], &block);
         let sleeps: Vec<_> = (0..7)
             .map(|_| {
                 session.rest(0);

@@ -3,7 +3,9 @@
 //! A transport never waits longer than a moment. While it cannot send, its session leaves the records in the ring for
 //! [`Timing::hold`] (the ring is the buffer); after that it takes and drops them, so that the loss is counted when it happens.
 
+mod refusal;
 mod resolve;
+mod route;
 mod tcp;
 mod udp;
 
@@ -37,7 +39,7 @@ impl Now {
 /// How long things may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// Between two attempts to resolve or to connect, and the longest an attempt may take.
+    /// The longest pause between two rounds of attempts to reach one of a collector's addresses, and the longest an attempt may take.
     pub retry: Duration,
     /// Records stay in the ring so long while nothing can be sent; then they are dropped and counted.
     pub hold: Duration,
@@ -57,7 +59,7 @@ impl Default for Timing {
 /// What happened since it was last taken; the session adds it to the exporter's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Flow records handed to the kernel.
+    /// Flow records handed to the kernel. Of these, [`Tally::lost_refused`] and [`Tally::unacknowledged`].
     pub records: u64,
     /// Messages handed to the kernel.
     pub messages: u64,
@@ -65,6 +67,10 @@ pub struct Tally {
     pub octets: u64,
     /// Flow records that could not be sent.
     pub lost_send: u64,
+    /// Flow records handed over that are known not to have arrived: an ICMP error refused them.
+    pub lost_refused: u64,
+    /// Flow records handed over to a connection that ended before the collector's machine had acknowledged them: they may be lost.
+    pub unacknowledged: u64,
     /// Template and options template records sent.
     pub templates: u64,
     /// Failed calls: a refused or failed send, a lost connection.
@@ -89,8 +95,10 @@ pub enum Room {
 pub enum State {
     /// Messages are sent.
     Connected,
-    /// The collector is not reached yet, or not any more; it is tried again.
+    /// The collector is not reached yet, or not any more; it is tried.
     Connecting,
+    /// None of its addresses works, or its name has none; it is tried again after a pause.
+    Failed,
 }
 
 impl State {
@@ -99,6 +107,7 @@ impl State {
         match self {
             Self::Connected => "connected",
             Self::Connecting => "connecting",
+            Self::Failed => "failed",
         }
     }
 }
@@ -116,7 +125,7 @@ impl Transport {
     /// Goes on with whatever is under way: resolving, connecting, writing. Never blocks.
     pub fn maintain(&mut self, now: Now, tally: &mut Tally) {
         match self {
-            Self::Udp(udp) => udp.maintain(now),
+            Self::Udp(udp) => udp.maintain(now, tally),
             Self::Tcp(tcp) => tcp.maintain(now, tally),
         }
     }
@@ -130,9 +139,9 @@ impl Transport {
     }
 
     /// Whether the collector has to be told the templates now: a new stream, or a collector that was gone.
-    pub fn wants_templates(&self, now: Now) -> bool {
+    pub fn wants_templates(&self) -> bool {
         match self {
-            Self::Udp(udp) => udp.wants_templates(now),
+            Self::Udp(udp) => udp.wants_templates(),
             Self::Tcp(tcp) => tcp.wants_templates(),
         }
     }
@@ -153,18 +162,19 @@ impl Transport {
         }
     }
 
-    /// Flow records that were handed over but are not sent yet.
-    pub fn waiting(&self) -> u64 {
+    /// Whether everything that was handed over is sent and, where that can be known, has arrived at the collector's machine.
+    pub fn is_done(&self) -> bool {
         match self {
-            Self::Udp(_) => 0,
-            Self::Tcp(tcp) => tcp.waiting(),
+            Self::Udp(udp) => udp.is_done(),
+            Self::Tcp(tcp) => tcp.waiting() == 0 && tcp.unacknowledged() == 0,
         }
     }
 
     /// Gives up what is not sent yet and counts it.
     pub fn abandon(&mut self, tally: &mut Tally) {
-        if let Self::Tcp(tcp) = self {
-            tcp.abandon(tally);
+        match self {
+            Self::Udp(udp) => udp.abandon(tally),
+            Self::Tcp(tcp) => tcp.abandon(tally),
         }
     }
 
@@ -178,24 +188,21 @@ impl Transport {
 }
 
 /// Says in a sentence why the collector is not reached, with the remedy.
-fn explain(collector: SocketAddr, error: &io::Error, retry: Duration) -> String {
-    let again = format!("retrying every {} s", retry.as_secs_f32());
+fn explain(collector: SocketAddr, error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => {
-            format!("collector {collector} refused the connection; is a collector listening there? {again}")
-        }
+        io::ErrorKind::ConnectionRefused => format!("collector {collector} refused the connection; is a collector listening there?"),
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
-            format!("there is no route to collector {collector}; check the address and this machine's routes; {again}")
+            format!("there is no route to collector {collector}; check the address and this machine's routes")
         }
         io::ErrorKind::TimedOut => {
-            format!("collector {collector} does not answer; check the address, the port and the firewalls between; {again}")
+            format!("collector {collector} does not answer; check the address, the port and the firewalls between")
         }
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
-            format!("collector {collector} closed the connection; see the collector's log for the reason; {again}")
+            format!("collector {collector} closed the connection; see the collector's log for the reason")
         }
         io::ErrorKind::PermissionDenied => {
-            format!("this machine forbids sending to collector {collector} ({error}); check its firewall rules; {again}")
+            format!("this machine forbids sending to collector {collector} ({error}); check its firewall rules")
         }
-        _ => format!("sending to collector {collector} failed: {error}; {again}"),
+        _ => format!("sending to collector {collector} failed: {error}"),
     }
 }

@@ -473,6 +473,32 @@ fn bursts_and_packets_that_do_not_fit_are_left_out_from_the_end() {
 }
 
 #[test]
+fn groups_and_items_that_find_no_room_are_counted() {
+    let left_out = |octets_max, records: &[Record]| {
+        let mut encoder = Encoder::new(octets_max, 64, None, Wants::ALL);
+        for record in records {
+            if let Some(full) = encoder.put(record) {
+                full.drain(false, |_| ());
+            }
+        }
+        let left = encoder.take_left_out();
+        assert_eq!(encoder.take_left_out(), sonde_export::ipfix::LeftOut::default(), "taken once");
+        (left.groups, left.items)
+    };
+    let all = largest();
+    let plain = Record { tcp: all.tcp, ..Record::default() };
+    // What docs/ipfix.md says has room for everything; lists are cut before groups are left out.
+    assert_eq!(left_out(65_000, &[all, plain]), (0, 0));
+    let (groups, items) = left_out(1132, &[all, plain]);
+    assert!(groups == 0 && items > 0, "{groups} groups, {items} items");
+    assert_eq!(left_out(1132, &[all, plain, all]), (0, 2 * items));
+    // A smaller message leaves out more groups, down to the smallest, of which docs/ipfix.md says the order.
+    let each: Vec<u64> = [512, 700, 850, 1000].iter().map(|octets| left_out(*octets, &[all]).0).collect();
+    assert!(each.is_sorted_by(|a, b| a >= b) && each[0] > each[3] && each[3] > 0, "{each:?}");
+    assert_eq!(left_out(512, &[Record::default()]), (0, 0), "nothing was left out of a plain flow");
+}
+
+#[test]
 fn messages_of_records_that_vary_are_as_full_as_they_can_be() {
     let packets = |n: u64| (0..n).map(|n| Sample { time: (1 + n) * 1_000_000, payload: 100, flags: 0, way: 0 });
     let kept = Wants { first_packets: 30, ..Wants::default() };

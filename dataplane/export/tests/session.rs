@@ -5,7 +5,7 @@ mod decoder;
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,12 @@ impl Probe {
     fn run(&self, config: Config, reader: Reader) -> Running {
         let stop = Arc::new(AtomicBool::new(false));
         let (told, block) = (Arc::clone(&stop), Arc::clone(&self.block));
-        let thread = thread::spawn(move || run(&config, vec![reader], block, &told));
+        let body = move || {
+            let mut readers = [reader];
+            run(&config, &mut readers, block, &told);
+            readers.iter().map(Reader::cursor).collect()
+        };
+        let thread = thread::spawn(body);
         Running { stop, thread }
     }
 
@@ -83,7 +88,7 @@ impl Probe {
 
     /// Sent and lost: every record of the ring that is not on its way.
     fn accounted(&self) -> u64 {
-        ["records", "lost_ring", "lost_send"].iter().map(|name| self.count(name)).sum()
+        ["records", "lost_ring", "lost_send", "lost_fault"].iter().map(|name| self.count(name)).sum()
     }
 
     fn wait(&self, what: &str, until: impl Fn(&Self) -> bool) {
@@ -107,7 +112,11 @@ fn templates() -> u64 {
 }
 
 fn udp_collector() -> (UdpSocket, SocketAddr) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    udp_collector_at("127.0.0.1:0".parse().unwrap())
+}
+
+fn udp_collector_at(address: SocketAddr) -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind(address).unwrap();
     socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20).unwrap();
     socket.set_read_timeout(Some(200 * MS)).unwrap();
     let address = socket.local_addr().unwrap();
@@ -271,6 +280,9 @@ fn a_udp_collector_that_comes_back_gets_the_templates_at_once() {
     }
     probe.wait("the refusal to be noticed", |probe| probe.count("send_errors") > 0);
     assert!(probe.text("last_error").contains("is a collector listening there?"), "{}", probe.text("last_error"));
+    // What was sent before the refusal came did not arrive, and what is written meanwhile is not sent.
+    let arrived = 100;
+    assert_eq!(probe.count("records") - probe.count("lost_refused"), arrived);
     let socket = UdpSocket::bind(address).unwrap();
     socket.set_read_timeout(Some(200 * MS)).unwrap();
     // Data may come before the templates; a collector without templates has to skip it.
@@ -364,7 +376,7 @@ fn a_tcp_collector_that_is_down_is_a_state_and_a_sentence() {
     let running = probe.run(config(Protocol::Tcp, address), probe.reader());
     probe.write(1000);
     probe.wait("the refusal", |probe| !probe.text("last_error").is_empty());
-    assert_eq!(probe.text("state"), "connecting");
+    assert_eq!(probe.text("state"), "failed");
     let sentence = format!("collector {address} refused the connection; is a collector listening there? retrying every 0.1 s");
     assert_eq!(probe.text("last_error"), sentence);
     // It starts while the records are still held: none is lost.
@@ -386,7 +398,7 @@ fn a_name_that_cannot_be_resolved_is_a_sentence_and_its_records_are_counted() {
         probe.write(100);
         probe.wait("the records to be dropped", |probe| probe.count("lost_send") == probe.written);
         assert!(probe.text("last_error").contains("could not be resolved"), "{}", probe.text("last_error"));
-        assert_eq!(probe.text("state"), "connecting");
+        assert_eq!(probe.text("state"), "failed");
         running.stop();
     }
 }
@@ -399,10 +411,106 @@ fn a_name_is_resolved() {
     config.address = format!("localhost:{}", address.port());
     let running = probe.run(config, probe.reader());
     probe.write(10);
-    // localhost may also be ::1, where nobody listens: UDP cannot tell, so only the state is certain then.
-    probe.wait("the records to be sent", |probe| probe.count("records") == 10);
+    // localhost may also be ::1, where nobody listens: then the next address is tried, before there is a record for the first.
+    assert_eq!(sorted(flows(&receive(&socket, &mut Collector::default(), 10))), (0..10).collect::<Vec<_>>());
     running.stop();
+    assert_eq!(["records", "lost_refused", "lost_send"].map(|name| probe.count(name)), [10, 0, 0]);
+}
+
+#[test]
+fn a_udp_collector_that_is_not_there_is_sent_no_record_and_all_are_counted_as_lost() {
+    for address in ["127.0.0.1", "::1"] {
+        // A port that was free a moment ago.
+        let Ok(socket) = UdpSocket::bind((address, 0)) else { continue };
+        let free = socket.local_addr().unwrap();
+        drop(socket);
+        let mut probe = Probe::new();
+        let running = probe.run(config(Protocol::Udp, free), probe.reader());
+        probe.write(733);
+        probe.wait("the records to be dropped", |probe| probe.count("lost_send") == 733);
+        assert_eq!(["records", "lost_refused", "lost_ring"].map(|name| probe.count(name)), [0; 3]);
+        assert_eq!(probe.text("state"), "failed");
+        assert_eq!(
+            probe.text("last_error"),
+            format!("collector {free} refuses datagrams (ICMP port unreachable); is a collector listening there? retrying every 0.1 s")
+        );
+        running.stop();
+        assert_eq!(probe.accounted(), probe.written);
+    }
+}
+
+#[test]
+fn a_udp_collector_that_comes_a_little_later_gets_every_record() {
+    let (socket, address) = udp_collector();
     drop(socket);
+    let mut probe = Probe::new();
+    let mut patient = config(Protocol::Udp, address);
+    patient.timing.hold = PATIENCE;
+    let running = probe.run(patient, probe.reader());
+    probe.write(1000);
+    probe.wait("the refusal", |probe| probe.text("state") == "failed");
+    let (socket, _) = udp_collector_at(address);
+    socket.set_read_timeout(Some(1000 * MS)).unwrap();
+    assert_eq!(sorted(flows(&receive(&socket, &mut Collector::default(), 1000))), (0..1000).collect::<Vec<_>>());
+    probe.wait("the trouble to be over", |probe| probe.text("state") == "connected");
+    running.stop();
+    assert_eq!(["records", "lost_refused", "lost_send", "lost_ring"].map(|name| probe.count(name)), [1000, 0, 0, 0]);
+    assert_eq!(probe.text("delivery"), "unconfirmed");
+}
+
+#[test]
+fn what_a_tcp_connection_had_and_nobody_acknowledged_is_counted() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut probe = Probe::new();
+    let running = probe.run(config(Protocol::Tcp, listener.local_addr().unwrap()), probe.reader());
+    let (stream, _) = listener.accept().unwrap();
+    // More than the collector's machine takes while nobody reads.
+    for _ in 0..60 {
+        probe.write(1000);
+        thread::sleep(MS);
+    }
+    probe.wait("the kernel to take no more", |probe| probe.count("lost_send") > 0 || probe.count("records") == probe.written);
+    // Closed with octets unread: a reset.
+    drop((stream, listener));
+    probe.wait("the end of the connection to be noticed", |probe| probe.count("send_errors") > 0);
+    running.stop();
+    assert_eq!(probe.accounted(), probe.written);
+    let (sent, open) = (probe.count("records"), probe.count("unacknowledged"));
+    assert!(open > 0 && open < sent, "{open} of {sent}");
+    assert_eq!(probe.text("delivery"), "acknowledged");
+}
+
+#[test]
+fn an_exporter_that_dies_has_its_records_counted_and_goes_on() {
+    let (socket, address) = udp_collector();
+    let mut probe = Probe::new();
+    let (stop, block) = (Arc::new(AtomicBool::new(false)), Arc::clone(&probe.block));
+    let (told, config, mut readers) = (Arc::clone(&stop), config(Protocol::Udp, address), [probe.reader()]);
+    let deaths = Arc::new(AtomicU64::new(0));
+    let dead = Arc::clone(&deaths);
+    let life = move || {
+        let pauses = sonde_threads::Pauses { first: MS, longest: MS };
+        let died = |_: &sonde_threads::Death| _ = deaths.fetch_add(1, Ordering::Relaxed);
+        sonde_threads::supervise(pauses, &told, || run(&config, &mut readers, &*block, &told), died).expect("the last life is a whole one");
+    };
+    let thread = thread::Builder::new().name("exp-dies".into()).spawn(life).unwrap();
+    let mut collector = Collector::default();
+    probe.write(1000);
+    let mut arrived = flows(&receive(&socket, &mut collector, 1000));
+    for death in 1..=20 {
+        sonde_threads::arm("exp-dies");
+        probe.write(1000);
+        probe.wait("the thread to die", |_| dead.load(Ordering::Relaxed) == death);
+    }
+    probe.write(1000);
+    stop.store(true, Ordering::Relaxed);
+    thread.join().unwrap();
+    // Its new life has a new stream and new templates.
+    arrived.extend(flows(&receive(&socket, &mut Collector::default(), usize::MAX)));
+    assert_eq!(probe.accounted(), probe.written);
+    let (sent, lost) = (probe.count("records"), probe.count("lost_fault"));
+    assert!(lost > 0, "it died with records in hand");
+    assert_eq!((arrived.len() as u64, sent + lost), (sent, probe.written));
 }
 
 #[test]

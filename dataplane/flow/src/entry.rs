@@ -5,6 +5,7 @@ use sonde_packet::{Frame, SynOptions, Tcp, Tunnels};
 
 use crate::about::About;
 use crate::counters::Counters;
+use crate::counts;
 use crate::datagram::Datagrams;
 use crate::extension::LayersWords;
 use crate::key::Key;
@@ -21,8 +22,10 @@ pub(crate) const FRAGMENT: u16 = 1 << 15;
 pub(crate) const SEGMENT: u16 = 1 << 14;
 /// Set in [`Packet::flags`] of every packet where patterns are kept.
 pub(crate) const PATTERN: u16 = 1 << 12;
-/// Flags that need more than counting: SYN, FIN, RST, fragment.
-const SPECIAL: u16 = Tcp::SYN | Tcp::FIN | Tcp::RST | FRAGMENT;
+/// Set in [`Packet::flags`] beside the TCP flags: the packet has 2^17 octets or more, as no IP header but only a capture may say.
+pub(crate) const BIG: u16 = 1 << 13;
+/// Flags that need more than counting: SYN, FIN, RST, fragment, and what may fill the sum of octets.
+const SPECIAL: u16 = Tcp::SYN | Tcp::FIN | Tcp::RST | FRAGMENT | BIG;
 
 /// Flags and reserved bits of the TCP header: `tcpControlBits` (RFC 9565 section 3).
 pub(crate) const TCP_FLAGS: u16 = 0x0fff;
@@ -95,12 +98,12 @@ mod state {
 #[derive(Clone, Copy, Debug, Zeroable)]
 #[repr(C)]
 struct Hot {
-    /// Octets in the low 48 bits, then least and greatest TTL. A record is written long before 2^48 octets.
+    /// Octets in the low 48 bits, then least and greatest TTL. A record is written before 2^48 octets: see [`OCTETS_DUE`].
     octets_ttl: [u64; 2],
     /// Time of the latest packet.
     last: u64,
-    packets: [u32; 2],
-    overhead: [i32; 2],
+    /// [`counts`]: packets, and how many octets their frames have more than their IP packets.
+    counts: [u64; 2],
     /// [`state`], and from bit 8 on the TCP flags of both directions, twelve bits each.
     state: u32,
     /// Place of what is known of the flow's performance, and in its high bits of which kind it is (see `measure`); 0: none.
@@ -143,6 +146,9 @@ struct Birth {
 
 /// Octets in [`Hot::octets_ttl`].
 const OCTETS: u64 = (1 << 48) - 1;
+/// A packet that is [`BIG`] finds this bit of the octets set: a record is due. All others of a record ([`counts::DUE`]) have 2^44 together,
+/// so the sum stays below 2^48.
+const OCTETS_DUE: u64 = 1 << 47;
 
 /// What only some flows have, in places of its own.
 #[derive(Debug)]
@@ -230,11 +236,11 @@ impl<K: Key> Entry<K> {
     pub(crate) fn add(&mut self, packet: &Packet<K>, idle: u64) -> bool {
         let hot = &self.hot;
         let way = usize::from(self.way(packet));
-        let [p0, p1] = hot.packets;
-        let packets = if way == 0 { p0 } else { p1 };
-        // Two counters of 32 bits are kept from wrapping by writing a record long before.
-        let special = u32::from(packet.flags & SPECIAL) | hot.state & (state::DORMANT | state::CLOSED) | packets >> 27;
-        if (special != 0) | (packet.time > hot.last.wrapping_add(idle)) {
+        let [c0, c1] = hot.counts;
+        let counts = if way == 0 { c0 } else { c1 };
+        // No counter wraps: a record is written before.
+        let special = u32::from(packet.flags & SPECIAL) | hot.state & (state::DORMANT | state::CLOSED);
+        if ((u64::from(special) | counts & counts::DUE) != 0) | (packet.time > hot.last.wrapping_add(idle)) {
             return false;
         }
         self.count(packet, way);
@@ -254,8 +260,7 @@ impl<K: Key> Entry<K> {
             let hot = &mut self.hot;
             let word = hot.octets_ttl[way];
             hot.octets_ttl[way] = word.wrapping_add(u64::from(packet.octets)) & OCTETS | word & !OCTETS;
-            hot.packets[way] = hot.packets[way].wrapping_add(1);
-            hot.overhead[way] = hot.overhead[way].wrapping_add(packet.overhead);
+            hot.counts[way] = hot.counts[way].wrapping_add(counts::one(packet.overhead));
             hot.state |= state::flags(packet.flags, way);
             hot.last = hot.last.max(packet.time);
         }
@@ -266,7 +271,7 @@ impl<K: Key> Entry<K> {
     fn note_ttl(&mut self, ttl: u8, way: usize) {
         let way = way & 1;
         #[expect(clippy::indexing_slicing, reason = "arrays of two, index masked to one bit")]
-        let (word, first) = (&mut self.hot.octets_ttl[way], self.hot.packets[way] == 0);
+        let (word, first) = (&mut self.hot.octets_ttl[way], counts::packets(self.hot.counts[way]) == 0);
         let [.., least, greatest] = word.to_le_bytes();
         let (least, greatest) = if first { (ttl, ttl) } else { (least.min(ttl), greatest.max(ttl)) };
         *word = *word & OCTETS | u64::from(least) << 48 | u64::from(greatest) << 56;
@@ -288,8 +293,9 @@ impl<K: Key> Entry<K> {
         if opens && (hot.state & state::CLOSED != 0 || reused) {
             return if dormant { Before::RestartSilently } else { Before::Restart(EndReason::EndOfFlow) };
         }
-        let [p0, p1] = hot.packets;
-        if (p0 | p1) >> 27 != 0 { Before::Report(EndReason::Active) } else { Before::Add }
+        let ([c0, c1], [o0, o1]) = (hot.counts, hot.octets_ttl);
+        let due = (c0 | c1) & counts::DUE | (o0 | o1) & OCTETS_DUE;
+        if due != 0 { Before::Report(EndReason::Active) } else { Before::Add }
     }
 
     /// Adds a packet that is special, or the first after a report.
@@ -358,8 +364,7 @@ impl<K: Key> Entry<K> {
         self.hot = Hot {
             octets_ttl: [u64::from(packet.octets) | ttl << 48 | ttl << 56, 0],
             last: packet.time,
-            packets: [1, 0],
-            overhead: [packet.overhead, 0],
+            counts: [counts::NONE.wrapping_add(counts::one(packet.overhead)), counts::NONE],
             state,
             measured: 0,
         };
@@ -558,7 +563,7 @@ impl<K: Key> Entry<K> {
         let (hot, birth) = (&self.hot, &self.birth);
         let ends = self.key.ends(state::low(hot.state) & state::low(state::FORWARD));
         let ([s0, s1], [d0, d1]) = (ends.src, ends.dst);
-        let ([word0, word1], [packets0, packets1], [over0, over1]) = (hot.octets_ttl, hot.packets, hot.overhead);
+        let ([word0, word1], [counts0, counts1]) = (hot.octets_ttl, hot.counts);
         let ([t0, t1], [v0, v1]) = (birth.ttl, birth.vlan_tci);
         let syn = self.measured() == Measured::SYN;
         let [i0, i1] = if syn { [0; 2] } else { birth.icmp };
@@ -566,7 +571,6 @@ impl<K: Key> Entry<K> {
         let lone = if syn { lone_syn(birth.fragments, u16::from_le_bytes(birth.icmp)) } else { 0 };
         let (octets0, octets1) = (word0 & OCTETS, word1 & OCTETS);
         let [l0, l1, l2] = birth.flow_label;
-        let wire = |octets: u64, overhead: i32| octets.wrapping_add_signed(i64::from(overhead));
         let [n0, n1, n2, n3, n4, n5, m0, m1, m2, m3, m4, m5] = birth.macs;
         let [e0, e1] = birth.ethertype.to_le_bytes();
         let initiator = state::low(hot.state) >> state::INITIATOR & 3;
@@ -581,10 +585,10 @@ impl<K: Key> Entry<K> {
             d1,
             octets0,
             octets1,
-            u64::from(packets0),
-            u64::from(packets1),
-            wire(octets0, over0),
-            wire(octets1, over1),
+            counts::packets(counts0),
+            counts::packets(counts1),
+            counts::wire(counts0, octets0),
+            counts::wire(counts1, octets1),
             quad(ends.sport, ends.dport, 0, 0) | u64::from(hot.state >> 8 & 0xfff) << 32 | u64::from(hot.state >> 20) << 48,
             pack([ends.protocol, reason as u8, initiator, worker, t0, t1, birth.tos, birth.syn_wscale]),
             quad(v0, v1, birth.ingress, birth.syn_len),
@@ -607,8 +611,7 @@ impl<K: Key> Entry<K> {
         }
         let hot = &mut self.hot;
         hot.octets_ttl = [0; 2];
-        hot.packets = [0; 2];
-        hot.overhead = [0; 2];
+        hot.counts = [counts::NONE; 2];
         hot.state = hot.state & 0xff | state::DORMANT;
         self.birth.ttl = [0; 2];
         self.birth.fragments = 0;
@@ -643,3 +646,7 @@ impl Syn {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "entry_tests.rs"]
+mod tests;

@@ -5,10 +5,25 @@
 use bytemuck::Zeroable;
 use sonde_packet::{Arp, Layers, Network, SegmentRouting};
 
+use crate::pattern::{BURSTS_WORDS_MAX, FIRST_PACKETS_WORDS_MAX, HISTOGRAMS_WORDS, NETTISA_WORDS};
+use crate::perf::{QUIC_PERFORMANCE_WORDS, TCP_PERFORMANCE_WORDS, UDP_PERFORMANCE_WORDS};
 use crate::word::{address, octets, pair, quad, unpair, unquad};
 
 /// Most words of all extensions of a record.
 pub const EXTENSION_WORDS_MAX: usize = crate::record::WORDS_MAX - crate::record::HEAD_WORDS;
+
+// A record has room for all extensions that there are, so that none is ever left out of one.
+const _: () = assert!(
+    LAYERS_WORDS
+        + TCP_PERFORMANCE_WORDS
+        + UDP_PERFORMANCE_WORDS
+        + QUIC_PERFORMANCE_WORDS
+        + HISTOGRAMS_WORDS
+        + FIRST_PACKETS_WORDS_MAX
+        + BURSTS_WORDS_MAX
+        + NETTISA_WORDS
+        <= EXTENSION_WORDS_MAX
+);
 
 /// Type of the extension that holds [`Layers`].
 pub const LAYERS: u8 = 4;

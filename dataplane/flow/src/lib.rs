@@ -17,6 +17,7 @@
 
 mod about;
 mod counters;
+mod counts;
 mod datagram;
 mod entry;
 mod expiry;

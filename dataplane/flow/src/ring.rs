@@ -22,10 +22,17 @@
 //!
 //! **Losses** are counted by sequence numbers: every record carries the low half of its own, the writer's line the whole count.
 //!
+//! **Damage.** A file that somebody else cuts, removes, exchanges or overwrites stops neither side. The writer's [`Keeper`] makes a new
+//! ring in its place, which readers go on with ([`Reader::follow`]) and which says how many records the old one had got; a reader
+//! believes nothing that no writer can have written (`consume`).
+//!
 //! Not here: waking readers (they poll; a millisecond of sleep when there is nothing costs them and the writer nothing), and who
 //! removes the file.
 
 mod consume;
+#[cfg(test)]
+mod damage_tests;
+mod keep;
 mod layout;
 #[cfg(test)]
 mod loom_tests;
@@ -34,21 +41,38 @@ mod produce;
 mod tests;
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sonde_memory::{MapError, ReadMap, SharedMap};
+use sonde_memory::{Folder, MapError, ReadMap, SharedMap};
 
-use crate::record::{HEAD_WORDS, Output, Record};
+use crate::record::{self, HEAD_WORDS, Output, Record};
 use consume::{Consumer, TRIES_MAX};
+pub use keep::Keeper;
+use keep::Kept;
 use layout::{
-    CAPACITY_AT, DATA_AT, INSTANCE_AT, Layout, MAGIC, MAGIC_AT, PID_AT, SEGMENT, SEGMENT_AT, SEGMENTS_MIN, VERSION, VERSION_AT, WORKER_AT,
+    CAPACITY_AT, DATA_AT, INSTANCE_AT, Layout, MAGIC, MAGIC_AT, PID_AT, PREDECESSOR_AT, PREDECESSOR_RECORDS_AT, PROGRAM, PROGRAM_AT,
+    RECORD_VERSION_AT, SEGMENT, SEGMENT_AT, SEGMENTS_MIN, VERSION, VERSION_AT, VERSIONS_MAX, WORKER_AT, unpack,
 };
 use produce::Producer;
 
 /// The smallest ring, in bytes: less than this and a reader would be overtaken in the time of one look.
 pub const BYTES_MIN: usize = 256 * 1024;
 const _: () = assert!(BYTES_MIN as u64 == SEGMENT * SEGMENTS_MIN * 8);
+
+fn writer(program: &str, pid: u32) -> String {
+    let version = if program.is_empty() { String::new() } else { format!(" version {program}") };
+    format!("sonde-dataplane{version}, process {pid}")
+}
+
+fn older(found: u64, read: u64) -> &'static str {
+    if found < read {
+        "the dataplane is older: restart it in this version"
+    } else {
+        "this program is older: install the version of the dataplane and start it again"
+    }
+}
 
 /// Why a ring could not be made or opened. Written for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +92,27 @@ pub enum RingError {
         /// What was asked for.
         bytes: usize,
     },
-    /// The file is no ring, or not one of this version of Sonde.
-    #[error("{} cannot be read as a record ring: {found}", path.display())]
+    /// The ring, or the records in it, were written in another layout than this program reads.
+    #[error(
+        "the record ring {} is of {}: its {what} version is {found}, this program (version {}) reads {read}; {}",
+        path.display(), writer(program, *pid), env!("CARGO_PKG_VERSION"), older(*found, *read)
+    )]
+    Version {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// "layout" or "records".
+        what: &'static str,
+        /// Their version.
+        found: u64,
+        /// Version this program reads.
+        read: u64,
+        /// Version of the program that wrote it; empty when it does not say.
+        program: String,
+        /// Its process; 0 when it does not say.
+        pid: u32,
+    },
+    /// The file is no ring, or was damaged.
+    #[error("the record ring {} is damaged: {found}", path.display())]
     Foreign {
         /// Its path.
         path: std::path::PathBuf,
@@ -81,9 +124,10 @@ pub enum RingError {
 /// The writing end. One per worker.
 #[derive(Debug)]
 pub struct Writer {
-    map: SharedMap,
+    kept: Arc<Kept>,
     producer: Producer,
-    instance: u64,
+    /// Records written to predecessors.
+    before: u64,
 }
 
 impl Writer {
@@ -93,44 +137,47 @@ impl Writer {
     /// [`RingError::TooSmall`] below [`BYTES_MIN`]; [`RingError::Map`] when the file cannot be made, for example because the
     /// shared memory is full.
     pub fn create(path: &Path, bytes: usize, worker: u8) -> Result<Self, RingError> {
+        Self::make(bytes, worker, |words, begin| SharedMap::create_with(path, words, begin))
+    }
+
+    /// Makes a ring of this name in a folder that is open, replacing what was there.
+    ///
+    /// # Errors
+    /// As [`Writer::create`].
+    pub fn create_in(folder: &Folder, name: &str, bytes: usize, worker: u8) -> Result<Self, RingError> {
+        Self::make(bytes, worker, |words, begin| SharedMap::create_in(folder, name, words, begin))
+    }
+
+    fn make(
+        bytes: usize,
+        worker: u8,
+        create: impl FnOnce(usize, &dyn Fn(&[AtomicU64])) -> Result<SharedMap, MapError>,
+    ) -> Result<Self, RingError> {
         let words = (bytes / size_of::<u64>()) as u64;
         let capacity = words.checked_ilog2().map_or(0, |log| 1 << log);
         let layout = Layout::of_file(capacity, SEGMENT).ok_or(RingError::TooSmall { bytes })?;
-        // Only to tell this ring from its predecessors: no record gets its time from here.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let instance = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let header = [
-            (MAGIC_AT, MAGIC),
-            (VERSION_AT, VERSION),
-            (CAPACITY_AT, layout.capacity),
-            (SEGMENT_AT, layout.segment),
-            (WORKER_AT, u64::from(worker)),
-            (INSTANCE_AT, instance),
-            (PID_AT, u64::from(std::process::id())),
-        ];
-        let map = SharedMap::create_with(path, file_words(&layout), |words| {
-            for (at, value) in header {
-                if let Some(word) = words.get(at) {
-                    word.store(value, Ordering::Relaxed);
-                }
-            }
-        })?;
-        Ok(Self { map, producer: Producer::new(layout), instance })
+        let kept = Kept::create(layout, worker, |begin| create(file_words(&layout), begin))?;
+        Ok(Self { kept: Arc::new(kept), producer: Producer::new(layout), before: 0 })
     }
 
-    /// Records written since the ring was made.
+    /// Looks after the file, from another thread.
+    pub fn keeper(&self) -> Keeper {
+        Keeper(Arc::clone(&self.kept))
+    }
+
+    /// Records written since the writer was made.
     pub fn records(&self) -> u64 {
-        self.producer.records()
+        self.before + self.producer.records()
     }
 
     /// Tells this ring from others that were or will be made at the same path.
     pub fn instance(&self) -> u64 {
-        self.instance
+        self.kept.instance()
     }
 
     /// Where the ring was made.
     pub fn path(&self) -> &Path {
-        self.map.path()
+        self.kept.map.path()
     }
 }
 
@@ -143,19 +190,22 @@ impl Output for Writer {
 
     #[inline(always)]
     fn put_words(&mut self, head: &[u64; HEAD_WORDS], rest: &[u64]) {
-        self.producer.put(self.map.words(), head, rest);
+        self.producer.put(self.kept.map.words(), head, rest);
     }
 
     #[inline]
     fn publish(&mut self) {
-        self.producer.publish(self.map.words());
+        self.producer.publish(self.kept.map.words());
+        if self.kept.is_new() {
+            self.before += self.kept.begin(&mut self.producer);
+        }
     }
 }
 
 impl Drop for Writer {
     /// Publishes what is left, and tells the readers that it was the last.
     fn drop(&mut self) {
-        self.producer.end(self.map.words());
+        self.producer.end(self.kept.map.words());
     }
 }
 
@@ -166,8 +216,9 @@ pub struct Batch {
     pub records: usize,
     /// Records that were overwritten before they could be read.
     pub lost: u64,
-    /// Records of an unknown version or kind, and places where no record could be found. Zero unless writer and reader are of
-    /// different versions of Sonde, or somebody else wrote to the file.
+    /// Records of an unknown version or kind, places where no record could be found, and times at which what the writer announces
+    /// made no sense: how many records that cost cannot be told, unless a later one tells it. Zero unless somebody else wrote to the
+    /// file.
     pub damaged: u64,
     /// More can be read at once.
     pub more: bool,
@@ -195,6 +246,11 @@ pub struct Reader {
     worker: u8,
     instance: u64,
     pid: u32,
+    /// The ring whose place this one took, and the records that were written to it.
+    predecessor: (u64, u64),
+    /// What a change of rings cost: told by the next [`Reader::read`].
+    lost: u64,
+    damaged: u64,
 }
 
 impl Reader {
@@ -210,11 +266,21 @@ impl Reader {
         if word(MAGIC_AT) != MAGIC {
             return Err(foreign("it does not begin as one".to_owned()));
         }
-        if word(VERSION_AT) != VERSION {
-            return Err(foreign(format!(
-                "its layout has version {}, this program reads version {VERSION}: run the same version of Sonde on both sides",
-                word(VERSION_AT)
-            )));
+        if map.cut() {
+            return Err(foreign("its file was cut".to_owned()));
+        }
+        for (what, at, read) in [("layout", VERSION_AT, VERSION), ("records", RECORD_VERSION_AT, record::VERSION.into())] {
+            let mut program = [0; PROGRAM];
+            let found = word(at);
+            // A ring of before the records' version stood in it has no word there.
+            if found == read || at == RECORD_VERSION_AT && found == 0 {
+                continue;
+            }
+            if !(1..=VERSIONS_MAX).contains(&found) || map.copy(PROGRAM_AT, &mut program).is_none() {
+                return Err(foreign(format!("no {what} has version {found}")));
+            }
+            let pid = u32::try_from(word(PID_AT)).unwrap_or(0);
+            return Err(RingError::Version { path: path.to_owned(), what, found, read, program: unpack(&program), pid });
         }
         let layout = Layout::of_file(word(CAPACITY_AT), word(SEGMENT_AT)).filter(|layout| map.len() >= file_words(layout));
         let Some(layout) = layout else {
@@ -231,7 +297,8 @@ impl Reader {
         let instance = word(INSTANCE_AT);
         let mut consumer = Consumer::new(layout);
         consumer.seek_newest(&map, TRIES_MAX);
-        Ok(Self { map, consumer, worker, instance, pid })
+        let predecessor = (word(PREDECESSOR_AT), word(PREDECESSOR_RECORDS_AT));
+        Ok(Self { map, consumer, worker, instance, pid, predecessor, lost: 0, damaged: 0 })
     }
 
     /// Goes to the oldest record that is still there.
@@ -246,24 +313,64 @@ impl Reader {
 
     /// Goes on where another reader stopped. `false`, and nothing is changed, if the cursor is of another ring.
     ///
-    /// If the place has been overwritten meanwhile, the next [`Reader::read`] says how many records were lost.
+    /// If the place has been overwritten meanwhile, the next [`Reader::read`] says how many records were lost; so it does if the cursor is
+    /// of the damaged ring whose place this one has taken.
     pub fn seek(&mut self, cursor: Cursor) -> bool {
+        if cursor.instance == self.predecessor.0 && cursor.instance != 0 {
+            self.succeed(cursor.sequence);
+            return true;
+        }
         let ours = cursor.instance == self.instance && self.consumer.has_written(&self.map, cursor.position);
         if ours {
-            (self.consumer.position, self.consumer.expected) = (cursor.position, cursor.sequence);
+            self.consumer.go_to(cursor.position, cursor.sequence);
         }
         ours
     }
 
+    /// Begins with the first record behind those of the predecessor, of which `expected` would have been the next.
+    fn succeed(&mut self, expected: Option<u64>) {
+        self.seek_oldest();
+        // More than a ring can hold is no loss that can be.
+        let lost = expected.and_then(|expected| self.predecessor.1.checked_sub(expected)).filter(|lost| *lost <= u32::MAX.into());
+        match lost {
+            Some(lost) => self.lost = self.lost.saturating_add(lost),
+            None => self.damaged = self.damaged.saturating_add(1),
+        }
+    }
+
+    /// Goes on with the ring that has taken this one's place under its path, from its oldest record on; whether there is one. Call it when
+    /// there is nothing to read: what this ring still holds is not read any more. One system call.
+    ///
+    /// Where the new ring was made because this one was damaged, what was not read of this one is counted as lost by the next
+    /// [`Reader::read`].
+    ///
+    /// # Errors
+    /// As [`Reader::open`]; this ring is kept then.
+    pub fn follow(&mut self) -> Result<bool, RingError> {
+        if !self.replaced() {
+            return Ok(false);
+        }
+        let mut next = Self::open(self.path())?;
+        (next.lost, next.damaged) = (self.lost, self.damaged);
+        if !next.seek(self.cursor()) {
+            next.seek_oldest();
+        }
+        *self = next;
+        Ok(true)
+    }
+
     /// Hands at most `max` records to `take`, oldest first. Never waits.
     pub fn read(&mut self, max: usize, mut take: impl FnMut(&Record)) -> Batch {
-        self.consumer.read(&self.map, max, |words| match Record::decode(words) {
+        let mut batch = self.consumer.read(&self.map, max, |words| match Record::decode(words) {
             Some(record) => {
                 take(&record);
                 true
             }
             None => false,
-        })
+        });
+        batch.lost = batch.lost.saturating_add(std::mem::take(&mut self.lost));
+        batch.damaged = batch.damaged.saturating_add(std::mem::take(&mut self.damaged));
+        batch
     }
 
     /// The worker whose records these are.
@@ -294,4 +401,10 @@ impl Reader {
 
 fn file_words(layout: &Layout) -> usize {
     DATA_AT + usize::try_from(layout.capacity).unwrap_or(usize::MAX / 16)
+}
+
+/// Only to tell a ring from others: no record gets its time from here.
+fn now_ns() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }

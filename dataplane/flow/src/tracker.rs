@@ -6,7 +6,7 @@ use sonde_memory::tags::Simd;
 use sonde_packet::{Fast4, Frame, Network, Tunnels, decapsulate, fast4, inner4, proto};
 
 use crate::counters::{Counter, Counters};
-use crate::entry::{COMMON, FRAGMENT, GENERAL, INNER, Packet, SEGMENT, Timeouts};
+use crate::entry::{BIG, COMMON, FRAGMENT, GENERAL, INNER, Packet, SEGMENT, Timeouts};
 use crate::fragments::{Fragments, Held, Outcome};
 use crate::grow::Context;
 use crate::key::{Key4, KeyWide, Seed, ports, vlan_bits};
@@ -413,13 +413,14 @@ fn fast_packet<K>(key: K, direction: u8, fast: &Fast4, frame: &Frame<'_>, at: us
 fn general_packet<K>(key: K, direction: u8, held: &Held, at: u16, mark: u16) -> Packet<K> {
     let headers = &held.headers;
     let fragment = if headers.fragment.is_fragment() { FRAGMENT } else { 0 };
+    let big = if headers.octets >> 17 != 0 { BIG } else { 0 };
     Packet {
         key,
         hash: 0,
         time: held.time,
         octets: headers.octets,
         overhead: held.wire_len.wrapping_sub(headers.octets).cast_signed(),
-        flags: headers.tcp.map_or(0, |tcp| tcp.flags | SEGMENT) | fragment | mark,
+        flags: headers.tcp.map_or(0, |tcp| tcp.flags | SEGMENT) | fragment | big | mark,
         ttl: headers.ttl,
         tos: headers.tos,
         direction,

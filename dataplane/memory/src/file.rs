@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use memmap2::{Advice, Mmap, MmapOptions};
 use rustix::io::Errno;
 
+use crate::fault::Guard;
 use crate::shared::{MapError, regular};
 
 /// A file that is only read, as bytes.
 ///
-/// **The file must not be cut by another process while it is mapped**: touching a page behind the new end is a SIGBUS, which ends
-/// this process. What can be done against it is done: a shared `flock` is held as long as the map lives (it stops those who ask,
-/// and a writer that holds an exclusive one is found out when opening), and [`FileMap::check`] compares the length, so that a
-/// reader who asks once every few megabytes turns most such accidents into an error. Bytes that another process *changes* in the
+/// **A file that another process cuts while it is mapped** reads as zeros behind its new end, and [`FileMap::cut`] tells from the moment
+/// one of those was read; [`FileMap::check`] compares the length before that. A shared `flock` is held as long as the map lives: it stops
+/// those who ask, and a writer that holds an exclusive one is found out when opening. Bytes that another process *changes* in the
 /// file may or may not be seen; a reader that trusts nothing it reads does not mind.
 #[derive(Debug)]
 pub struct FileMap {
     /// `None` for an empty file: an empty range cannot be mapped.
-    map: Option<Mmap>,
+    map: Option<(Guard, Mmap)>,
     file: File,
     path: PathBuf,
 }
@@ -46,19 +46,25 @@ impl FileMap {
             None
         } else {
             let length = usize::try_from(length).map_err(|_| MapError::system("map", path, Errno::FBIG))?;
-            // SAFETY: the mapping is private and read-only. That no other process cuts or changes the file cannot be proved, only
-            // made unlikely; the type's documentation says so, and what is read through it is not trusted.
+            // SAFETY: the mapping is private and read-only, and guarded where the file is cut. That no other process changes the
+            // file cannot be proved; the type's documentation says so, and what is read through it is not trusted.
             let map = unsafe { MmapOptions::new().len(length).map(&file) }.map_err(|error| MapError::system("map", path, error))?;
             // Advice only: reading works, more slowly, where it is not taken.
             let _ = map.advise(Advice::Sequential);
-            Some(map)
+            Some((Guard::new(map.as_ptr(), length, false, path)?, map))
         };
         Ok(Self { map, file, path: path.to_owned() })
     }
 
     /// The whole file.
     pub fn bytes(&self) -> &[u8] {
-        self.map.as_deref().unwrap_or_default()
+        self.map.as_ref().map_or(&[], |(_, map)| map)
+    }
+
+    /// Whether a byte was read that the file no longer has.
+    #[inline]
+    pub fn cut(&self) -> bool {
+        self.map.as_ref().is_some_and(|(guard, _)| guard.cut())
     }
 
     /// Checks that the file has not become shorter since it was mapped. One system call: ask once every few megabytes.

@@ -3,11 +3,15 @@
 //! Huge-page slabs, prefetch and vector tag search for the flow table; shared maps for the stats segment and the record rings;
 //! file maps for recordings.
 
+mod fault;
 pub mod file;
+mod mend;
 pub mod prefetch;
 pub mod shared;
 pub mod slab;
+pub mod socket;
 pub mod tags;
 
 pub use file::FileMap;
 pub use shared::{MapError, ReadMap, SharedMap};
+pub use sonde_system::Folder;

@@ -1,8 +1,9 @@
 //! Memory that another process maps too: one writer, many readers, 64-bit words.
 //!
 //! A [`SharedMap`] is made complete under a temporary name and renamed, so that whoever opens the final name finds either nothing,
-//! the old map or the whole new one. Its pages are reserved when it is made: a full file system is a sentence then, not a SIGBUS
-//! in the middle of the traffic. A [`ReadMap`] can only load.
+//! the old map or the whole new one. Its pages are reserved when it is made: a full file system is a sentence then, not a fault
+//! in the middle of the traffic. A [`ReadMap`] can only load. A file that somebody cuts all the same ends nobody (`fault`), and its
+//! writer makes a new one (`mend`).
 //!
 //! The words are atomics, and that is the whole synchronisation: what order they are written and read in is the business of the
 //! format that lives in them (the stats segment, the record ring).
@@ -10,14 +11,18 @@
 //! Not here: names of files and who removes them. A map does not unlink its file when dropped, because after a crash the last
 //! words in it are what the operator wants to read.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::io::Errno;
+use sonde_system::{Draft, Folder, FolderError, account};
+
+use crate::fault::Guard;
 
 /// Bytes of a word.
 const WORD: usize = size_of::<u64>();
@@ -49,16 +54,9 @@ pub enum MapError {
         /// KiB that are free.
         free: u64,
     },
-    /// The folder belongs to somebody who could exchange the file under us.
-    #[error("{} belongs to user {owner}, not to user {us} or root: remove it or choose another folder", path.display())]
-    Foreign {
-        /// The folder.
-        path: PathBuf,
-        /// Its owner.
-        owner: u32,
-        /// Who we are.
-        us: u32,
-    },
+    /// The folder or the file is one that another user could exchange under us.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// Not something that can be mapped.
     #[error("{} is {found}: a regular file is needed", path.display())]
     NotAFile {
@@ -92,16 +90,34 @@ impl MapError {
 
     /// Whether the file (or its folder) does not exist.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::System { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound)
+        match self {
+            Self::System { cause, .. } => cause.kind() == std::io::ErrorKind::NotFound,
+            Self::Folder(error) => error.is_not_found(),
+            _ => false,
+        }
     }
 }
 
 /// Words in a file that this process writes and others read.
 #[derive(Debug)]
 pub struct SharedMap {
-    map: MmapRaw,
+    /// Before the map: it must be gone when that is.
+    pub(crate) guard: Guard,
+    pub(crate) map: MmapRaw,
     words: usize,
     path: PathBuf,
+    pub(crate) file: Mutex<Named>,
+}
+
+/// The file of a map, and where it has its name.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) folder: Folder,
+    pub(crate) name: String,
+    /// Device and inode.
+    pub(crate) identity: (u64, u64),
+    /// A new file that has no name yet.
+    pub(crate) unplaced: Option<Draft>,
 }
 
 impl SharedMap {
@@ -112,36 +128,42 @@ impl SharedMap {
         Self::create_with(path, words, |_| {})
     }
 
-    /// Makes a file of `words` zero words, lets `fill` write what readers must find in it, and only then gives it its name.
-    ///
-    /// A missing last folder of the path is made (mode 750); the file has mode 640. A process that has mapped an older file of
-    /// this name keeps that one ([`ReadMap::replaced`] tells it).
+    /// [`SharedMap::create_in`] at a path; a missing folder is made (mode 750, for the control plane's group where root makes it).
     ///
     /// # Errors
-    /// [`MapError::Full`] when the file system has not the room, [`MapError::Foreign`] when the folder is somebody else's,
-    /// [`MapError::System`] for the rest.
+    /// As [`SharedMap::create_in`]; [`MapError::Folder`] when the folder cannot be made, or is one that another user can write to.
     pub fn create_with(path: &Path, words: usize, fill: impl FnOnce(&[AtomicU64])) -> Result<Self, MapError> {
-        own_folder(path)?;
-        let draft = draft_path(path);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o640)
-            .open(&draft)
-            .map_err(|error| MapError::system("create", &draft, error))?;
-        let map = (|| {
-            reserve(&file, path, words)?;
-            let map = map_writable(&file, path, words)?;
-            fill(map.words());
-            std::fs::rename(&draft, path).map_err(|error| MapError::system("name", path, error))?;
-            Ok(map)
-        })();
-        if map.is_err() {
-            // The first error is the one to report; a draft that cannot even be removed changes nothing in it.
-            let _ = std::fs::remove_file(&draft);
-        }
-        map
+        let (folder, name) = match Folder::of_file(path) {
+            Err(error) if error.is_not_found() => {
+                Folder::make(path.parent().unwrap_or(Path::new(".")), account::sharing())?;
+                Folder::of_file(path)?
+            }
+            folder => folder?,
+        };
+        Self::create_in(&folder, &name, words, fill)
+    }
+
+    /// Makes a file of `words` zero words, lets `fill` write what readers must find in it, and only then gives it its name.
+    ///
+    /// The file has mode 640 and the folder's group. A process that has mapped an older file of this name keeps that one
+    /// ([`ReadMap::replaced`] tells it).
+    ///
+    /// # Errors
+    /// [`MapError::Full`] when the file system has not the room, [`MapError::Folder`] or [`MapError::System`] for the rest.
+    pub fn create_in(folder: &Folder, name: &str, words: usize, fill: impl FnOnce(&[AtomicU64])) -> Result<Self, MapError> {
+        let (map, draft) = Self::draft_in(folder, name, words, fill)?;
+        draft.commit()?;
+        Ok(map)
+    }
+
+    /// As [`SharedMap::create_in`], without a name yet.
+    pub(crate) fn draft_in(folder: &Folder, name: &str, words: usize, fill: impl FnOnce(&[AtomicU64])) -> Result<(Self, Draft), MapError> {
+        let path = folder.at(name);
+        let mut draft = folder.draft_shared(name)?;
+        reserve(draft.file(), &path, words)?;
+        let map = map_writable(draft.file(), folder, name, words)?;
+        fill(map.words());
+        Ok((map, draft))
     }
 
     /// Opens an existing map for reading. See [`ReadMap::open`].
@@ -166,6 +188,8 @@ impl SharedMap {
 /// Words in a file that another process writes. Only loads.
 #[derive(Debug)]
 pub struct ReadMap {
+    /// Before the map: it must be gone when that is.
+    guard: Guard,
     map: MmapRaw,
     words: usize,
     path: PathBuf,
@@ -176,26 +200,28 @@ pub struct ReadMap {
 impl ReadMap {
     /// Maps the file at `path`; bytes behind the last whole word are left out.
     ///
-    /// The file must not become shorter while it is mapped (a load behind its end would be a SIGBUS): [`SharedMap`] never does
-    /// that, it replaces the file instead.
+    /// [`SharedMap`] never makes its file shorter, it replaces it; where somebody else does, zeros are read behind the new end, and
+    /// [`ReadMap::cut`] tells.
+    ///
+    /// No link is followed, and file and folder must be root's or this user's: what another user made is not read as the probe's.
     ///
     /// # Errors
-    /// [`MapError::NotAFile`], or [`MapError::System`] when it cannot be opened or mapped.
+    /// [`MapError::Folder`] when it is something else, [`MapError::NotAFile`] when it is empty, or [`MapError::System`] when it cannot
+    /// be mapped.
     pub fn open(path: &Path) -> Result<Self, MapError> {
-        // Without O_NONBLOCK the opening of a FIFO would wait for a writer that never comes.
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open(path)
-            .map_err(|error| MapError::system("open", path, error))?;
-        let metadata = regular(&file, path)?;
+        let (folder, name) = Folder::of_file(path)?;
+        let Some(file) = folder.open_file(&name)? else {
+            return Err(MapError::system("open", path, Errno::NOENT));
+        };
+        let metadata = file.metadata().map_err(|error| MapError::system("look at", path, error))?;
         let words = usize::try_from(metadata.len()).unwrap_or(usize::MAX) / WORD;
         // An empty range cannot be mapped, and a file without one word is nothing that we made.
         if words == 0 {
             return Err(MapError::NotAFile { path: path.to_owned(), found: "an empty file" });
         }
         let map = MmapOptions::new().len(words * WORD).map_raw_read_only(&file).map_err(|error| MapError::system("map", path, error))?;
-        Ok(Self { map, words, path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
+        let guard = Guard::new(map.as_ptr(), words * WORD, false, path)?;
+        Ok(Self { guard, map, words, path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
     }
 
     /// Number of words.
@@ -226,7 +252,14 @@ impl ReadMap {
 
     /// Whether the path now leads to another file, or to none: the writer was restarted, or has cleaned up.
     pub fn replaced(&self) -> bool {
-        !std::fs::metadata(&self.path).is_ok_and(|now| now.dev() == self.device && now.ino() == self.inode)
+        !std::fs::symlink_metadata(&self.path).is_ok_and(|now| now.dev() == self.device && now.ino() == self.inode)
+    }
+
+    /// Whether the file was cut, and zeros stand where some of its words were. Ask after the loads: what they gave before this says
+    /// `false` stood in the file.
+    #[inline]
+    pub fn cut(&self) -> bool {
+        self.guard.cut()
     }
 
     /// The path it was opened by.
@@ -239,31 +272,6 @@ impl ReadMap {
         // private and its callers do relaxed loads of 8 bytes, which `std::sync::atomic` permits on read-only memory.
         unsafe { std::slice::from_raw_parts(self.map.as_ptr().cast(), self.words) }
     }
-}
-
-/// Makes the folder of `path` if it is missing, and refuses one in which a stranger could exchange our files.
-fn own_folder(path: &Path) -> Result<(), MapError> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    if let Err(error) = DirBuilder::new().mode(0o750).create(folder)
-        && error.kind() != std::io::ErrorKind::AlreadyExists
-    {
-        return Err(MapError::system("create the folder", folder, error));
-    }
-    let owner = std::fs::metadata(folder).map_err(|error| MapError::system("look at the folder", folder, error))?.uid();
-    let us = rustix::process::geteuid().as_raw();
-    if owner == us || owner == 0 { Ok(()) } else { Err(MapError::Foreign { path: folder.to_owned(), owner, us }) }
-}
-
-/// A name beside `path` that no other process, and no other thread of this one, uses.
-fn draft_path(path: &Path) -> PathBuf {
-    static SERIAL: AtomicU64 = AtomicU64::new(0);
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed)));
-    path.with_file_name(name)
 }
 
 /// Gives the file its size with every page behind it.
@@ -300,10 +308,15 @@ fn write_zeros(mut file: &File, bytes: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-fn map_writable(file: &File, path: &Path, words: usize) -> Result<SharedMap, MapError> {
+fn map_writable(file: &File, folder: &Folder, name: &str, words: usize) -> Result<SharedMap, MapError> {
+    let path = folder.at(name);
     // Populated: the first lap of a ring must not pay a page fault every 21 records.
-    let map = MmapOptions::new().len(words * WORD).populate().map_raw(file).map_err(|error| MapError::system("map", path, error))?;
-    Ok(SharedMap { map, words, path: path.to_owned() })
+    let map = MmapOptions::new().len(words * WORD).populate().map_raw(file).map_err(|error| MapError::system("map", &path, error))?;
+    let metadata = file.metadata().map_err(|error| MapError::system("look at", &path, error))?;
+    let guard = Guard::new(map.as_ptr(), words * WORD, true, &path)?;
+    let identity = (metadata.dev(), metadata.ino());
+    let named = Named { folder: folder.clone(), name: name.to_owned(), identity, unplaced: None };
+    Ok(SharedMap { guard, map, words, path, file: Mutex::new(named) })
 }
 
 /// The metadata of an open file, if it is a regular one.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::ptr::NonNull;
 
 use bytemuck::Zeroable;
@@ -10,7 +11,7 @@ use bytemuck::Zeroable;
 /// What kind of pages a slab stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Backing {
-    /// Reserved 2 MiB pages (hugetlb).
+    /// Reserved huge pages (hugetlb) of one size.
     Huge,
     /// Ordinary pages the kernel was asked to merge (transparent huge pages).
     Transparent,
@@ -73,9 +74,9 @@ impl<T: Zeroable + Send> Slab<T> {
         let refuse = || OutOfMemory { needed: bytes as u64, available: available().max(free_huge()) };
         let rounded = bytes.checked_next_multiple_of(HUGE).ok_or_else(refuse)?;
         if wanted.huge
-            && let Some(base) = map(rounded, libc::MAP_HUGETLB | if wanted.populate { libc::MAP_POPULATE } else { 0 })
+            && let Some((base, mapped)) = map_huge(bytes, wanted.populate, &huge_pages())
         {
-            return Ok(Self { start: base.cast(), len, mapped: rounded, base, backing: Backing::Huge, _owns: PhantomData });
+            return Ok(Self { start: base.cast(), len, mapped, base, backing: Backing::Huge, _owns: PhantomData });
         }
         // The kernel promises more than it has; the promise is checked here, where refusing is still possible.
         if rounded as u64 > available() {
@@ -121,9 +122,32 @@ impl<T: Zeroable + Send> DerefMut for Slab<T> {
 impl<T: Zeroable + Send> Drop for Slab<T> {
     fn drop(&mut self) {
         const { assert!(!std::mem::needs_drop::<T>()) }
-        // SAFETY: `base` and `mapped` are what mmap gave, and nothing refers to the memory any more.
-        unsafe { libc::munmap(self.base.as_ptr(), self.mapped) };
+        // SAFETY: `base` and `mapped` are what mmap gave (whole pages of the size that was asked for, without which the kernel keeps
+        // huge ones), and nothing refers to the memory any more.
+        let done = unsafe { libc::munmap(self.base.as_ptr(), self.mapped) };
+        debug_assert_eq!(done, 0, "{} bytes are not given back: {}", self.mapped, std::io::Error::last_os_error());
     }
+}
+
+/// Maps at least so many bytes in huge pages of the smallest size of which enough are free, and says how many bytes that are.
+fn map_huge(bytes: usize, populate: bool, sizes: &[HugePages]) -> Option<(NonNull<libc::c_void>, usize)> {
+    let populate = if populate { libc::MAP_POPULATE } else { 0 };
+    fitting(bytes as u64, sizes).find_map(|(size, rounded)| {
+        let mapped = usize::try_from(rounded).ok()?;
+        // The kernel's default size may be another one: mmap(2), MAP_HUGE_SHIFT.
+        let size = i32::try_from(size.ilog2()).ok()? << libc::MAP_HUGE_SHIFT;
+        Some((map(mapped, libc::MAP_HUGETLB | size | populate)?, mapped))
+    })
+}
+
+/// The sizes of pages of which enough are free for so many bytes, the smallest first, and how many bytes whole pages are.
+fn fitting(bytes: u64, sizes: &[HugePages]) -> impl Iterator<Item = (u64, u64)> {
+    // A slab is aligned to 2 MiB.
+    let fits = move |pages: &HugePages| {
+        let rounded = bytes.checked_next_multiple_of(pages.size)?;
+        (pages.size >= HUGE as u64 && rounded / pages.size <= pages.free).then_some((pages.size, rounded))
+    };
+    sizes.iter().filter_map(fits)
 }
 
 fn map(bytes: usize, flags: i32) -> Option<NonNull<libc::c_void>> {
@@ -144,10 +168,39 @@ pub fn available() -> u64 {
     meminfo("MemAvailable").map_or(u64::MAX, |kib| kib * 1024)
 }
 
-/// Bytes in free reserved huge pages.
-pub fn free_huge() -> u64 {
-    let kib = meminfo("Hugepagesize").unwrap_or(0);
-    meminfo("HugePages_Free").unwrap_or(0).saturating_sub(meminfo("HugePages_Rsvd").unwrap_or(0)) * kib * 1024
+/// Reserved huge pages of one size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HugePages {
+    /// Bytes of a page, a power of two.
+    pub size: u64,
+    /// Pages that nobody has and that are promised to nobody.
+    pub free: u64,
+    /// All that are reserved, free or not.
+    pub reserved: u64,
+}
+
+/// The huge pages of every size, the smallest first.
+pub fn huge_pages() -> Vec<HugePages> {
+    huge_pages_in(Path::new("/sys/kernel/mm/hugepages"))
+}
+
+fn huge_pages_in(folder: &Path) -> Vec<HugePages> {
+    let read = |entry: std::fs::DirEntry| {
+        let kib: u64 = entry.file_name().to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
+        let number = |file: &str| std::fs::read_to_string(entry.path().join(file)).ok()?.trim().parse::<u64>().ok();
+        // Pages that are promised to a mapping but not touched yet count as free until they are.
+        let free = number("free_hugepages")?.saturating_sub(number("resv_hugepages").unwrap_or(0));
+        let size = kib.checked_mul(1024).filter(|size| size.is_power_of_two())?;
+        Some(HugePages { size, free, reserved: number("nr_hugepages").unwrap_or(0) })
+    };
+    let mut sizes: Vec<HugePages> = std::fs::read_dir(folder).into_iter().flatten().flatten().filter_map(read).collect();
+    sizes.sort_by_key(|pages| pages.size);
+    sizes
+}
+
+/// Bytes in free reserved huge pages of the size of which there are most.
+fn free_huge() -> u64 {
+    huge_pages().iter().map(|pages| pages.size.saturating_mul(pages.free)).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -165,6 +218,72 @@ mod tests {
                 assert_eq!(slab.iter().sum::<u64>(), 7);
                 assert_eq!(slab.len(), 1_000_000);
             }
+        }
+    }
+
+    #[test]
+    fn pages_of_each_size_are_read_and_the_smallest_of_which_there_are_enough_is_taken() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (name, free, promised, all) in
+            [("1048576kB", "3\n", "1\n", "5\n"), ("2048kB", "100\n", "30\n", "200\n"), ("64kB", "9\n", "0\n", "9\n")]
+        {
+            let size = folder.path().join(format!("hugepages-{name}"));
+            std::fs::create_dir(&size).expect("a folder");
+            for (file, text) in [("free_hugepages", free), ("resv_hugepages", promised), ("nr_hugepages", all)] {
+                std::fs::write(size.join(file), text).expect("a file");
+            }
+        }
+        std::fs::create_dir(folder.path().join("hugepages-nonsense")).expect("a folder");
+        let sizes = huge_pages_in(folder.path());
+        let (small, large) = (2u64 << 20, 1u64 << 30);
+        let expected = [(64 << 10, 9, 9), (small, 70, 200), (large, 2, 5)].map(|(size, free, reserved)| HugePages { size, free, reserved });
+        assert_eq!(sizes, expected);
+        let fits = |bytes| fitting(bytes, &sizes).collect::<Vec<_>>();
+        assert_eq!(fits(1), [(small, small), (large, large)], "64 KiB pages are not aligned to 2 MiB");
+        assert_eq!(fits(70 * small), [(small, 70 * small), (large, large)]);
+        assert_eq!(fits(70 * small + 1), [(large, large)], "71 pages of 2 MiB are not free");
+        assert_eq!(fits(2 * large), [(large, 2 * large)]);
+        assert_eq!(fits(2 * large + 1), []);
+    }
+
+    /// Reserves some pages as an operator does, and puts back the number there was.
+    #[test]
+    fn huge_pages_are_taken_by_their_size_and_given_back() {
+        struct PutBack(String, std::path::PathBuf);
+        impl Drop for PutBack {
+            fn drop(&mut self) {
+                std::fs::write(&self.1, &self.0).expect("the number there was");
+            }
+        }
+        let mut done = 0;
+        for HugePages { size, .. } in huge_pages().into_iter().filter(|pages| pages.size >= HUGE as u64) {
+            let file = Path::new("/sys/kernel/mm/hugepages").join(format!("hugepages-{}kB/nr_hugepages", size / 1024));
+            let Ok(before) = std::fs::read_to_string(&file) else { continue };
+            let more = if size == HUGE as u64 { 8 } else { 1 };
+            let wanted = before.trim().parse::<u64>().expect("a number") + more;
+            if std::fs::write(&file, wanted.to_string()).is_err() {
+                continue;
+            }
+            let _put_back = PutBack(before, file);
+            let free = || huge_pages().iter().find(|pages| pages.size == size).map_or(0, |pages| pages.free);
+            if free() < more {
+                continue;
+            }
+            let only = [HugePages { size, free: more, reserved: more }];
+            for populate in [false, true] {
+                let before = free();
+                let (base, mapped) = map_huge(3 << 20, populate, &only).expect("pages that are free");
+                assert_eq!(mapped as u64, (3u64 << 20).next_multiple_of(size));
+                let slab = Slab::<u64> { start: base.cast(), len: 100, mapped, base, backing: Backing::Huge, _owns: PhantomData };
+                assert_eq!(slab.iter().sum::<u64>(), 0);
+                assert!(free() < before, "{size}: its pages are taken");
+                drop(slab);
+                assert_eq!(free(), before, "{size}: and given back");
+            }
+            done += 1;
+        }
+        if done == 0 {
+            eprintln!("SKIPPED: no huge pages could be reserved (this needs root and free memory)");
         }
     }
 

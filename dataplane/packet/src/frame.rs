@@ -16,6 +16,18 @@ pub enum Link {
     LinuxSll2,
     /// BSD loopback: a 4-byte address family in either byte order (0, 108).
     Null,
+    /// PPP, with or without HDLC's address and control (9): RFC 1661 and RFC 1662.
+    Ppp,
+    /// PPP in HDLC-like framing, or Cisco HDLC: the first octet tells (50).
+    PppSerial,
+    /// A PPPoE session header, without the Ethernet header before it (51): RFC 2516.
+    Pppoe,
+    /// Cisco HDLC: address, control, ethertype (104), RFC 1547 section 4.3.1.
+    CiscoHdlc,
+    /// An IEEE 802.11 frame without the hardware's header (105).
+    Ieee80211,
+    /// An MPLS label stack (219).
+    Mpls,
     /// A link type Sonde does not decode: counted, metered as an L2 flow without addresses.
     Unknown,
 }

@@ -27,6 +27,8 @@ pub(crate) mod ethertype {
     pub(super) const VN_TAG: u16 = 0x8926;
     pub(super) const E_TAG: u16 = 0x893f;
     pub(super) const NSH: u16 = 0x894f;
+    /// PPP's own protocols.
+    pub(super) const PPP: u16 = 0x880b;
     /// Up to here it is a length (IEEE 802.3 section 3.2.6), and LLC follows.
     pub(super) const LENGTH_MAX: u16 = 1500;
 }
@@ -43,6 +45,15 @@ pub(crate) fn link(kind: Link, at: &mut Cursor<'_>, headers: &mut Headers, notes
             return Ok(());
         }
         Link::Unknown => return Ok(()),
+        Link::Ppp => ppp(at, headers)?,
+        Link::CiscoHdlc => cisco_hdlc(at, headers)?,
+        Link::PppSerial => match at.peek() {
+            Some([0x0f | 0x8f]) => cisco_hdlc(at, headers)?,
+            _ => ppp(at, headers)?,
+        },
+        Link::Pppoe => headers.ethertype = ethertype::PPPOE_SESSION,
+        Link::Mpls => headers.ethertype = ethertype::MPLS,
+        Link::Ieee80211 => return Ok(()),
     }
     follow(at, headers, notes)
 }
@@ -237,6 +248,19 @@ fn service_header(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl N
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// LINKTYPE_PPP. What PPP says of itself is a flow of its ethertype (IEEE 802's registry: 0x880b).
+fn ppp(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    headers.ethertype = ethertype::PPP;
+    point_to_point(at, headers)
+}
+
+/// LINKTYPE_C_HDLC: address, control, ethertype (RFC 1547 section 4.3.1).
+fn cisco_hdlc(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    at.skip(2).ok_or(Malformed::LinkTruncated)?;
+    headers.ethertype = at.u16().ok_or(Malformed::LinkTruncated)?;
+    Ok(())
 }
 
 /// LINKTYPE_LINUX_SLL: packet type, ARPHRD, address length, address, protocol.

@@ -5,8 +5,10 @@ use std::ops::RangeInclusive;
 
 use sonde_proto::v1;
 
-/// Longest excerpt of an operator's text that is repeated in a violation, in characters.
-const EXCERPT_MAX: usize = 100;
+/// Longest excerpt of somebody's text that is repeated in an answer or a log line, in characters as they are shown.
+pub const EXCERPT_MAX: usize = 200;
+/// Longest rule: those that list every field of a table are the longest of ours.
+const RULE_MAX: usize = 1000;
 
 /// One fault of a settings document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,15 @@ pub struct Violation {
     pub rule: String,
     /// What was found.
     pub found: String,
+}
+
+impl Violation {
+    /// The same, with every text of a length that an answer has room for.
+    pub fn bounded(self) -> Self {
+        let Self { path, rule, found } = self;
+        // What was found may be quoted already: the quotes and the length stand beside the excerpt.
+        Self { path: excerpt(&path, EXCERPT_MAX), rule: excerpt(&rule, RULE_MAX), found: excerpt(&found, EXCERPT_MAX + 40) }
+    }
 }
 
 impl Display for Violation {
@@ -38,12 +49,32 @@ impl From<v1::Violation> for Violation {
     }
 }
 
-/// Text of an operator as a violation repeats it: quoted, escaped, cut where it is long.
-pub(crate) fn quote(text: &str) -> String {
-    match text.char_indices().nth(EXCERPT_MAX) {
-        Some((at, _)) => format!("{:?}... ({} octets)", &text[..at], text.len()),
+/// Somebody's text as an answer or a log line repeats it: quoted, escaped, cut behind [`EXCERPT_MAX`] characters with its full length.
+pub fn quote(text: &str) -> String {
+    let shown = |c: char| if c == '\'' { 1 } else { c.escape_debug().count() };
+    match cut(text, EXCERPT_MAX, shown) {
+        Some(head) => format!("{head:?}... ({} octets)", text.len()),
         None => format!("{text:?}"),
     }
+}
+
+/// Text that holds somebody's text: as it is, but for control characters and what is behind `max` characters.
+pub fn excerpt(text: &str, max: usize) -> String {
+    let plain = |text: &str| text.replace(char::is_control, " ");
+    match cut(text, max, |_| 1) {
+        Some(head) => format!("{}... ({} octets)", plain(head), text.len()),
+        None => plain(text),
+    }
+}
+
+/// The beginning of a text that takes more than `max` characters when each is shown as `shown` says; `None`: the whole fits.
+fn cut(text: &str, max: usize, shown: impl Fn(char) -> usize) -> Option<&str> {
+    let mut sum = 0;
+    let at = text.char_indices().find(|(_, c)| {
+        sum += shown(*c);
+        sum > max
+    });
+    at.map(|(at, _)| &text[..at])
 }
 
 /// The violations found so far.
@@ -57,7 +88,7 @@ pub(crate) struct Check {
 impl Check {
     /// Notes a violation.
     pub(crate) fn refuse(&mut self, path: impl Into<String>, rule: impl Into<String>, found: impl Into<String>) {
-        self.violations.push(Violation { path: path.into(), rule: rule.into(), found: found.into() });
+        self.violations.push(Violation { path: path.into(), rule: rule.into(), found: found.into() }.bounded());
     }
 
     /// The value constructed, if nothing was refused.
@@ -108,9 +139,15 @@ impl Check {
 
     /// Notes every value that stood earlier in the list already.
     pub(crate) fn unique(&mut self, values: &[(String, String)], what: &str) {
-        for (i, (path, value)) in values.iter().enumerate() {
-            if let Some((first, _)) = values[..i].iter().find(|(_, earlier)| earlier == value) {
-                self.refuse(path.clone(), format!("{what} that is not used twice"), format!("{value}, as in {first}"));
+        let mut firsts = std::collections::HashMap::new();
+        for (path, value) in values {
+            match firsts.get(value.as_str()) {
+                Some(first) => {
+                    self.refuse(path.clone(), format!("{what} that is not used twice"), format!("{}, as in {first}", excerpt(value, 100)))
+                }
+                None => {
+                    firsts.insert(value.as_str(), path.as_str());
+                }
             }
         }
     }
@@ -124,4 +161,35 @@ pub(crate) fn word<T: PartialEq>(words: &[(&str, T)], value: &T) -> String {
 /// Whether the text is a name of ours: 1 to 32 of [a-z0-9-].
 pub(crate) fn is_name(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_quoted_whole_or_cut_with_its_length() {
+        assert_eq!(quote("it's \"so\""), r#""it's \"so\"""#);
+        for (long, octets) in
+            [("x".repeat(1_000_000), 1_000_000), ("é".repeat(300), 600), ("\u{1}".repeat(300), 300), ("🦀".repeat(201), 804)]
+        {
+            let quoted = quote(&long);
+            let (head, tail) = quoted.rsplit_once("... ").expect("cut");
+            assert_eq!(tail, format!("({octets} octets)"));
+            assert!((190..=EXCERPT_MAX + 2).contains(&head.chars().count()), "{head}");
+        }
+        assert_eq!(quote(&"x".repeat(EXCERPT_MAX)).len(), EXCERPT_MAX + 2, "what fits is whole");
+    }
+
+    #[test]
+    fn every_part_of_a_violation_is_bounded() {
+        let mut check = Check::default();
+        let long = "a\n".repeat(500_000);
+        check.refuse(long.clone(), long.clone(), long);
+        let violations = check.verdict(()).expect_err("one was refused");
+        let Violation { path, rule, found } = &violations[0];
+        for text in [path, rule, found] {
+            assert!(text.len() < 1100 && text.ends_with("... (1000000 octets)") && !text.contains('\n'), "{text}");
+        }
+    }
 }

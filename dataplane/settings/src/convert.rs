@@ -11,7 +11,7 @@ use sonde_proto::v1;
 use toml::{Table, Value};
 
 use crate::trust::Trust;
-use crate::{Settings, arguments};
+use crate::{EXCERPT_MAX, Settings, arguments, excerpt};
 
 /// The version that writes documents now.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -76,8 +76,8 @@ pub struct Converted {
 
 impl fmt::Display for Converted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let to = self.to.as_deref().unwrap_or("its default");
-        write!(f, "{} is now {to}, it was {} ({})", self.path, self.from, self.sentence)
+        let to = self.to.as_deref().map_or_else(|| "its default".to_owned(), |to| excerpt(to, EXCERPT_MAX));
+        write!(f, "{} is now {to}, it was {} ({})", self.path, excerpt(&self.from, EXCERPT_MAX), self.sentence)
     }
 }
 

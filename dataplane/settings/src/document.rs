@@ -24,7 +24,7 @@ pub fn parse_toml(text: &str) -> Result<v1::Settings, Vec<Violation>> {
 /// # Errors
 /// One violation that says where the text stops being TOML.
 pub fn parse_table(text: &str) -> Result<Table, Vec<Violation>> {
-    let refused = |found: String| vec![Violation { path: String::new(), rule: "a TOML document".into(), found }];
+    let refused = |found: String| vec![Violation { path: String::new(), rule: "a TOML document".into(), found }.bounded()];
     if text.len() > OCTETS_MAX {
         return Err(refused(format!("{} octets, more than {OCTETS_MAX}", text.len())));
     }
@@ -51,7 +51,7 @@ pub fn from_table(table: &Table) -> Result<v1::Settings, Vec<Violation>> {
     compare("", &Value::Table(document), &shape(), &mut check);
     check.verdict(())?;
     table.clone().try_into().map_err(|e: toml::de::Error| {
-        vec![Violation { path: String::new(), rule: "a settings document".into(), found: e.message().to_owned() }]
+        vec![Violation { path: String::new(), rule: "a settings document".into(), found: e.message().to_owned() }.bounded()]
     })
 }
 
@@ -68,7 +68,7 @@ pub fn take_trust(table: &mut Table) -> Result<v1::Trust, Vec<Violation>> {
     compare(TRUST, &trust, &Value::Table(trust_shape()), &mut check);
     check.verdict(())?;
     trust.try_into().map_err(|e: toml::de::Error| {
-        vec![Violation { path: TRUST.into(), rule: "a table of a profile".into(), found: e.message().to_owned() }]
+        vec![Violation { path: TRUST.into(), rule: "a table of a profile".into(), found: e.message().to_owned() }.bounded()]
     })
 }
 
@@ -103,7 +103,7 @@ pub fn tree(settings: &v1::Settings) -> Table {
 /// # Errors
 /// A violation when the path does not exist or the text is of another type.
 pub fn set(table: &mut Table, path: &str, text: &str) -> Result<(), Violation> {
-    let refused = |rule: String, found: String| Violation { path: path.to_owned(), rule, found };
+    let refused = |rule: String, found: String| Violation { path: path.to_owned(), rule, found }.bounded();
     let mut shape = shape();
     if let Value::Table(known) = &mut shape {
         // What sets a value writes a profile.

@@ -21,12 +21,13 @@ mod live;
 pub mod paths;
 mod patterns;
 pub mod profiles;
+pub mod terminal;
 mod trust;
 
 use sonde_proto::v1;
 
 pub use boot::{Boot, Cores, Device, Eal, HugePages, Placement, PlacementError, Port, Records, Table, WORKERS_MAX};
-pub use check::Violation;
+pub use check::{EXCERPT_MAX, Violation, excerpt, quote};
 pub use document::parse_toml;
 pub use live::{Exporter, Live, Protocol, Timeouts, Transport};
 pub use patterns::Patterns;

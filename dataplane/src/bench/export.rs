@@ -54,7 +54,7 @@ impl Exporting {
         let body = move || {
             // A thread is born on its maker's core.
             core.map_or(Ok(()), machine::pin)?;
-            session::run(&config, vec![reader], shown, &told);
+            session::run(&config, &mut [reader], shown, &told);
             Ok(())
         };
         let thread = Builder::new().name("exp-bench".to_owned()).spawn(body)?;

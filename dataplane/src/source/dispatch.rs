@@ -73,6 +73,8 @@ impl Dispatcher {
             if self.shares_core {
                 self.give_turns();
             }
+            // Not in a release build.
+            sonde_threads::trap();
             if self.poll() == 0 {
                 self.patience.nothing();
             } else {

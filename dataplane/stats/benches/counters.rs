@@ -40,20 +40,23 @@ fn main() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let blocks: Vec<Block> =
         (0..16).map(|number| segment.block(Kind::Worker, &format!("worker-{number}"), &names).expect("a block")).collect();
+    let whole: Vec<Block> =
+        (16..32).map(|number| segment.block_of(Kind::Worker, &format!("worker-{number}"), &names, &[]).expect("a block")).collect();
     let block = &blocks[0];
+    let plain: Vec<AtomicU64> = (0..80).map(|_| AtomicU64::new(0)).collect();
     println!("{:<44} {:>9} {:>9}", "ns", "min", "median");
     measure("two counters, fetch_add (for comparison)", TIMES, || {
-        let counters = block.counters();
-        counters[black_box(1)].fetch_add(black_box(1), Ordering::Relaxed);
-        counters[black_box(2)].fetch_add(black_box(64), Ordering::Relaxed);
+        plain[black_box(1)].fetch_add(black_box(1), Ordering::Relaxed);
+        plain[black_box(2)].fetch_add(black_box(64), Ordering::Relaxed);
     });
     measure("two counters of a block", TIMES, || add_two(block));
     let totals: Vec<u64> = (0..80).collect();
-    measure("80 counters set once a burst", 100_000, || {
-        for (counter, total) in block.counters().iter().zip(black_box(&totals)) {
+    measure("80 words of plain memory stored (comparison)", 100_000, || {
+        for (counter, total) in plain.iter().zip(black_box(&totals)) {
             AtomicU64::store(counter, *total, Ordering::Relaxed);
         }
     });
+    measure("80 counters published together", 100_000, || whole[0].publish(black_box(&totals).iter()));
     measure("a text", 100_000, || {
         block.text("state", black_box("connected"));
     });
@@ -69,7 +72,7 @@ fn main() {
         measure("two counters of a block, a reader each ms", TIMES, || add_two(block));
         stop.store(true, Ordering::Relaxed);
     });
-    measure("a look at 16 blocks of 80 counters", 100, || {
+    measure("a look at 32 blocks of 80 counters", 100, || {
         black_box(view.blocks());
     });
 }

@@ -8,10 +8,19 @@
 //! | 96 on | the directory, [`ENTRY`] words a block |
 //! | behind it | the blocks |
 //!
-//! An entry of the directory: generation (odd while the block is there), kind, index of its first word, number of counters.
+//! Magic, version, process id and the version of the program stand there in every version of the layout: whoever cannot read the rest
+//! can say who wrote it.
 //!
-//! A block: its counters (in whole cache lines), the names of the counters, its own name, its texts. A text: label, sequence,
-//! value. A name is its length in one byte, then its bytes; the rest is zero.
+//! An entry of the directory: generation (odd while the block is there), kind, index of its first word, number of counters, how many of
+//! these are published together.
+//!
+//! A block: the counters that are published together, if there are some; the other counters (in whole cache lines), the names of the
+//! counters, its own name, its texts. A text: label, sequence, value. A name is its length in one byte, then its bytes; the rest is zero.
+//!
+//! **Counters that are published together** are there twice, behind a sequence in a line of its own: how often they were published. Its
+//! lowest bit says in which of the two slots the last publication stands; the next one is written to the other. So a reader finds one
+//! that is whole at every moment, even when the writer is stopped or killed in the middle of the next. It loads the sequence, copies
+//! the slot, and loads the sequence again: if that is the same, the next but one publication had not begun.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,8 +28,8 @@ use sonde_memory::ReadMap;
 
 /// "SONDESTA", so that a stranger's file is told from a segment.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"SONDESTA");
-/// Version of this layout. A reader refuses another one.
-pub(crate) const VERSION: u64 = 1;
+/// Version of this layout. A reader refuses another one. 2: counters that are published together.
+pub(crate) const VERSION: u64 = 2;
 
 pub(crate) const MAGIC_AT: usize = 0;
 pub(crate) const VERSION_AT: usize = 1;
@@ -100,6 +109,10 @@ impl Kind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) counters: usize,
+    /// So many of the counters, the first ones, are published together.
+    pub(crate) together: usize,
+    /// The first of the other counters.
+    pub(crate) single: usize,
     pub(crate) names: usize,
     pub(crate) name: usize,
     pub(crate) texts: usize,
@@ -107,12 +120,20 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// `counters` is at most [`COUNTERS_MAX`].
-    pub(crate) fn new(counters: usize) -> Self {
-        let names = counters.next_multiple_of(ENTRY);
+    /// `counters` is at most [`COUNTERS_MAX`], `together` at most that.
+    pub(crate) fn new(counters: usize, together: usize) -> Self {
+        let slot = together.next_multiple_of(ENTRY);
+        let single = if together == 0 { 0 } else { ENTRY + 2 * slot };
+        let names = single + (counters - together).next_multiple_of(ENTRY);
         let name = names + counters * NAME;
         let texts = name + NAME;
-        Self { counters, names, name, texts, words: (texts + TEXTS_MAX * TEXT).next_multiple_of(ALIGN) }
+        Self { counters, together, single, names, name, texts, words: (texts + TEXTS_MAX * TEXT).next_multiple_of(ALIGN) }
+    }
+
+    /// First word of the slot of the publication with this number.
+    #[inline]
+    pub(crate) fn slot(&self, sequence: u64) -> usize {
+        ENTRY + if sequence.is_multiple_of(2) { 0 } else { self.together.next_multiple_of(ENTRY) }
     }
 }
 
@@ -165,11 +186,4 @@ pub(crate) fn unpack(words: &[u64]) -> Option<String> {
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let (length, rest) = bytes.split_first()?;
     String::from_utf8(rest.get(..usize::from(*length))?.to_vec()).ok()
-}
-
-/// Stores words one after the other, relaxed.
-pub(crate) fn store(words: &[AtomicU64], at: usize, values: &[u64]) {
-    for (word, value) in words.iter().skip(at).zip(values) {
-        word.store(*value, Ordering::Relaxed);
-    }
 }

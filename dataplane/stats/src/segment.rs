@@ -1,15 +1,16 @@
 //! The segment and who has which part of it.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sonde_memory::SharedMap;
+use sonde_memory::{Folder, MapError, SharedMap};
 
 use crate::layout::{
     BLOCKS_AT, DIRECTORY_AT, ENDED_AT, ENTRIES, ENTRIES_AT, ENTRY, HEARTBEAT_AT, INFO_AT, INFO_WORDS, Kind, MAGIC, MAGIC_AT, PID_AT,
-    STARTED_AT, Shape, VERSION, VERSION_AT, WORDS_AT, pack, store,
+    STARTED_AT, Shape, VERSION, VERSION_AT, WORDS_AT, pack,
 };
+use crate::memory::Words;
 use crate::view::{BlockView, parse};
 use crate::{Info, StatsError};
 
@@ -27,7 +28,7 @@ pub struct Segment {
 /// A segment as its blocks hold it.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    map: SharedMap,
+    words: Words,
     plan: Mutex<Plan>,
 }
 
@@ -49,35 +50,34 @@ impl Segment {
         Self::create_sized(path, info, BYTES)
     }
 
+    /// Makes a segment of this name in a folder that is open, replacing what was there.
+    ///
+    /// # Errors
+    /// As [`Segment::create`].
+    pub fn create_in(folder: &Folder, name: &str, info: &Info) -> Result<Self, StatsError> {
+        let words = words_of(BYTES);
+        let made = Words::create(words, |own| begin(own, words, info), |copy| SharedMap::create_in(folder, name, words, copy))?;
+        Ok(Self::over(made, words))
+    }
+
     /// Makes a segment of another size: `bytes`, but never less than what the directory needs.
     ///
     /// # Errors
     /// As [`Segment::create`].
     pub fn create_sized(path: &Path, info: &Info, bytes: usize) -> Result<Self, StatsError> {
-        let words = (bytes / size_of::<u64>()).max(BLOCKS_AT);
-        let map = SharedMap::create_with(path, words, |memory| {
-            for (at, value) in [
-                (MAGIC_AT, MAGIC),
-                (VERSION_AT, VERSION),
-                (WORDS_AT, words as u64),
-                (PID_AT, u64::from(info.pid)),
-                (STARTED_AT, info.started_ns),
-                (ENTRIES_AT, ENTRIES as u64),
-                (HEARTBEAT_AT, info.started_ns),
-            ] {
-                store(memory, at, &[value]);
-            }
-            for (at, text) in INFO_AT.into_iter().zip([&info.instance, &info.version, &info.memory, &info.simd]) {
-                store(memory, at, &pack::<INFO_WORDS>(text));
-            }
-        })?;
+        let words = words_of(bytes);
+        let made = Words::create(words, |own| begin(own, words, info), |copy| SharedMap::create_with(path, words, copy))?;
+        Ok(Self::over(made, words))
+    }
+
+    fn over(made: Words, words: usize) -> Self {
         let plan = Plan { gaps: vec![(BLOCKS_AT, words - BLOCKS_AT)], generations: vec![0; ENTRIES] };
-        Ok(Self { shared: Arc::new(Shared { map, plan: Mutex::new(plan) }) })
+        Self { shared: Arc::new(Shared { words: made, plan: Mutex::new(plan) }) }
     }
 
     /// Says that the process is alive, at this time (nanoseconds since 1970 UTC). Called by its control thread once a second or so.
     pub fn heartbeat(&self, now_ns: u64) {
-        store(self.shared.words(), HEARTBEAT_AT, &[now_ns]);
+        self.shared.words.set(HEARTBEAT_AT, now_ns);
     }
 
     /// Says that the process takes its leave, as dropping the last handle does: for one that leaves its last counters to be read,
@@ -88,7 +88,18 @@ impl Segment {
 
     /// Where the segment was made.
     pub fn path(&self) -> &Path {
-        self.shared.map.path()
+        // One that is made has a map.
+        self.shared.words.path().unwrap_or(Path::new(""))
+    }
+
+    /// Makes the file whole if it was cut, removed, exchanged or overwritten, and says what had happened to it, as the end of a
+    /// sentence ("was cut to 12 bytes"). Called by the control thread once a second or so; what is overwritten is noticed at the second
+    /// call. No count is lost: the truth is in the memory of this process.
+    ///
+    /// # Errors
+    /// [`StatsError::Map`] when a new file cannot be made; the next call tries again.
+    pub fn mend(&self) -> Result<Option<String>, StatsError> {
+        Ok(self.shared.mend()?)
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -96,10 +107,40 @@ impl Segment {
     }
 }
 
+fn words_of(bytes: usize) -> usize {
+    (bytes / size_of::<u64>()).max(BLOCKS_AT)
+}
+
+/// Writes what a reader must find in a segment before it has its name.
+fn begin(memory: &Words, words: usize, info: &Info) {
+    for (at, value) in [
+        (MAGIC_AT, MAGIC),
+        (VERSION_AT, VERSION),
+        (WORDS_AT, words as u64),
+        (PID_AT, u64::from(info.pid)),
+        (STARTED_AT, info.started_ns),
+        (ENTRIES_AT, ENTRIES as u64),
+        (HEARTBEAT_AT, info.started_ns),
+    ] {
+        memory.set(at, value);
+    }
+    for (at, text) in INFO_AT.into_iter().zip([&info.instance, &info.version, &info.memory, &info.simd]) {
+        memory.store(at, &pack::<INFO_WORDS>(text));
+    }
+}
+
 impl Shared {
     #[inline]
-    pub(crate) fn words(&self) -> &[AtomicU64] {
-        self.map.words()
+    pub(crate) fn words(&self) -> &Words {
+        &self.words
+    }
+
+    fn mend(&self) -> Result<Option<String>, MapError> {
+        let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        // What lies in gaps is nobody's.
+        let starts = std::iter::once(0).chain(plan.gaps.iter().map(|(first, length)| first + length));
+        let ends = plan.gaps.iter().map(|(first, _)| *first).chain([self.words.own().len()]);
+        self.words.mend(starts.zip(ends).map(|(start, end)| start..end))
     }
 
     /// Finds room for a block, lets `fill` write into it, and shows it.
@@ -108,7 +149,7 @@ impl Shared {
         kind: Kind,
         name: &str,
         shape: Shape,
-        fill: impl FnOnce(&[AtomicU64], usize),
+        fill: impl FnOnce(&Words, usize),
     ) -> Result<(usize, usize), StatsError> {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = plan.generations.iter().position(|generation| generation % 2 == 0);
@@ -124,12 +165,12 @@ impl Shared {
         let words = self.words();
         // A reader that still copies the block that was here before finds its generation changed, for that was stored before the
         // fence in `release`, and these stores come after it.
-        for word in words.iter().skip(first).take(shape.words) {
-            word.store(0, Ordering::Relaxed);
+        for at in first..first + shape.words {
+            words.set(at, 0);
         }
         fill(words, first);
         let at = DIRECTORY_AT + entry * ENTRY;
-        store(words, at + 1, &[kind as u64, first as u64, shape.counters as u64]);
+        words.store(at + 1, &[kind as u64, first as u64, shape.counters as u64, shape.together as u64]);
         plan.step(words, entry);
         Ok((entry, first))
     }
@@ -145,18 +186,17 @@ impl Shared {
     /// What a reader would see of an entry.
     pub(crate) fn view(&self, entry: usize) -> Option<BlockView> {
         let at = DIRECTORY_AT + entry * ENTRY;
-        let word = |offset: usize| self.words().get(at + offset).map(|word| word.load(Ordering::Relaxed));
+        let own = self.words.own();
+        let word = |offset: usize| own.get(at + offset).map(|word| word.load(Ordering::Relaxed));
         let first = usize::try_from(word(2)?).ok()?;
-        let counters = usize::try_from(word(3)?).ok()?;
-        parse(self.words(), word(0)? << 16 | entry as u64, Kind::from_word(word(1)?)?, first, Shape::new(counters))
+        let shape = Shape::new(usize::try_from(word(3)?).ok()?, usize::try_from(word(4)?).ok()?);
+        parse(own, word(0)? << 16 | entry as u64, Kind::from_word(word(1)?)?, first, shape)
     }
 }
 
 impl Shared {
     fn end(&self) {
-        if let Some(word) = self.words().get(ENDED_AT) {
-            word.store(1, Ordering::Release);
-        }
+        self.words.set(ENDED_AT, 1);
     }
 }
 
@@ -192,10 +232,10 @@ impl Plan {
     }
 
     /// Moves an entry to its next generation: from free to used or back.
-    fn step(&mut self, words: &[AtomicU64], entry: usize) {
-        if let (Some(generation), Some(word)) = (self.generations.get_mut(entry), words.get(DIRECTORY_AT + entry * ENTRY)) {
+    fn step(&mut self, words: &Words, entry: usize) {
+        if let Some(generation) = self.generations.get_mut(entry) {
             *generation += 1;
-            word.store(*generation, Ordering::Release);
+            words.set(DIRECTORY_AT + entry * ENTRY, *generation);
         }
     }
 }

@@ -11,8 +11,12 @@ use crate::layout::{
 };
 use crate::{Info, StatsError};
 
+/// No version of the layout will be above this: what is, is damage.
+const VERSIONS_MAX: u64 = 10_000;
 /// Tries to copy a block or text that its writer is changing.
 const TRIES_MAX: usize = 8;
+/// Tries to copy counters between two publications. A worker publishes every few microseconds, a copy takes less than one.
+const TOGETHER_TRIES_MAX: usize = 1000;
 
 /// A segment, mapped read-only.
 #[derive(Debug)]
@@ -21,7 +25,7 @@ pub struct View {
     info: Info,
 }
 
-/// What a segment held at one look. Counters of one block belong to almost, not exactly, the same moment.
+/// What a segment held at one look. Counters of one block that are published together belong to the same moment, others almost.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Snapshot {
     /// The blocks, in the order of the directory.
@@ -44,6 +48,9 @@ pub struct BlockView {
     pub counters: Vec<(String, u64)>,
     /// Labels and texts.
     pub texts: Vec<(String, String)>,
+    /// Whether the counters that are published together are of one publication. `false` when the writer published faster, time after
+    /// time, than they could be copied, or somebody else writes there: then they are the last that were seen.
+    pub consistent: bool,
 }
 
 impl BlockView {
@@ -66,6 +73,16 @@ impl View {
     pub fn open(path: &Path) -> Result<Self, StatsError> {
         let map = SharedMap::open_readonly(path)
             .map_err(|error| if error.is_not_found() { StatsError::Missing { path: path.to_owned() } } else { StatsError::Map(error) })?;
+        let word = |at| map.load(at).unwrap_or(0);
+        if word(MAGIC_AT) == MAGIC && word(VERSION_AT) != VERSION && (1..=VERSIONS_MAX).contains(&word(VERSION_AT)) && !map.cut() {
+            return Err(StatsError::Version {
+                path: path.to_owned(),
+                found: word(VERSION_AT),
+                read: VERSION,
+                program: read_text_at(&map, INFO_AT[1]).unwrap_or_default(),
+                pid: u32::try_from(word(PID_AT)).unwrap_or(0),
+            });
+        }
         let info = read_info(&map).map_err(|found| StatsError::Foreign { path: path.to_owned(), found })?;
         Ok(Self { map, info })
     }
@@ -113,10 +130,20 @@ impl View {
         snapshot
     }
 
+    /// Whether the file was cut under this view: what was read of it before this said `false` is good.
+    pub fn cut(&self) -> bool {
+        self.map.cut()
+    }
+
     /// The path it was opened by.
     pub fn path(&self) -> &Path {
         self.map.path()
     }
+}
+
+fn read_text_at(map: &ReadMap, at: usize) -> Option<String> {
+    let mut words = [0; INFO_WORDS];
+    map.copy(at, &mut words).and_then(|()| unpack(&words))
 }
 
 fn read_info(map: &ReadMap) -> Result<Info, String> {
@@ -125,18 +152,12 @@ fn read_info(map: &ReadMap) -> Result<Info, String> {
         return Err("it does not begin as such".to_owned());
     }
     if word(VERSION_AT) != VERSION {
-        return Err(format!(
-            "its layout has version {}, this program reads version {VERSION}: run the same version of Sonde on both sides",
-            word(VERSION_AT)
-        ));
+        return Err(format!("no layout has version {}", word(VERSION_AT)));
     }
     if word(WORDS_AT) != map.len() as u64 || map.len() < BLOCKS_AT || word(ENTRIES_AT) != ENTRIES as u64 {
         return Err(format!("it says {} words and {} blocks, and has {} words", word(WORDS_AT), word(ENTRIES_AT), map.len()));
     }
-    let text = |at| {
-        let mut words = [0; INFO_WORDS];
-        map.copy(at, &mut words).and_then(|()| unpack(&words)).ok_or_else(|| "one of its texts is damaged".to_owned())
-    };
+    let text = |at| read_text_at(map, at).ok_or_else(|| "one of its texts is damaged".to_owned());
     let [instance, version, memory, simd] = INFO_AT;
     Ok(Info {
         instance: text(instance)?,
@@ -176,20 +197,44 @@ fn read_block(map: &ReadMap, at: usize, id: u64) -> Option<BlockView> {
     let kind = Kind::from_word(map.load(at + 1)?)?;
     let first = usize::try_from(map.load(at + 2)?).ok().filter(|first| (BLOCKS_AT..map.len()).contains(first))?;
     let counters = usize::try_from(map.load(at + 3)?).ok().filter(|counters| *counters <= COUNTERS_MAX)?;
-    parse(map, id, kind, first, Shape::new(counters))
+    let together = usize::try_from(map.load(at + 4)?).ok().filter(|together| *together <= counters)?;
+    parse(map, id, kind, first, Shape::new(counters, together))
 }
 
 /// Reads a block. `None` if it does not fit the memory, or a name is not one.
 pub(crate) fn parse<M: Memory + ?Sized>(memory: &M, id: u64, kind: Kind, first: usize, shape: Shape) -> Option<BlockView> {
-    let mut words = vec![0; shape.texts];
-    memory.copy(first, &mut words)?;
-    let name = unpack(words.get(shape.name..)?)?;
-    let names = words.get(shape.names..shape.name)?.chunks_exact(NAME).map(unpack);
-    let counters = names.zip(&words).map(|(name, value)| Some((name?, *value))).collect::<Option<_>>()?;
+    let (mut values, consistent) = read_together(memory, first, shape)?;
+    let behind = first.checked_add(shape.single)?;
+    let mut words = vec![0; shape.texts - shape.single];
+    memory.copy(behind, &mut words)?;
+    values.extend(words.iter().take(shape.counters - shape.together));
+    let part = |from: usize, to: usize| words.get(from - shape.single..to - shape.single);
+    let name = unpack(part(shape.name, shape.texts)?)?;
+    let names = part(shape.names, shape.name)?.chunks_exact(NAME).map(unpack);
+    let counters = names.zip(&values).map(|(name, value)| Some((name?, *value))).collect::<Option<_>>()?;
     // A writer that died between two stores leaves a text half-made: the counters of the block are no worse for it.
     let places = (0..TEXTS_MAX).filter_map(|place| first.checked_add(shape.texts + place * TEXT));
     let texts = places.filter_map(|at| read_text(memory, at)).collect();
-    Some(BlockView { id, kind, name, counters, texts })
+    Some(BlockView { id, kind, name, counters, texts, consistent })
+}
+
+/// The counters that are published together, and whether they are of one publication.
+fn read_together<M: Memory + ?Sized>(memory: &M, first: usize, shape: Shape) -> Option<(Vec<u64>, bool)> {
+    let mut values = vec![0; shape.together];
+    if shape.together == 0 {
+        return Some((values, true));
+    }
+    for _ in 0..TOGETHER_TRIES_MAX {
+        let sequence = memory.load(first)?;
+        fence(Ordering::Acquire);
+        memory.copy(first.checked_add(shape.slot(sequence))?, &mut values)?;
+        fence(Ordering::Acquire);
+        if memory.load(first)? == sequence {
+            return Some((values, true));
+        }
+        std::hint::spin_loop();
+    }
+    Some((values, false))
 }
 
 /// Reads a text; `None` where there is none yet, and where it is damaged or did not hold still.

@@ -1,6 +1,7 @@
 //! Where frames come from. Everything that differs between a NIC, a recording and a benchmark is behind [`Source`].
 
-mod file;
+pub(crate) mod feed;
+pub(crate) mod file;
 mod looped;
 
 pub use file::FileSource;

@@ -15,6 +15,10 @@ const SWEEP_BUDGET: u32 = 32;
 /// Most records a second that are written when the probe stops, so that exporters can follow (a ring holds some hundred thousand).
 const FLUSH_PAUSE: std::time::Duration = std::time::Duration::from_millis(4);
 
+/// A worker at work shows its counters so often, in nanoseconds of its clock: often enough for whoever looks, and seldom enough for a
+/// reader to copy one publication between two.
+const SHOW_EVERY_NS: u64 = 10_000;
+
 /// Counters of a worker beside those of its tracker, in the stats block behind them.
 const OWN: [&str; 5] = ["generation", "heartbeat_ns", "bursts", "idle_polls", "table_bytes"];
 
@@ -49,6 +53,7 @@ pub struct Worker<O: Output> {
     bursts: u64,
     idle_polls: u64,
     now: u64,
+    shown_at: u64,
 }
 
 impl<O: Output> Worker<O> {
@@ -56,7 +61,7 @@ impl<O: Output> Worker<O> {
     /// showing it when the worker has ended.
     pub fn new(tracker: Tracker, output: O, block: impl Into<Arc<Block>>, mailbox: Arc<Mailbox<Policy>>, pace: Pace) -> Self {
         let held = mailbox.latest();
-        let mut worker = Self { tracker, output, block: block.into(), mailbox, held, pace, bursts: 0, idle_polls: 0, now: 0 };
+        let mut worker = Self { tracker, output, block: block.into(), mailbox, held, pace, bursts: 0, idle_polls: 0, now: 0, shown_at: 0 };
         worker.tracker.obey(worker.held.value);
         worker
     }
@@ -69,7 +74,7 @@ impl<O: Output> Worker<O> {
             Pace::Live => SWEEP_BUDGET,
             Pace::Recorded { .. } => u32::MAX,
         };
-        self.quiesce();
+        self.show();
         while !stop.load(Ordering::Relaxed) {
             let (tracker, output, clock) = (&mut self.tracker, &mut self.output, &mut self.now);
             let polled = source.burst(|frames, now| {
@@ -86,6 +91,7 @@ impl<O: Output> Worker<O> {
                 break;
             }
         }
+        self.show();
     }
 
     /// A recording's table grows where a live one evicts.
@@ -107,7 +113,7 @@ impl<O: Output> Worker<O> {
         loop {
             let more = self.tracker.flush(&mut flush, &mut self.output);
             self.output.publish();
-            self.quiesce();
+            self.show();
             if !more {
                 return;
             }
@@ -119,17 +125,23 @@ impl<O: Output> Worker<O> {
         }
     }
 
-    /// Between two bursts: takes over new settings and shows the counters. The generation in the stats block is the acknowledgement.
+    /// Between two bursts: takes over new settings, and shows the counters when it is time. The generation in the stats block is the
+    /// acknowledgement.
     #[inline]
     fn quiesce(&mut self) {
         if self.mailbox.collect(&mut self.held) {
             self.tracker.obey(self.held.value);
+            self.show();
+        } else if self.now.wrapping_sub(self.shown_at) >= SHOW_EVERY_NS {
+            self.show();
         }
+    }
+
+    /// Shows the counters as they are: all of one moment, so that what was received is what was metered and what was not.
+    fn show(&mut self) {
+        self.shown_at = self.now;
         let own = [self.held.generation, self.now, self.bursts, self.idle_polls, self.tracker.bytes()];
-        let values = self.tracker.counters().values().iter().chain(&own);
-        for (counter, value) in self.block.counters().iter().zip(values) {
-            counter.store(*value, Ordering::Relaxed);
-        }
+        self.block.publish(self.tracker.counters().values().iter().chain(&own));
     }
 
     /// The flows.

@@ -9,12 +9,18 @@ use super::agreement::agreement;
 
 /// The link types, by the first byte of an input.
 pub(crate) fn link(number: u8) -> Link {
-    match number % 6 {
+    match number % 12 {
         0 => Link::Ethernet,
         1 => Link::RawIp,
         2 => Link::LinuxSll,
         3 => Link::LinuxSll2,
         4 => Link::Null,
+        6 => Link::Ppp,
+        7 => Link::PppSerial,
+        8 => Link::Pppoe,
+        9 => Link::CiscoHdlc,
+        10 => Link::Ieee80211,
+        11 => Link::Mpls,
         _ => Link::Unknown,
     }
 }

@@ -31,7 +31,8 @@ struct Shown {
 #[derive(Debug)]
 struct Watched {
     name: String,
-    octets: u64,
+    /// `None` for a pipe: nobody knows how much will come.
+    octets: Option<u64>,
     position: Arc<AtomicU64>,
     since: Instant,
 }
@@ -51,7 +52,7 @@ impl Progress {
     }
 
     /// Shows this file from now on; the position counts octets.
-    pub(super) fn watch(&self, path: &Path, octets: u64) -> Arc<AtomicU64> {
+    pub(super) fn watch(&self, path: &Path, octets: Option<u64>) -> Arc<AtomicU64> {
         let position = Arc::new(AtomicU64::new(0));
         let watched = Watched { name: path.display().to_string(), octets, position: Arc::clone(&position), since: Instant::now() };
         self.lock().file = Some(watched);
@@ -106,11 +107,12 @@ impl Shown {
 }
 
 /// `trace.pcap  42 %  1.3 of 3.1 GB  640 MB/s  3 s left`
-fn line(name: &str, done: u64, octets: u64, elapsed: Duration) -> String {
-    let percent = done.saturating_mul(100).checked_div(octets).unwrap_or(100);
+fn line(name: &str, done: u64, octets: Option<u64>, elapsed: Duration) -> String {
     let rate = done as f64 / elapsed.as_secs_f64().max(1e-3);
-    let left = octets.saturating_sub(done) as f64 / rate.max(1.0);
     let gigabytes = |octets: u64| octets as f64 / 1e9;
+    let Some(octets) = octets else { return format!("{name}  {:.1} GB  {:.0} MB/s", gigabytes(done), rate / 1e6) };
+    let percent = done.saturating_mul(100).checked_div(octets).unwrap_or(100);
+    let left = octets.saturating_sub(done) as f64 / rate.max(1.0);
     format!("{name}  {percent} %  {:.1} of {:.1} GB  {:.0} MB/s  {left:.0} s left", gigabytes(done), gigabytes(octets), rate / 1e6)
 }
 
@@ -120,7 +122,11 @@ mod tests {
 
     #[test]
     fn a_line_says_how_far_it_is() {
-        assert_eq!(line("a.pcap", 1_300_000_000, 3_100_000_000, Duration::from_secs(2)), "a.pcap  41 %  1.3 of 3.1 GB  650 MB/s  3 s left");
-        assert_eq!(line("a.pcap", 0, 0, Duration::ZERO), "a.pcap  100 %  0.0 of 0.0 GB  0 MB/s  0 s left");
+        assert_eq!(
+            line("a.pcap", 1_300_000_000, Some(3_100_000_000), Duration::from_secs(2)),
+            "a.pcap  41 %  1.3 of 3.1 GB  650 MB/s  3 s left"
+        );
+        assert_eq!(line("a.pcap", 0, Some(0), Duration::ZERO), "a.pcap  100 %  0.0 of 0.0 GB  0 MB/s  0 s left");
+        assert_eq!(line("-", 1_300_000_000, None, Duration::from_secs(2)), "-  1.3 GB  650 MB/s");
     }
 }

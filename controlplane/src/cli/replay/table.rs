@@ -1,22 +1,26 @@
 //! Flows as a table for people.
 
 use super::{Sink, Table};
+use crate::cli::flows::reason;
+use crate::cli::screen::{Align, GAP, Out, set};
 use crate::cli::timing::{self, RESPONSE, RTT};
 use crate::flow::{address, mac, protocol};
 use crate::{detail, place};
 use sonde_enrich::Enricher;
-use sonde_flow::record::{EndReason, Kind, NO_VLAN, Output, Record, View};
+use sonde_flow::record::{Kind, NO_VLAN, Output, Record, View};
 use std::io::{self, Write};
 
 const COLUMNS: usize = 15;
 #[rustfmt::skip]
-const HEADINGS: [&str; COLUMNS] = [
+pub(super) const HEADINGS: [&str; COLUMNS] = [
     "START (UTC)", "SECONDS", "PROTO", "SOURCE", "DESTINATION", "VLAN", "PKTS", "<PKTS", "OCTETS", "<OCTETS", RTT, RESPONSE, "END", "TUNNEL",
     "WHERE",
 ];
 /// Columns of numbers, which are set flush right.
 const NUMBERS: std::ops::Range<usize> = 6..12;
 const SECONDS: usize = 1;
+/// What is left out where the terminal is too narrow, the first one first.
+const LEAVE_OUT: [&str; 10] = ["WHERE", RESPONSE, RTT, "VLAN", "TUNNEL", "END", "SECONDS", "START (UTC)", "<PKTS", "PKTS"];
 /// Columns that a flow without an IP header has nothing for.
 const MEASURED: std::ops::Range<usize> = 10..12;
 /// Lines that are set together: a column is as wide as its longest field among them, and never becomes narrower.
@@ -30,16 +34,18 @@ pub struct Columns<W: Write> {
     whose: Option<Enricher>,
     lines: Vec<[String; COLUMNS]>,
     widths: [usize; COLUMNS],
-    headed: bool,
+    screen: Out,
+    /// The columns of the heading that was printed last.
+    shown: Vec<usize>,
     fault: Option<io::Error>,
 }
 
 impl<W: Write> Columns<W> {
     /// Writes to `out`; with a table to look up addresses, each flow with an IP header says what was found.
-    pub fn new(out: W, table: Table, whose: Option<Enricher>) -> Self {
+    pub(in crate::cli) fn new(out: W, table: Table, whose: Option<Enricher>, screen: &Out) -> Self {
         let widths = HEADINGS.map(str::len);
         let out = io::BufWriter::with_capacity(256 << 10, out);
-        Self { out, table, whose, lines: Vec::new(), widths, headed: false, fault: None }
+        Self { out, table, whose, lines: Vec::new(), widths, screen: screen.clone(), shown: Vec::new(), fault: None }
     }
 
     fn set(&mut self) -> io::Result<()> {
@@ -48,13 +54,16 @@ impl<W: Write> Columns<W> {
                 *width = field.len().max(*width);
             }
         }
-        if !self.headed && !self.lines.is_empty() {
-            self.headed = true;
-            let mut headings = HEADINGS;
-            if self.whose.is_none() {
-                headings[COLUMNS - 1] = "";
-            }
-            self.print(&headings)?;
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        // Where nothing is looked up there is no last column.
+        let headings = &HEADINGS[..COLUMNS - usize::from(self.whose.is_none())];
+        let mut shown = self.screen.choose(headings, &self.widths, &LEAVE_OUT);
+        shown.retain(|at| !(self.table == Table::L2 && MEASURED.contains(at)));
+        if shown != self.shown {
+            self.shown = shown;
+            self.print(&HEADINGS)?;
         }
         for line in std::mem::take(&mut self.lines) {
             self.print(&line.each_ref().map(String::as_str))?;
@@ -63,18 +72,9 @@ impl<W: Write> Columns<W> {
     }
 
     fn print(&mut self, fields: &[&str; COLUMNS]) -> io::Result<()> {
-        let mut line = String::new();
-        for (at, (field, width)) in fields.iter().zip(self.widths).enumerate() {
-            if self.table == Table::L2 && MEASURED.contains(&at) {
-                continue;
-            }
-            line.push_str(&if at == SECONDS || NUMBERS.contains(&at) {
-                format!("{field:>width$}  ")
-            } else {
-                format!("{field:<width$}  ")
-            });
-        }
-        writeln!(self.out, "{}", line.trim_end())
+        let align = |at: usize| if at == SECONDS || NUMBERS.contains(&at) { Align::Right } else { Align::Left };
+        let cells: Vec<String> = self.shown.iter().map(|at| set(fields[*at], align(*at), self.widths[*at])).collect();
+        writeln!(self.out, "{}", cells.join(GAP).trim_end())
     }
 }
 
@@ -103,7 +103,7 @@ fn fields(record: &Record, whose: Option<&Enricher>) -> [String; COLUMNS] {
         octets_reverse.to_string(),
         rtt,
         response,
-        reason(record.end_reason).to_owned(),
+        reason(record.end_reason as u32).to_owned(),
         tunnel(record),
         whose.and_then(|table| place::ends(record, table)).map(|ends| place::both(&ends)).unwrap_or_default(),
     ]
@@ -127,16 +127,6 @@ fn end(record: &Record, bytes: &[u8; 16], port: u16) -> String {
         (false, _) => text,
         (true, Kind::Ipv6) => format!("[{text}]:{port}"),
         (true, _) => format!("{text}:{port}"),
-    }
-}
-
-fn reason(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Idle => "idle",
-        EndReason::Active => "active",
-        EndReason::EndOfFlow => "end",
-        EndReason::Forced => "forced",
-        EndReason::LackOfResources => "pressure",
     }
 }
 
@@ -206,7 +196,7 @@ mod tests {
     #[test]
     fn a_flow_without_an_ip_header_has_no_columns_of_performance() {
         let mut out = Vec::new();
-        let mut table = Columns::new(&mut out, Table::L2, None);
+        let mut table = Columns::new(&mut out, Table::L2, None, &Out::new(false, true, &[]).without_width());
         table.put(&Record { kind: Kind::Layer2, ..Record::default() });
         table.finish().expect("memory");
         drop(table);
@@ -217,7 +207,7 @@ mod tests {
     #[test]
     fn columns_are_aligned() {
         let mut out = Vec::new();
-        let mut table = Columns::new(&mut out, Table::Flows, None);
+        let mut table = Columns::new(&mut out, Table::Flows, None, &Out::new(false, true, &[]).without_width());
         let mut record = Record { proto: 6, sport: 1, dport: 443, packets: [1, 12_345_678], vlan_tci: [NO_VLAN; 2], ..Record::default() };
         let valid = valid::SERVER_RTT | valid::CLIENT_RTT;
         record.tcp = Some(TcpPerformance { valid, server_rtt: 20_000_000, client_rtt: 3_456_000, ..TcpPerformance::default() });

@@ -23,7 +23,7 @@ pub struct Files {
     /// MaxMind-format database with cities.
     #[arg(long, value_name = "FILE")]
     pub city: Option<PathBuf>,
-    /// MRT RIB dump of a route collector, plain, gzip or bzip2.
+    /// MRT RIB dump of a route collector, plain or compressed (gzip, bzip2, zstd, xz, lz4).
     #[arg(long, value_name = "FILE")]
     pub rib: Option<PathBuf>,
     /// Own prefixes: lines of a prefix, blank space, and its name. Empty lines and lines that begin with # are passed over.
@@ -61,7 +61,7 @@ fn networks(path: &Path) -> anyhow::Result<Vec<Network>> {
         let (prefix, name) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let name = name.trim();
         let rule = if name.is_empty() { Err("a prefix, blank space, and a name") } else { Network::new(prefix, name) };
-        rule.map_err(|rule| anyhow::anyhow!("{}, line {number}: must be {rule}; found {line:?}", path.display()))
+        rule.map_err(|rule| anyhow::anyhow!("{}, line {number}: must be {rule}; found {}", path.display(), sonde_settings::quote(line)))
     };
     lines.map(network).collect()
 }

@@ -38,10 +38,11 @@ fn share(room: usize, [forward, reverse]: [usize; 2]) -> [usize; 2] {
     [ahead, reverse.min(room - ahead)]
 }
 
-/// Writes the fields.
-pub(crate) fn encode(bursts: &Bursts, out: &mut Cursor<'_>) {
+/// Writes the fields. Returns how many bursts found no room.
+pub(crate) fn encode(bursts: &Bursts, out: &mut Cursor<'_>) -> usize {
     let room = out.0.len().saturating_sub(FIELDS.len() * list::HEADER_OCTETS);
-    let counts = share(room / BURST_OCTETS, [0, 1].map(|way| bursts.bursts(way).len()));
+    let there = [0, 1].map(|way| bursts.bursts(way).len());
+    let counts = share(room / BURST_OCTETS, there);
     for ((way, count), fields) in (0..).zip(counts).zip(FIELDS.as_chunks::<4>().0) {
         let bursts = || bursts.bursts(way).take(count);
         let [packets, octets, starts, ends] = fields;
@@ -50,6 +51,7 @@ pub(crate) fn encode(bursts: &Bursts, out: &mut Cursor<'_>) {
         list::put(out, starts, bursts().map(|burst| (burst.start / MILLISECOND).to_be_bytes()));
         list::put(out, ends, bursts().map(|burst| (burst.end / MILLISECOND).to_be_bytes()));
     }
+    there.iter().sum::<usize>() - counts.iter().sum::<usize>()
 }
 
 #[cfg(test)]

@@ -28,8 +28,8 @@ const PACKET_OCTETS: usize = (octets(&FIELDS) - FIELDS.len() * list::HEADER_OCTE
 
 const MILLISECOND: u64 = 1_000_000;
 
-/// Writes the fields, and leaves so many octets behind them.
-pub(crate) fn encode(first: &FirstPackets, out: &mut Cursor<'_>, leave: usize) {
+/// Writes the fields, and leaves so many octets behind them. Returns how many packets found no room.
+pub(crate) fn encode(first: &FirstPackets, out: &mut Cursor<'_>, leave: usize) -> usize {
     let room = out.0.len().saturating_sub(FIELDS.len() * list::HEADER_OCTETS + leave);
     let packets = || first.packets().take(room / PACKET_OCTETS);
     let [payloads, times, flags, directions] = &FIELDS;
@@ -37,4 +37,5 @@ pub(crate) fn encode(first: &FirstPackets, out: &mut Cursor<'_>, leave: usize) {
     list::put(out, times, packets().map(|packet| (packet.time / MILLISECOND).to_be_bytes()));
     list::put(out, flags, packets().map(|FirstPacket { flags, .. }| [flags.to_be_bytes()[1]]));
     list::put(out, directions, packets().map(|packet| if packet.way == 0 { 1i8 } else { -1 }.to_be_bytes()));
+    first.packets().len().saturating_sub(room / PACKET_OCTETS)
 }

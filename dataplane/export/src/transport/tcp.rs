@@ -1,18 +1,20 @@
 //! IPFIX over TCP (RFC 7011 section 10.4): a non-blocking connection behind a bounded buffer of whole messages.
 //!
 //! A message counts as sent when the kernel has all of it. When the connection is lost, the messages it has not are sent first in
-//! the next one, with new sequence numbers and after the templates: a new connection is a new transport session.
+//! the next one, with new sequence numbers and after the templates: a new connection is a new transport session. Those that the kernel has
+//! and the collector's machine had not acknowledged may be lost: they are counted, and not sent again, because they may have arrived, too.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 
-use super::resolve::Resolver;
+use super::route::Route;
 use super::{Now, Room, State, Tally, Timing, explain};
 use crate::announce::Message;
 use crate::batch::{Sealed, Stamp};
@@ -21,6 +23,9 @@ use crate::batch::{Sealed, Stamp};
 const PENDING_OCTETS_MAX: usize = 1 << 20;
 /// A collector whose machine vanished is found out after so long, by keep-alives or unacknowledged data.
 const DEAD_AFTER: Duration = Duration::from_secs(30);
+
+/// Messages are remembered until so many octets were written behind them: more than a kernel's buffer holds.
+const REMEMBERED_OCTETS: u64 = 64 << 20;
 
 /// A message that waits.
 #[derive(Clone, Copy, Debug)]
@@ -48,13 +53,12 @@ enum Phase {
 /// A TCP exporter's end of the connection.
 #[derive(Debug)]
 pub struct Tcp {
-    resolver: Resolver,
+    route: Route,
     domain: u32,
     timing: Timing,
     phase: Phase,
-    /// Which of the name's addresses is tried next.
-    attempt: usize,
-    retry_at: Instant,
+    /// The attempt ends by then.
+    attempt_until: Instant,
     /// When the collector last took something, or when there was nothing for it to take.
     progress: Instant,
     /// The collector reads nothing, and that was said.
@@ -64,60 +68,54 @@ pub struct Tcp {
     /// Octets of `pending` the kernel has; less than the first message's.
     written: usize,
     messages: VecDeque<Waiting>,
-    last_error: String,
+    /// Octets the kernel of this connection has taken.
+    taken: u64,
+    /// Where messages end among them, with their flow records; the latest.
+    sent: VecDeque<(u64, u32)>,
 }
 
 impl Tcp {
     /// A connection for this observation domain to `address` ("host:port"), which is resolved and connected later.
     pub fn new(address: &str, domain: u32, timing: Timing, now: Now) -> Self {
         Self {
-            resolver: Resolver::new(address),
+            route: Route::new(address, timing, now),
             domain,
             timing,
             phase: Phase::Down,
-            attempt: 0,
-            retry_at: now.instant,
+            attempt_until: now.instant,
             progress: now.instant,
             silent: false,
             sequence: 0,
             pending: Vec::new(),
             written: 0,
             messages: VecDeque::new(),
-            last_error: String::new(),
+            taken: 0,
+            sent: VecDeque::new(),
         }
     }
 
     pub(super) fn maintain(&mut self, now: Now, tally: &mut Tally) {
         match mem::replace(&mut self.phase, Phase::Down) {
-            Phase::Down if now.instant < self.retry_at => {}
             Phase::Down => self.begin(now, tally),
             Phase::Connecting(stream, collector) => self.finish(stream, collector, now, tally),
             Phase::New(stream, collector) => self.phase = Phase::New(stream, collector),
             Phase::Up(mut stream, collector) => match self.write(&mut stream, now, tally) {
                 Ok(()) => self.phase = Phase::Up(stream, collector),
-                Err(error) => self.lost(collector, &error, tally),
+                Err(error) => {
+                    self.count_unacknowledged(&stream, tally);
+                    self.lost(collector, &error, now, tally);
+                }
             },
         }
     }
 
     /// Starts the next attempt.
     fn begin(&mut self, now: Now, tally: &mut Tally) {
-        let Some(answer) = self.resolver.poll() else { return };
-        // The attempt, successful or not, ends by then.
-        self.retry_at = now.instant + self.timing.retry;
-        let collector = match answer {
-            Ok(found) => {
-                self.attempt = self.attempt.wrapping_add(1);
-                found[self.attempt % found.len()]
-            }
-            Err(sentence) => {
-                self.last_error = sentence;
-                return;
-            }
-        };
+        let Some(collector) = self.route.next(now) else { return };
+        self.attempt_until = now.instant + self.timing.retry;
         match connect(collector) {
             Ok(stream) => self.phase = Phase::Connecting(stream, collector),
-            Err(error) => self.lost(collector, &error, tally),
+            Err(error) => self.lost(collector, &error, now, tally),
         }
     }
 
@@ -127,27 +125,44 @@ impl Tcp {
             Ok(None) if stream.peer_addr().is_ok() => {
                 // On loopback a connection to an unused port may meet itself.
                 if stream.local_addr().ok() == stream.peer_addr().ok() {
-                    return self.lost(collector, &ErrorKind::ConnectionRefused.into(), tally);
+                    return self.lost(collector, &ErrorKind::ConnectionRefused.into(), now, tally);
                 }
                 // RFC 7011 section 3.1: the sequence is that of the stream, and this one is new.
                 self.sequence = 0;
-                self.progress = now.instant;
+                self.route.works();
+                (self.taken, self.progress) = (0, now.instant);
+                self.sent.clear();
                 self.phase = Phase::New(stream, collector);
             }
-            Ok(None) if now.instant < self.retry_at => self.phase = Phase::Connecting(stream, collector),
-            Ok(None) => self.lost(collector, &ErrorKind::TimedOut.into(), tally),
-            Ok(Some(error)) | Err(error) => self.lost(collector, &error, tally),
+            Ok(None) if now.instant < self.attempt_until => self.phase = Phase::Connecting(stream, collector),
+            Ok(None) => self.lost(collector, &ErrorKind::TimedOut.into(), now, tally),
+            Ok(Some(error)) | Err(error) => self.lost(collector, &error, now, tally),
         }
     }
 
-    fn lost(&mut self, collector: SocketAddr, error: &io::Error, tally: &mut Tally) {
+    fn lost(&mut self, collector: SocketAddr, error: &io::Error, now: Now, tally: &mut Tally) {
         tally.send_errors += 1;
-        self.last_error = explain(collector, error, self.timing.retry);
         self.phase = Phase::Down;
-        // `retry_at` was set when this attempt began: a connection that lasted is made again at once, one that is closed as soon
-        // as it is made is not.
         // The collector throws half a message away with the connection, so it is sent again as a whole.
         self.written = 0;
+        self.route.failed(now, explain(collector, error));
+    }
+
+    /// Octets that the kernel has and the collector's machine has not acknowledged.
+    pub(super) fn unacknowledged(&self) -> u64 {
+        match &self.phase {
+            Phase::Up(stream, _) => sonde_memory::socket::unacknowledged(stream.as_fd()).map_or(0, u64::from),
+            _ => 0,
+        }
+    }
+
+    /// Counts the flow records of messages that the kernel has, but of which the collector's machine has not acknowledged everything.
+    fn count_unacknowledged(&mut self, stream: &TcpStream, tally: &mut Tally) {
+        let open = sonde_memory::socket::unacknowledged(stream.as_fd()).map_or(0, u64::from);
+        let arrived = self.taken.saturating_sub(open);
+        tally.unacknowledged +=
+            self.sent.iter().rev().take_while(|(end, _)| *end > arrived).map(|(_, flows)| u64::from(*flows)).sum::<u64>();
+        self.sent.clear();
     }
 
     fn write(&mut self, stream: &mut TcpStream, now: Now, tally: &mut Tally) -> io::Result<()> {
@@ -178,12 +193,13 @@ impl Tcp {
             self.silent = true;
             tally.send_errors += 1;
             if let Ok(collector) = stream.peer_addr() {
-                self.last_error = format!(
+                self.route.say(format!(
                     "collector {collector} has read nothing for {} s; is it overloaded or stopped? records are dropped until it reads",
                     self.timing.hold.as_secs_f32()
-                );
+                ));
             }
         }
+        self.taken += (at - self.written) as u64;
         self.count_written(at, tally);
         outcome
     }
@@ -199,7 +215,11 @@ impl Tcp {
             tally.octets += message.octets as u64;
             tally.records += u64::from(message.flows);
             tally.templates += u64::from(message.templates);
+            self.sent.push_back((self.taken - (at - done) as u64, message.flows));
             self.messages.pop_front();
+        }
+        while self.sent.front().is_some_and(|(end, _)| *end + REMEMBERED_OCTETS < self.taken) {
+            self.sent.pop_front();
         }
         self.pending.drain(..done);
         self.written = at - done;
@@ -226,8 +246,9 @@ impl Tcp {
 
     pub(super) fn status(&self) -> (State, &str) {
         match self.phase {
-            Phase::Up(..) | Phase::New(..) => (State::Connected, &self.last_error),
-            Phase::Down | Phase::Connecting(..) => (State::Connecting, &self.last_error),
+            Phase::Up(..) | Phase::New(..) => (State::Connected, self.route.trouble()),
+            Phase::Down | Phase::Connecting(..) if self.route.has_failed() => (State::Failed, self.route.trouble()),
+            Phase::Down | Phase::Connecting(..) => (State::Connecting, self.route.trouble()),
         }
     }
 
@@ -278,6 +299,9 @@ impl Tcp {
 
     pub(super) fn abandon(&mut self, tally: &mut Tally) {
         tally.lost_send += self.waiting();
+        if let Phase::Up(stream, _) = mem::replace(&mut self.phase, Phase::Down) {
+            self.count_unacknowledged(&stream, tally);
+        }
         self.messages.clear();
         self.pending.clear();
         self.written = 0;

@@ -1,227 +1,371 @@
 //! IPFIX over UDP (RFC 7011 section 10.3): a connected socket, and UDP_SEGMENT, which passes up to 64 messages in one call.
+//!
+//! Nobody confirms a datagram. What can be known is that one was refused: the kernel said so, or an ICMP error quotes it. So an address is tried
+//! with the templates alone, before it is sent records; and one that refuses gets none, until it was tried again. Records that were refused
+//! are counted: those of the message that the error quotes, and those that were sent behind it before it came. Errors are limited in rate (RFC
+//! 1812 section 4.3.2.8, RFC 4443 section 2.4), so that is the least that did not arrive; of the rest nothing is known.
+//!
+//! The socket never blocks. What the kernel has no room for waits here, and the records behind it in the ring.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use socket2::SockRef;
 
-use super::resolve::Resolver;
+use super::refusal::{self, Log, Refusal};
+use super::route::Route;
 use super::{Now, Room, State, Tally, Timing, explain};
 use crate::announce::Message;
 use crate::batch::{Sealed, Stamp};
 
 /// Kernel buffer asked for; the kernel gives what `net.core.wmem_max` allows.
 const SEND_BUFFER_OCTETS: usize = 4 << 20;
-/// A send waits so long for room in the kernel's buffer; then its records are lost.
-const SEND_TIMEOUT: Duration = Duration::from_millis(100);
-/// While a collector refuses datagrams, templates are sent this often: a collector that comes back has none.
-const REFUSED_TEMPLATES: Duration = Duration::from_secs(1);
+/// An address that has not refused the templates after this part of [`Timing::retry`] is sent records.
+const TRIAL: u32 = 20;
 
-/// The name of a collector that refuses datagrams is resolved again after so long.
-const RESOLVE_AGAIN: Duration = Duration::from_secs(60);
+#[derive(Debug)]
+enum Phase {
+    /// No socket.
+    Down,
+    /// Sends templates, since then if it has, and waits whether they are refused.
+    Trial(UdpSocket, SocketAddr, Option<Instant>),
+    /// Sends records.
+    Up(UdpSocket, SocketAddr),
+}
+
+/// A message that waits for room in the kernel.
+#[derive(Debug)]
+struct Pending {
+    octets: Vec<u8>,
+    /// Flow records.
+    flows: u32,
+    /// Options data records.
+    options: u32,
+    templates: u32,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Sent,
+    /// Too long for the way: only this one is lost.
+    Lost,
+    /// The kernel has no room, or there is no way to the collector any more: it is not sent yet.
+    Kept,
+}
 
 /// A UDP exporter's end of the stream.
 #[derive(Debug)]
 pub struct Udp {
-    resolver: Resolver,
-    domain: u32,
+    route: Route,
     timing: Timing,
-    socket: Option<(UdpSocket, SocketAddr)>,
-    retry_at: Instant,
-    /// Since when there is no socket.
-    down_since: Instant,
+    domain: u32,
+    phase: Phase,
+    /// When messages could last be handed over.
+    progress: Instant,
     sequence: u32,
+    log: Log,
     /// Whether this path takes UDP_SEGMENT.
     segmentation: bool,
-    /// When the templates were sent in this stream.
-    announced: Option<Instant>,
-    opened_at: Instant,
-    /// When a datagram was last refused or failed.
-    trouble: Option<Instant>,
-    last_error: String,
+    pending: VecDeque<Pending>,
+    /// It is said that the kernel takes nothing.
+    blocked: bool,
 }
 
 impl Udp {
     /// A stream of this observation domain to `address` ("host:port"), which is resolved later.
     pub fn new(address: &str, domain: u32, timing: Timing, now: Now) -> Self {
         Self {
-            resolver: Resolver::new(address),
-            domain,
+            route: Route::new(address, timing, now),
             timing,
-            socket: None,
-            retry_at: now.instant,
-            down_since: now.instant,
+            domain,
+            phase: Phase::Down,
+            progress: now.instant,
             sequence: 0,
+            log: Log::new(domain),
             segmentation: true,
-            announced: None,
-            opened_at: now.instant,
-            trouble: None,
-            last_error: String::new(),
+            pending: VecDeque::new(),
+            blocked: false,
         }
     }
 
-    pub(super) fn maintain(&mut self, now: Now) {
-        if self.trouble.is_some_and(|at| now.instant.duration_since(at) > self.timing.retry) {
-            self.trouble = None;
-            self.announced = None; // Once more, for a collector that came back late.
-        }
-        // The name may mean another machine by now.
-        let old = now.instant.duration_since(self.opened_at) > RESOLVE_AGAIN;
-        if self.socket.is_some() && self.trouble.is_some() && old && !self.resolver.is_literal() {
-            self.socket = None;
-            self.trouble = None;
-            (self.down_since, self.retry_at) = (now.instant, now.instant);
-        }
-        if self.socket.is_some() || now.instant < self.retry_at {
-            return;
-        }
-        let Some(answer) = self.resolver.poll() else { return };
-        let opened = answer.and_then(|found| {
-            let mut last = String::new();
-            for collector in found {
-                match open(collector) {
-                    Ok(socket) => return Ok((socket, collector)),
-                    Err(error) => last = explain(collector, &error, self.timing.retry),
-                }
+    pub(super) fn maintain(&mut self, now: Now, tally: &mut Tally) {
+        self.hear(now, tally);
+        match std::mem::replace(&mut self.phase, Phase::Down) {
+            Phase::Down => self.begin(now, tally),
+            Phase::Trial(socket, collector, Some(since)) if now.instant.duration_since(since) >= self.timing.retry / TRIAL => {
+                self.route.works();
+                self.phase = Phase::Up(socket, collector);
             }
-            Err(last)
-        });
-        match opened {
+            other => self.phase = other,
+        }
+        self.send_pending(now, tally);
+        if matches!(self.phase, Phase::Up(..)) && self.pending.is_empty() {
+            self.progress = now.instant;
+            self.blocked = false;
+        } else if matches!(self.phase, Phase::Up(..)) && !self.blocked && self.is_late(now) {
+            self.blocked = true;
+            tally.send_errors += 1;
+            let seconds = self.timing.hold.as_secs_f32();
+            self.route.say(format!(
+                "the kernel took no datagram for {seconds} s; the interface towards the collector is too slow or blocked; records are dropped \
+                 until it does"
+            ));
+        }
+    }
+
+    /// Opens a socket to the next address.
+    fn begin(&mut self, now: Now, tally: &mut Tally) {
+        let Some(collector) = self.route.next(now) else { return };
+        match open(collector) {
             Ok(socket) => {
-                self.socket = Some(socket);
                 // A new socket is a new transport session: its sequence begins at 0, and it knows no templates.
-                self.opened_at = now.instant;
                 self.sequence = 0;
-                self.announced = None;
+                self.log.clear();
                 self.segmentation = true;
+                self.phase = Phase::Trial(socket, collector, None);
             }
-            Err(sentence) => {
-                self.last_error = sentence;
-                self.retry_at = now.instant + self.timing.retry;
+            Err(error) => {
+                tally.send_errors += 1;
+                self.route.failed(now, explain(collector, &error));
             }
         }
+    }
+
+    fn is_late(&self, now: Now) -> bool {
+        now.instant.duration_since(self.progress) >= self.timing.hold
     }
 
     pub(super) fn room(&self, now: Now) -> Room {
-        if self.socket.is_some() {
+        if matches!(self.phase, Phase::Up(..)) && self.pending.is_empty() {
             Room::Ready
-        } else if now.instant.duration_since(self.down_since) < self.timing.hold {
-            Room::Wait
-        } else {
+        } else if self.is_late(now) {
             Room::Drop
+        } else {
+            Room::Wait
         }
     }
 
-    pub(super) fn wants_templates(&self, now: Now) -> bool {
-        self.socket.is_some()
-            && match (self.announced, self.trouble) {
-                (None, _) => true,
-                (Some(at), Some(_)) => now.instant.duration_since(at) >= REFUSED_TEMPLATES,
-                (Some(_), None) => false,
-            }
+    pub(super) fn wants_templates(&self) -> bool {
+        matches!(self.phase, Phase::Trial(_, _, None))
     }
 
     pub(super) fn status(&self) -> (State, &str) {
-        let state = if self.socket.is_some() && self.trouble.is_none() { State::Connected } else { State::Connecting };
-        (state, &self.last_error)
+        let state = match self.phase {
+            Phase::Up(..) => State::Connected,
+            _ if self.route.has_failed() => State::Failed,
+            _ => State::Connecting,
+        };
+        (state, self.route.trouble())
     }
 
     pub(super) fn announce(&mut self, messages: Vec<Message>, now: Now, tally: &mut Tally) {
-        for mut message in messages {
-            Stamp { time: now.unix, domain: self.domain, sequence: self.sequence }.write(&mut message.octets);
-            if self.send_one(&message.octets, now, tally) {
-                self.sequence = self.sequence.wrapping_add(message.records);
-                tally.templates += u64::from(message.templates);
-            }
+        let news =
+            messages.into_iter().map(|Message { octets, records, templates }| Pending { octets, flows: 0, options: records, templates });
+        if let Phase::Trial(_, _, since @ None) = &mut self.phase {
+            // In a new stream they go first. What the last one has not sent of templates and options is old.
+            *since = Some(now.instant);
+            let old = std::mem::take(&mut self.pending);
+            self.pending = news.chain(old.into_iter().filter(|message| message.flows > 0)).collect();
+        } else {
+            self.pending.extend(news);
         }
-        self.announced = Some(now.instant);
+        self.send_pending(now, tally);
+    }
+
+    fn stamp(&self, message: &mut [u8], now: Now) {
+        Stamp { time: now.unix, domain: self.domain, sequence: self.sequence }.write(message);
     }
 
     pub(super) fn send(&mut self, mut sealed: Sealed<'_>, now: Now, tally: &mut Tally) {
-        let stamp = Stamp { time: now.unix, domain: self.domain, sequence: self.sequence };
-        if let Some(segment) = sealed.segment.filter(|_| self.segmentation && sealed.messages() > 1) {
-            let following = sealed.stamp(stamp);
-            let records = sealed.records() as u64;
-            if self.send_segments(&sealed, segment, now, tally) {
+        let free = matches!(self.phase, Phase::Up(..)) && self.pending.is_empty();
+        if free && let Some(segment) = sealed.segment.filter(|_| self.segmentation && sealed.messages() > 1) {
+            let following = sealed.stamp(Stamp { time: now.unix, domain: self.domain, sequence: self.sequence });
+            if self.send_segments(&mut sealed, segment, now, tally) {
                 self.sequence = following;
-                tally.records += records;
                 return;
             }
         }
-        for (message, records) in sealed.each() {
+        for (octets, flows) in sealed.each() {
+            self.pending.push_back(Pending { octets: octets.to_vec(), flows, options: 0, templates: 0 });
+        }
+        self.send_pending(now, tally);
+    }
+
+    /// Sends what waits, as far as the kernel has room; no flow record to an address that is on trial.
+    fn send_pending(&mut self, now: Now, tally: &mut Tally) {
+        while let Some(mut message) = self.pending.pop_front_if(|message| match self.phase {
+            Phase::Down | Phase::Trial(_, _, None) => false,
+            Phase::Trial(..) => message.flows == 0,
+            Phase::Up(..) => true,
+        }) {
             // RFC 7011 section 3.1: the sequence counts records sent, so what fails does not count.
-            Stamp { sequence: self.sequence, ..stamp }.write(message);
-            if self.send_one(message, now, tally) {
-                self.sequence = self.sequence.wrapping_add(records);
-                tally.records += u64::from(records);
-            } else {
-                tally.lost_send += u64::from(records);
+            self.stamp(&mut message.octets, now);
+            match self.send_one(&message.octets, message.flows, now, tally) {
+                Fate::Sent => {
+                    self.sequence = self.sequence.wrapping_add(message.flows).wrapping_add(message.options);
+                    tally.records += u64::from(message.flows);
+                    tally.templates += u64::from(message.templates);
+                    if matches!(self.phase, Phase::Up(..)) {
+                        self.progress = now.instant;
+                    }
+                }
+                Fate::Lost => tally.lost_send += u64::from(message.flows),
+                Fate::Kept => {
+                    self.pending.push_front(message);
+                    return;
+                }
             }
         }
     }
 
     /// Sends all messages, each but the last of so many octets, in one call. False: nothing was sent, try them one by one.
-    fn send_segments(&mut self, sealed: &Sealed<'_>, segment: usize, now: Now, tally: &mut Tally) -> bool {
-        let Some((socket, _)) = &self.socket else { return false };
+    fn send_segments(&mut self, sealed: &mut Sealed<'_>, segment: usize, now: Now, tally: &mut Tally) -> bool {
         let Ok(segment) = u16::try_from(segment) else { return false };
-        match send_segmented(socket, sealed.octets, segment) {
-            Ok(_) => {
-                let messages = sealed.messages() as u64;
-                tally.messages += messages;
-                tally.segments_batched += messages;
-                tally.octets += sealed.octets.len() as u64;
-                return true;
+        // An error of an earlier datagram is reported instead of sending, once.
+        for _ in 0..2 {
+            let Phase::Up(socket, collector) = &self.phase else { return false };
+            let collector = *collector;
+            match send_segmented(socket, sealed.octets, segment) {
+                Ok(_) => {
+                    let messages = sealed.messages() as u64;
+                    tally.messages += messages;
+                    tally.segments_batched += messages;
+                    tally.octets += sealed.octets.len() as u64;
+                    tally.records += sealed.records() as u64;
+                    let mut sequence = self.sequence;
+                    for (message, flows) in sealed.each() {
+                        self.log.add(sequence, message.len(), flows);
+                        sequence = sequence.wrapping_add(flows);
+                    }
+                    return true;
+                }
+                Err(error) => match error {
+                    Errno::EAGAIN | Errno::ENOBUFS => return false,
+                    // Messages larger than the path's MTU, a device without checksum offload, a kernel before 4.18: one by one for good.
+                    Errno::EINVAL | Errno::EMSGSIZE | Errno::EIO | Errno::EOPNOTSUPP | Errno::ENOPROTOOPT if !self.hear(now, tally) => {
+                        self.segmentation = false;
+                        return false;
+                    }
+                    _ => self.fault(collector, &error.into(), now, tally),
+                },
             }
-            // Messages larger than the path's MTU, a device without checksum offload, a kernel before 4.18: one by one for good.
-            Err(Errno::EINVAL | Errno::EMSGSIZE | Errno::EIO | Errno::EOPNOTSUPP | Errno::ENOPROTOOPT) => self.segmentation = false,
-            Err(error) => self.troubled(&error.into(), now, tally),
         }
         false
     }
 
-    fn send_one(&mut self, message: &[u8], now: Now, tally: &mut Tally) -> bool {
-        // The kernel reports a refusal of an earlier datagram (ICMP) instead of sending, once: the second attempt sends.
+    fn send_one(&mut self, message: &[u8], flows: u32, now: Now, tally: &mut Tally) -> Fate {
+        // An error of an earlier datagram is reported instead of sending, once: the second attempt sends.
         for _ in 0..2 {
-            let Some((socket, _)) = &self.socket else { return false };
-            match socket.send(message) {
+            let (Phase::Up(socket, collector) | Phase::Trial(socket, collector, _)) = &self.phase else { return Fate::Kept };
+            let collector = *collector;
+            let error = match socket.send(message) {
                 Ok(_) => {
                     tally.messages += 1;
                     tally.octets += message.len() as u64;
-                    return true;
+                    self.log.add(self.sequence, message.len(), flows);
+                    return Fate::Sent;
                 }
-                Err(error) => {
-                    self.troubled(&error, now, tally);
-                    if error.kind() != io::ErrorKind::ConnectionRefused {
-                        return false;
-                    }
+                Err(error) => error,
+            };
+            match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::EAGAIN | Errno::ENOBUFS) => return Fate::Kept,
+                Some(Errno::EMSGSIZE) if !self.hear(now, tally) => {
+                    tally.send_errors += 1;
+                    self.route.say(format!(
+                        "messages of {} octets are too long for the way to collector {collector}; lower message_octets_max",
+                        message.len()
+                    ));
+                    return Fate::Lost;
                 }
+                _ => self.fault(collector, &error, now, tally),
             }
         }
-        false
+        Fate::Kept
     }
 
-    fn troubled(&mut self, error: &io::Error, now: Now, tally: &mut Tally) {
-        tally.send_errors += 1;
-        let began = self.trouble.replace(now.instant).is_none();
-        let Some((_, collector)) = self.socket else { return };
-        if began {
-            // Said once: formatting a sentence for each datagram would cost more than sending it.
-            self.last_error = match error.kind() {
-                io::ErrorKind::ConnectionRefused => format!(
-                    "collector {collector} refuses datagrams (ICMP port unreachable); is a collector listening there? \
-                     they are sent on, and lost until it does"
-                ),
-                io::ErrorKind::WouldBlock => format!(
-                    "the kernel took no datagram for collector {collector} in {} ms; the interface towards it is too slow or blocked",
-                    SEND_TIMEOUT.as_millis()
-                ),
-                _ => explain(collector, error, self.timing.retry),
-            };
+    /// A call has failed: it was told what became of earlier datagrams, or it has none to tell, and this machine has no way to the collector.
+    fn fault(&mut self, collector: SocketAddr, error: &io::Error, now: Now, tally: &mut Tally) {
+        if self.hear(now, tally) {
+            return;
         }
+        tally.send_errors += 1;
+        let about = refusal::About::Unknown;
+        if error.kind() == io::ErrorKind::ConnectionRefused {
+            tally.lost_refused += self.log.flows_from(about);
+        }
+        self.leave(now, explain(collector, error));
+    }
+
+    /// Takes what the network says of earlier datagrams; whether there was any.
+    fn hear(&mut self, now: Now, tally: &mut Tally) -> bool {
+        let mut heard = false;
+        while let Phase::Up(socket, collector) | Phase::Trial(socket, collector, _) = &self.phase
+            && let Some(refusal) = refusal::next(socket, &self.log)
+        {
+            heard = true;
+            tally.send_errors += 1;
+            let collector = *collector;
+            if refusal.too_long() {
+                // The kernel knows the path's MTU from now on, and fragments.
+                tally.lost_refused += self.log.flows_of(refusal.about);
+                self.route
+                    .say(format!("a router on the way to collector {collector} says that messages are too long; lower message_octets_max"));
+            } else {
+                tally.lost_refused += self.log.flows_from(refusal.about);
+                self.leave(now, sentence(collector, &refusal));
+            }
+        }
+        heard
+    }
+
+    /// The address does not work: the next one is tried.
+    fn leave(&mut self, now: Now, why: String) {
+        self.phase = Phase::Down;
+        self.log.clear();
+        self.route.failed(now, why);
+    }
+
+    /// Whether nothing waits, and it does not turn out in a moment whether anything can be sent.
+    pub(super) fn is_done(&self) -> bool {
+        self.pending.is_empty() && !matches!(self.phase, Phase::Trial(..))
+    }
+
+    fn waiting(&self) -> u64 {
+        self.pending.iter().map(|message| u64::from(message.flows)).sum()
+    }
+
+    pub(super) fn abandon(&mut self, tally: &mut Tally) {
+        tally.lost_send += self.waiting();
+        self.pending.clear();
+    }
+}
+
+/// Says who refuses datagrams, and why (RFC 792, RFC 1812 section 5.2.7.1, RFC 4443 section 3.1).
+fn sentence(collector: SocketAddr, refusal: &Refusal) -> String {
+    let (port, host, forbidden) = if collector.is_ipv4() {
+        (&[(3, 3)][..], &[(3, 0), (3, 1)][..], &[(3, 9), (3, 10), (3, 13)][..])
+    } else {
+        (&[(1, 4)][..], &[(1, 0), (1, 3)][..], &[(1, 1), (1, 5), (1, 6)][..])
+    };
+    let (kind, code) = refusal.icmp;
+    if port.contains(&refusal.icmp) {
+        format!("collector {collector} refuses datagrams (ICMP port unreachable); is a collector listening there?")
+    } else if host.contains(&refusal.icmp) {
+        format!(
+            "collector {collector} is not reached (ICMP type {kind} code {code}: host or network unreachable); check the address and the routes"
+        )
+    } else if forbidden.contains(&refusal.icmp) {
+        format!(
+            "a firewall on the way forbids sending to collector {collector} (ICMP type {kind} code {code}: administratively prohibited)"
+        )
+    } else {
+        format!("datagrams to collector {collector} are refused (ICMP type {kind} code {code}: {})", refusal.error)
     }
 }
 
@@ -235,7 +379,8 @@ fn open(collector: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
     // A smaller buffer than asked for is no error: the kernel caps it.
     SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_OCTETS)?;
-    socket.set_write_timeout(Some(SEND_TIMEOUT))?;
+    socket.set_nonblocking(true)?;
+    refusal::listen(&socket, collector)?;
     socket.connect(collector)?;
     Ok(socket)
 }

@@ -6,7 +6,10 @@
 //! | 1 | version of this layout |
 //! | 2, 3 | capacity and segment length, in words, powers of two |
 //! | 4, 5, 6 | worker, instance (when the writer was made), process id |
+//! | 8, 9 | where this ring took a damaged one's place: that one's instance, and the records that were written to it |
+//! | 10 | version of the records |
 //! | 16 to 20 | the writer's line: [`RESERVED`], [`BEFORE`], [`COMMITTED`], [`AFTER`], [`ENDED`] |
+//! | 32 to 47 | version of the program, its length in one byte |
 //! | 64 on | the records, `capacity` words |
 //!
 //! The first word of a record is: length in words (16 bits), version (8), kind (8), sequence of the record (low 32 bits).
@@ -15,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use sonde_memory::ReadMap;
 
-use crate::record::WORDS_MAX;
+use crate::record::{HEAD_WORDS, WORDS_MAX};
 
 /// "SONDERNG", so that a stranger's file is told from a ring.
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"SONDERNG");
@@ -28,6 +31,14 @@ pub(super) const SEGMENT_AT: usize = 3;
 pub(super) const WORKER_AT: usize = 4;
 pub(super) const INSTANCE_AT: usize = 5;
 pub(super) const PID_AT: usize = 6;
+pub(super) const PREDECESSOR_AT: usize = 8;
+pub(super) const PREDECESSOR_RECORDS_AT: usize = 9;
+pub(super) const RECORD_VERSION_AT: usize = 10;
+pub(super) const PROGRAM_AT: usize = 32;
+/// Words of the version of the program.
+pub(super) const PROGRAM: usize = 16;
+/// No version of layout or records will be above this: what is, is damage.
+pub(super) const VERSIONS_MAX: u64 = 10_000;
 /// The writer's line stands two cache lines behind the constant header: processors fetch lines in pairs.
 pub(super) const CONTROL_AT: usize = 16;
 /// The records begin on a cache line of their own.
@@ -63,6 +74,8 @@ pub(super) struct Layout {
     pub(super) capacity: u64,
     /// Words of a segment; a power of two, at most a half of the capacity.
     pub(super) segment: u64,
+    /// Words of the shortest record.
+    pub(super) least: u64,
 }
 
 impl Layout {
@@ -73,7 +86,7 @@ impl Layout {
             && segment >= 2 * WORDS_MAX as u64
             && capacity / segment >= SEGMENTS_MIN
             && usize::try_from(capacity).is_ok_and(|capacity| capacity <= usize::MAX / 16);
-        fits.then_some(Self { control: CONTROL_AT, data: DATA_AT, capacity, segment })
+        fits.then_some(Self { control: CONTROL_AT, data: DATA_AT, capacity, segment, least: HEAD_WORDS as u64 })
     }
 
     /// Index of the word at a position.
@@ -81,6 +94,12 @@ impl Layout {
     #[expect(clippy::cast_possible_truncation, reason = "less than the capacity, which fits (checked when the layout was made)")]
     pub(super) fn index(&self, position: u64) -> usize {
         self.data + (position & (self.capacity - 1)) as usize
+    }
+
+    /// Whether so many records can stand in so many words.
+    #[inline]
+    pub(super) fn fit(&self, records: u64, words: u64) -> bool {
+        records.saturating_mul(self.least) <= words
     }
 
     /// The first position behind the segment that `position` lies in.
@@ -122,6 +141,10 @@ pub(super) trait Memory {
     fn copy(&self, at: usize, out: &mut [u64]) -> bool;
     /// Acquire fence.
     fn fence(&self);
+    /// Whether zeros may have been loaded where the file is no more.
+    fn cut(&self) -> bool {
+        false
+    }
 }
 
 impl Memory for ReadMap {
@@ -137,4 +160,27 @@ impl Memory for ReadMap {
     fn fence(&self) {
         fence(Ordering::Acquire);
     }
+    #[inline]
+    fn cut(&self) -> bool {
+        ReadMap::cut(self)
+    }
+}
+
+/// A text as words: its length in one byte, then its bytes; the rest is zero. It is cut where the words end.
+pub(super) fn pack(text: &str) -> [u64; PROGRAM] {
+    let mut words = [0; PROGRAM];
+    let length = text.len().min(PROGRAM * 8 - 1);
+    for (at, byte) in std::iter::once(u8::try_from(length).unwrap_or(0)).chain(text.bytes().take(length)).enumerate() {
+        if let Some(word) = words.get_mut(at / 8) {
+            *word |= u64::from(byte) << (at % 8 * 8);
+        }
+    }
+    words
+}
+
+/// The text of such words; empty where there is none.
+pub(super) fn unpack(words: &[u64; PROGRAM]) -> String {
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let text = bytes.split_first().and_then(|(length, rest)| rest.get(..usize::from(*length)));
+    text.and_then(|text| String::from_utf8(text.to_vec()).ok()).unwrap_or_default()
 }

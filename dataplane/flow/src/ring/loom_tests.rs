@@ -117,16 +117,16 @@ fn model(preemptions: usize, layout: Layout, written: u64, publish_every: u64, l
 #[test]
 fn a_reader_that_is_overtaken_in_mid_copy_throws_the_copy_away() {
     // Two segments of one record: the third record overwrites the first.
-    model(2, Layout { control: 0, data: 5, capacity: 4, segment: 2 }, 3, 1, false);
+    model(2, Layout { control: 0, data: 5, capacity: 4, segment: 2, least: 2 }, 3, 1, false);
 }
 
 #[test]
 fn a_reader_that_comes_late_knows_where_it_stands() {
-    model(2, Layout { control: 0, data: 5, capacity: 8, segment: 4 }, 3, 1, true);
+    model(2, Layout { control: 0, data: 5, capacity: 8, segment: 4, least: 2 }, 3, 1, true);
 }
 
 #[test]
 fn batches_and_padding_are_no_different() {
     // Segments of two records; five records in batches of two, the last of which is published by the end.
-    model(2, Layout { control: 0, data: 5, capacity: 8, segment: 4 }, 5, 2, false);
+    model(2, Layout { control: 0, data: 5, capacity: 8, segment: 4, least: 2 }, 5, 2, false);
 }

@@ -28,20 +28,24 @@ impl Producer {
     }
 
     /// Writes one record, a head and what follows it; the first word has neither length nor sequence yet. Together they are at most
-    /// [`WORDS_MAX`] words: a longer one is cut, which its reader takes for one without its last extension.
+    /// [`WORDS_MAX`] words. One that is longer, or finds no room, has its number in the sequence all the same: its readers count it as lost.
     ///
     /// By reference and inline: a copy of the words is read by wider loads than they were stored by, and such a load waits until every
     /// store before it has reached the cache, those to an entry that is still far away too (bench `emit/evicted`).
     #[inline(always)]
     pub(super) fn put<W: Word, const N: usize>(&mut self, words: &[W], head: &[u64; N], rest: &[u64]) {
-        let rest = rest.get(..WORDS_MAX - N).unwrap_or(rest);
+        if rest.len() > WORDS_MAX - N {
+            return self.miss();
+        }
         let length = (N + rest.len()) as u64;
         if self.end - self.position < length {
             self.next_segment(words);
         }
         let at = self.layout.index(self.position);
         // One bounds check for each half. They cannot fail: a record never straddles the end of a segment, so not that of the ring.
-        let Some((slots, behind)) = words.get(at..).and_then(|words| words.split_first_chunk::<N>()) else { return };
+        let Some((slots, behind)) = words.get(at..).and_then(|words| words.split_first_chunk::<N>()) else {
+            return self.miss();
+        };
         for (slot, word) in slots.iter().zip(head).skip(1) {
             slot.set(*word);
         }
@@ -53,6 +57,14 @@ impl Producer {
         }
         self.position += length;
         self.sequence += 1;
+    }
+
+    /// A record that is not written.
+    #[cold]
+    fn miss(&mut self) {
+        self.sequence += 1;
+        // There is something to show, although nothing was written.
+        self.published = !self.position;
     }
 
     /// Pads what is left of the segment, shows readers what stands in it, and reserves the next one.
@@ -82,6 +94,8 @@ impl Producer {
         }
         self.published = self.position;
         let control = self.layout.control;
+        // It has stood there since the segment was begun, unless somebody else wrote there.
+        store(words, control + RESERVED, self.end);
         store(words, control + BEFORE, self.sequence);
         if let Some(word) = words.get(control + COMMITTED) {
             word.release(self.position);
@@ -89,6 +103,16 @@ impl Producer {
         if let Some(word) = words.get(control + AFTER) {
             word.release(self.sequence);
         }
+    }
+
+    /// Begins with the first word of a ring that nobody reads yet. Tells how many records it had written.
+    pub(super) fn begin_again<W: Word>(&mut self, words: &[W]) -> u64 {
+        for at in [RESERVED, BEFORE, COMMITTED, AFTER] {
+            store(words, self.layout.control + at, 0);
+        }
+        let written = self.sequence;
+        *self = Self::new(self.layout);
+        written
     }
 
     /// Publishes, and says that nothing more will come.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{BYTES_MIN, Batch, Reader, RingError, Writer};
-use crate::record::{Output, Record};
+use crate::record::{HEAD_WORDS, Output, Record, WORDS_MAX};
 
 /// A ring's path in a folder that is removed in the end.
 struct Place(tempfile::TempDir);
@@ -60,6 +60,25 @@ fn what_is_published_is_read_in_order() {
     let (numbers, sum) = drain(&mut reader);
     assert_eq!(numbers, (0..1000).collect::<Vec<_>>());
     assert_eq!(sum, Batch { records: 1000, ..Batch::default() });
+}
+
+#[test]
+fn a_record_that_does_not_fit_is_told_as_lost() {
+    let place = Place::new();
+    let mut writer = Writer::create(&place.ring(), BYTES_MIN, 0).expect("a ring");
+    let mut reader = Reader::open(&place.ring()).expect("a reader");
+    let long = |words: usize| vec![crate::extension::first_word(200, words); words];
+    put(&mut writer, 0..10);
+    writer.put_words(&record(10).encode(), &long(WORDS_MAX - HEAD_WORDS + 1));
+    put(&mut writer, 11..20);
+    let (numbers, sum) = drain(&mut reader);
+    assert_eq!((numbers.len(), sum.records, sum.lost, sum.damaged), (19, 19, 1, 0));
+    // Also the last one, behind which no record tells.
+    writer.put_words(&record(20).encode(), &long(WORDS_MAX));
+    assert_eq!(writer.records(), 21);
+    drop(writer);
+    let (numbers, sum) = drain(&mut reader);
+    assert_eq!((numbers.len(), sum.lost, sum.ended), (0, 1, true));
 }
 
 #[test]

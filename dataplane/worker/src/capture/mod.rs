@@ -2,18 +2,23 @@
 //!
 //! The readers are total functions: any bytes give frames, then an end or one [`Fault`] with the offset of what could not be read.
 //!
-//! Not here: compressed files, and the FCS that a few captures keep (`if_fcslen`): it counts as part of the frame.
+//! Not here: compressed files. They are unpacked by whoever reads them in pieces ([`crate::source::feed`]).
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod batch;
+mod linktype;
+mod passed;
 mod pcap;
 mod pcapng;
+mod pseudo;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Batch, SPAN_NS};
+use sonde_unpack::Packing;
 
-use sonde_packet::Link;
+pub use batch::{Batch, SPAN_NS};
+pub use linktype::name as link_type_name;
+pub use passed::Passed;
 
 /// Where a capture stops being readable, and why. What came before it has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +38,7 @@ pub enum Damage {
     NotACapture,
     #[error("the file is empty")]
     Empty,
-    #[error("a compressed file: uncompress it first (zcat, zstdcat, xzcat)")]
+    #[error("a compressed file, which cannot be read in place: uncompress it first (zcat, zstdcat, xzcat, lz4cat)")]
     Compressed,
     #[error("the file ends inside its header")]
     HeaderCut,
@@ -55,8 +60,16 @@ pub enum Damage {
     PacketLength,
     #[error("another process made the file shorter while it was read")]
     Shrunk,
+    #[error("a packet or block is longer than {} MiB, the most that is read of a pipe or a compressed file", RECORD_MAX >> 20)]
+    TooLong,
+    #[error("the compressed data are damaged, or end early")]
+    Unpacking,
+    #[error("the input cannot be read: {0}")]
+    Input(std::io::ErrorKind),
 }
 
+/// Longest packet record or block that is read of a capture in pieces, in octets.
+pub(crate) const RECORD_MAX: usize = 64 << 20;
 /// Longest frame a record may claim: what is above is a damaged field, and would drown the sums.
 const WIRE_MAX: u32 = i32::MAX.cast_unsigned();
 
@@ -90,18 +103,52 @@ impl Order {
     }
 }
 
-/// A capture file in memory, being read from front to back.
+impl Damage {
+    /// Whether more octets would mend it.
+    pub(crate) fn is_cut(self) -> bool {
+        matches!(self, Self::Empty | Self::HeaderCut | Self::RecordCut | Self::BlockCut)
+    }
+}
+
+/// A capture in memory, or a piece of one, being read from front to back.
 #[derive(Debug)]
 pub struct Capture<'a> {
-    format: Format<'a>,
+    state: State,
+    rest: &'a [u8],
     size: usize,
+    /// More octets follow: what is cut at the end is no fault.
+    goes_on: bool,
+}
+
+/// Where the reading of a capture stands between two pieces of it.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// `None` before the first octets have told it.
+    format: Option<Format>,
+    /// Octets of the pieces before.
+    base: u64,
     fault: Option<Fault>,
+    pub(crate) passed: Passed,
 }
 
 #[derive(Debug)]
-enum Format<'a> {
-    Pcap(pcap::Reader<'a>),
-    Pcapng(pcapng::Reader<'a>),
+enum Format {
+    Pcap(pcap::Reader),
+    Pcapng(pcapng::Reader),
+}
+
+impl Format {
+    /// Recognises the format by its first four octets, and how many octets its header has.
+    fn of(bytes: &[u8]) -> Result<(Self, usize), Damage> {
+        match bytes.first_chunk::<4>() {
+            Some(&pcapng::SECTION) => Ok((Self::Pcapng(pcapng::Reader::new()), 0)),
+            Some(magic) if pcap::is_magic(*magic) => Ok((Self::Pcap(pcap::Reader::open(bytes)?), pcap::HEADER)),
+            Some(_) if Packing::of(bytes) != Packing::Plain => Err(Damage::Compressed),
+            Some(_) => Err(Damage::NotACapture),
+            None if bytes.is_empty() => Err(Damage::Empty),
+            None => Err(Damage::NotACapture),
+        }
+    }
 }
 
 impl<'a> Capture<'a> {
@@ -110,48 +157,70 @@ impl<'a> Capture<'a> {
     /// # Errors
     /// A fault at offset 0 when the bytes are no capture at all, or end inside the file header.
     pub fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
-        let refuse = |what| Fault { offset: 0, what };
-        let format = match bytes.first_chunk::<4>() {
-            Some(&pcapng::SECTION) => Format::Pcapng(pcapng::Reader::new(bytes)),
-            Some(magic) if pcap::is_magic(*magic) => Format::Pcap(pcap::Reader::open(bytes).map_err(refuse)?),
-            Some([0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd] | [0xfd, b'7', b'z', b'X'] | [b'B', b'Z', b'h', _]) => {
-                return Err(refuse(Damage::Compressed));
-            }
-            None if bytes.is_empty() => return Err(refuse(Damage::Empty)),
-            _ => return Err(refuse(Damage::NotACapture)),
-        };
-        Ok(Self { format, size: bytes.len(), fault: None })
+        Self::resume(State::default(), bytes, false)
     }
 
-    /// Fills `batch` from where the last call stopped. An empty batch means the end: of the file, or of what is readable.
+    /// Goes on with the next piece of a capture. It begins where the piece before was read to.
+    ///
+    /// # Errors
+    /// As [`Self::open`], for the first piece.
+    pub(crate) fn resume(mut state: State, bytes: &'a [u8], goes_on: bool) -> Result<Self, Fault> {
+        let mut rest = bytes;
+        if state.format.is_none() {
+            let (format, header) = Format::of(bytes).map_err(|what| Fault { offset: 0, what })?;
+            state.format = Some(format);
+            rest = bytes.get(header..).unwrap_or_default();
+        }
+        Ok(Self { state, rest, size: bytes.len(), goes_on })
+    }
+
+    /// Stops, and says how many octets of this piece were read.
+    pub(crate) fn pause(mut self) -> (State, usize) {
+        let read = self.size.saturating_sub(self.rest.len());
+        self.state.base = self.state.base.saturating_add(read as u64);
+        (self.state, read)
+    }
+
+    /// Fills `batch` from where the last call stopped. An empty batch means the end: of the capture or of this piece, or of what is
+    /// readable.
     pub fn fill(&mut self, batch: &mut Batch<'a>) {
         batch.clear();
-        let outcome = match &mut self.format {
-            Format::Pcap(reader) => reader.fill(batch),
-            Format::Pcapng(reader) => reader.fill(batch),
+        if self.state.fault.is_some() {
+            return;
+        }
+        let (rest, passed) = (&mut self.rest, &mut self.state.passed);
+        let outcome = match &mut self.state.format {
+            Some(Format::Pcap(reader)) => reader.fill(rest, batch, passed),
+            Some(Format::Pcapng(reader)) => reader.fill(rest, batch, passed),
+            None => Ok(()),
         };
-        if let Err(what) = outcome {
-            self.fault = Some(Fault { offset: self.position(), what });
+        if let Err(what) = outcome
+            && !(self.goes_on && what.is_cut())
+        {
             // Nothing after a fault can be trusted: without the length of this record there is no next one.
-            match &mut self.format {
-                Format::Pcap(reader) => reader.stop(),
-                Format::Pcapng(reader) => reader.stop(),
-            }
+            self.state.fault = Some(Fault { offset: self.position(), what });
+            self.rest = &[];
         }
     }
 
     /// What ended the reading before the end of the file. `None` while reading, and after a clean end.
     pub fn fault(&self) -> Option<Fault> {
-        self.fault
+        self.state.fault
+    }
+
+    /// Packets of link types that are not read.
+    pub fn passed(&self) -> &Passed {
+        &self.state.passed
     }
 
     /// Octets read so far.
     pub fn position(&self) -> u64 {
-        let left = match &self.format {
-            Format::Pcap(reader) => reader.left(),
-            Format::Pcapng(reader) => reader.left(),
-        };
-        self.size.saturating_sub(left) as u64
+        self.state.base.saturating_add(self.size.saturating_sub(self.rest.len()) as u64)
+    }
+
+    /// Octets of this piece that are not read yet.
+    pub(crate) fn left(&self) -> usize {
+        self.rest.len()
     }
 }
 
@@ -174,19 +243,5 @@ pub fn survey(bytes: &[u8]) -> Result<(u64, u64, Option<Fault>), Fault> {
             frames = frames.wrapping_add(1);
             octets = octets.wrapping_add(frame.bytes.len() as u64);
         }
-    }
-}
-
-/// The link type of a LINKTYPE number of the pcap registry (<https://www.tcpdump.org/linktypes.html>).
-///
-/// 12 and 14 are the DLT_RAW of the BSDs, which old files carry in the place of 101.
-fn link(number: u32) -> Link {
-    match number {
-        1 => Link::Ethernet,
-        0 | 108 => Link::Null,
-        12 | 14 | 101 | 228 | 229 => Link::RawIp,
-        113 => Link::LinuxSll,
-        276 => Link::LinuxSll2,
-        _ => Link::Unknown,
     }
 }

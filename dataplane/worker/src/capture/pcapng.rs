@@ -1,9 +1,10 @@
 //! pcapng: blocks of a type, a length, a body, and the length again (draft-ietf-opsawg-pcapng).
 
 use super::batch::Batch;
+use super::linktype::Frames;
 use super::pcap::words;
-use super::{Damage, Order, WIRE_MAX, link};
-use sonde_packet::{Frame, Link};
+use super::{Damage, Order, Passed, WIRE_MAX};
+use sonde_packet::Frame;
 
 /// The type of a section header block: the same in both byte orders.
 pub(super) const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
@@ -16,13 +17,16 @@ const PACKET_SIMPLE: u32 = 3;
 const PACKET: u32 = 6;
 
 const OPTION_END: u16 = 0;
+/// Of a packet: its flags word.
+const OPTION_FLAGS: u16 = 2;
 const OPTION_TSRESOL: u16 = 9;
+const OPTION_FCSLEN: u16 = 13;
 const OPTION_TSOFFSET: u16 = 14;
 
 /// What a section says of one of its interfaces.
 #[derive(Clone, Copy, Debug)]
 struct Interface {
-    link: Link,
+    frames: Frames,
     snap: u32,
     unit: Unit,
     offset_ns: i64,
@@ -67,10 +71,9 @@ impl Interface {
     }
 }
 
-/// The packets of a pcapng file, through all its sections.
+/// How the packets of a pcapng file are read, through all its sections.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
-    rest: &'a [u8],
+pub(super) struct Reader {
     order: Order,
     interfaces: Vec<Interface>,
     /// Time of the packet before: a simple packet block has none of its own.
@@ -84,25 +87,19 @@ struct Block<'a> {
     after: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+impl Reader {
+    pub(super) fn new() -> Self {
         // The byte order is read from the section header block, which `block` insists on seeing before it is used.
-        Self { rest: bytes, order: Order::Little, interfaces: Vec::new(), last: 0 }
+        Self { order: Order::Little, interfaces: Vec::new(), last: 0 }
     }
 
-    pub(super) fn left(&self) -> usize {
-        self.rest.len()
-    }
-
-    pub(super) fn stop(&mut self) {
-        self.rest = &[];
-    }
-
+    /// Reads blocks from `rest` on, and their packets into the batch.
+    ///
     /// Budget: 12 ns a packet of 90 octets, as in `pcap`.
-    pub(super) fn fill(&mut self, batch: &mut Batch<'a>) -> Result<(), Damage> {
-        while !self.rest.is_empty() {
-            let block = self.block()?;
-            let frame = match block.kind {
+    pub(super) fn fill<'a>(&mut self, rest: &mut &'a [u8], batch: &mut Batch<'a>, passed: &mut Passed) -> Result<(), Damage> {
+        while !rest.is_empty() {
+            let block = self.block(rest)?;
+            let packet = match block.kind {
                 PACKET => Some(self.enhanced(block.body)?),
                 PACKET_SIMPLE => Some(self.simple(block.body)?),
                 PACKET_OBSOLETE => Some(self.obsolete(block.body)?),
@@ -113,21 +110,25 @@ impl<'a> Reader<'a> {
                 // Section headers were read by `block`; everything else (names, statistics, secrets, private blocks) holds no packet.
                 _ => None,
             };
-            if let Some(frame) = frame {
-                if !batch.push(frame) {
-                    return Ok(());
+            match packet {
+                Some(Packet::Read(frame)) => {
+                    if !batch.push(frame) {
+                        return Ok(());
+                    }
+                    self.last = frame.time;
                 }
-                self.last = frame.time;
+                Some(Packet::Unread(number)) => passed.add(number),
+                None => {}
             }
-            self.rest = block.after;
+            *rest = block.after;
         }
         Ok(())
     }
 
     /// Cuts the next block off; a section header sets the byte order and forgets the interfaces of the section before.
     #[inline(always)]
-    fn block(&mut self) -> Result<Block<'a>, Damage> {
-        let (head, body) = self.rest.split_first_chunk::<8>().ok_or(Damage::BlockCut)?;
+    fn block<'a>(&mut self, rest: &'a [u8]) -> Result<Block<'a>, Damage> {
+        let (head, body) = rest.split_first_chunk::<8>().ok_or(Damage::BlockCut)?;
         let [kind, length] = words(head);
         if kind == SECTION {
             self.section(body)?;
@@ -165,30 +166,35 @@ impl<'a> Reader<'a> {
     fn describe(&mut self, body: &[u8]) -> Result<(), Damage> {
         let (head, mut options) = body.split_first_chunk::<8>().ok_or(Damage::BlockLength)?;
         let [[link0, link1, ..], snap] = words(head);
-        let number = u32::from(self.order.u16([link0, link1]));
-        let mut interface = Interface { link: link(number), snap: self.order.u32(snap), unit: Unit::Times(1000), offset_ns: 0 };
+        let frames = Frames::of(self.order.u16([link0, link1]), 0);
+        let mut interface = Interface { frames, snap: self.order.u32(snap), unit: Unit::Times(1000), offset_ns: 0 };
         // Options that do not fit end the list: they are comments of a kind, and the packets can be read without them.
-        while let Some(([code0, code1, len0, len1], rest)) = options.split_first_chunk::<4>() {
-            let code = self.order.u16([*code0, *code1]);
-            let length = usize::from(self.order.u16([*len0, *len1]));
-            let Some((value, after)) = rest.split_at_checked(length.next_multiple_of(4)) else { break };
+        while let Some((code, value)) = self.option(&mut options) {
             match (code, value) {
-                (OPTION_END, _) => break,
                 (OPTION_TSRESOL, [resolution, ..]) => interface.unit = Unit::from_resolution(*resolution),
                 (OPTION_TSOFFSET, value) => {
                     let seconds = value.first_chunk::<8>().map_or(0, |bytes| self.order.i64(*bytes));
                     interface.offset_ns = seconds.saturating_mul(1_000_000_000);
                 }
+                (OPTION_FCSLEN, [length, ..]) => interface.frames = frames.with_fcs(fcs_octets(*length)),
                 _ => {}
             }
-            options = after;
         }
         self.interfaces.push(interface);
         Ok(())
     }
 
+    /// Cuts the next option off; `None` at the end of the list.
+    fn option<'o>(&self, options: &mut &'o [u8]) -> Option<(u16, &'o [u8])> {
+        let ([code0, code1, len0, len1], rest) = options.split_first_chunk::<4>()?;
+        let length = usize::from(self.order.u16([*len0, *len1]));
+        let (value, after) = rest.split_at_checked(length.next_multiple_of(4))?;
+        *options = after;
+        Some((self.order.u16([*code0, *code1]), value)).filter(|(code, _)| *code != OPTION_END)
+    }
+
     #[inline(always)]
-    fn enhanced(&self, body: &'a [u8]) -> Result<Frame<'a>, Damage> {
+    fn enhanced<'a>(&self, body: &'a [u8]) -> Result<Packet<'a>, Damage> {
         let (head, data) = body.split_first_chunk::<20>().ok_or(Damage::BlockLength)?;
         let [number, high, low, captured, original] = words(head).map(|word| self.order.u32(word));
         self.packet(number, high, low, captured, original, data)
@@ -196,7 +202,7 @@ impl<'a> Reader<'a> {
 
     /// The packet block of early pcapng: a 16-bit interface number and a drop count where the other has a 32-bit number.
     #[cold]
-    fn obsolete(&self, body: &'a [u8]) -> Result<Frame<'a>, Damage> {
+    fn obsolete<'a>(&self, body: &'a [u8]) -> Result<Packet<'a>, Damage> {
         let (head, data) = body.split_first_chunk::<20>().ok_or(Damage::BlockLength)?;
         let [[number0, number1, ..], high, low, captured, original] = words(head);
         let number = u32::from(self.order.u16([number0, number1]));
@@ -205,22 +211,71 @@ impl<'a> Reader<'a> {
     }
 
     #[inline(always)]
-    fn packet(&self, number: u32, high: u32, low: u32, captured: u32, original: u32, data: &'a [u8]) -> Result<Frame<'a>, Damage> {
+    fn packet<'a>(&self, number: u32, high: u32, low: u32, captured: u32, original: u32, data: &'a [u8]) -> Result<Packet<'a>, Damage> {
         let interface = self.interfaces.get(number as usize).ok_or(Damage::NoInterface)?;
-        let bytes = data.get(..captured as usize).ok_or(Damage::PacketLength)?;
+        let (bytes, behind) = data.split_at_checked(captured as usize).ok_or(Damage::PacketLength)?;
+        let mut frames = interface.frames;
+        // Up to three octets of padding. Most packets have no options.
+        if behind.len() > 4 {
+            frames = self.flagged(frames, captured, behind);
+        }
         let time = interface.time(u64::from(high) << 32 | u64::from(low));
-        Ok(Frame { bytes, wire_len: original.min(WIRE_MAX), link: interface.link, port: port(number), time })
+        Ok(Packet::of(frames, bytes, original, port(number), time))
+    }
+
+    /// A packet's flags word may tell the octets of its FCS (bits 5 to 8; zero says nothing).
+    #[cold]
+    fn flagged(&self, frames: Frames, captured: u32, behind: &[u8]) -> Frames {
+        let padding = captured.wrapping_neg() & 3;
+        let mut options = behind.get(padding as usize..).unwrap_or_default();
+        while let Some((code, value)) = self.option(&mut options) {
+            if code == OPTION_FLAGS
+                && let Some(word) = value.first_chunk::<4>()
+            {
+                let [octets, ..] = (self.order.u32(*word) >> 5 & 0x0f).to_le_bytes();
+                return if octets == 0 { frames } else { frames.with_fcs(octets) };
+            }
+        }
+        frames
     }
 
     /// A simple packet block: of the first interface, cut at its snap length, without a time. It gets that of the packet before.
     #[cold]
-    fn simple(&self, body: &'a [u8]) -> Result<Frame<'a>, Damage> {
+    fn simple<'a>(&self, body: &'a [u8]) -> Result<Packet<'a>, Damage> {
         let (head, data) = body.split_first_chunk::<4>().ok_or(Damage::BlockLength)?;
         let interface = self.interfaces.first().ok_or(Damage::NoInterface)?;
         let original = self.order.u32(*head);
         let snap = if interface.snap == 0 { u32::MAX } else { interface.snap };
         let bytes = data.get(..original.min(snap) as usize).ok_or(Damage::PacketLength)?;
-        Ok(Frame { bytes, wire_len: original.min(WIRE_MAX), link: interface.link, port: port(0), time: self.last })
+        Ok(Packet::of(interface.frames, bytes, original, port(0), self.last))
+    }
+}
+
+/// What a packet block gives.
+enum Packet<'a> {
+    Read(Frame<'a>),
+    /// A packet of a link type that is not read.
+    Unread(u16),
+}
+
+impl<'a> Packet<'a> {
+    #[inline(always)]
+    fn of(frames: Frames, bytes: &'a [u8], original: u32, port: u16, time: u64) -> Self {
+        match frames.unread() {
+            Some(number) => Self::Unread(number),
+            None => {
+                let (link, bytes, wire_len) = frames.cut(bytes, original.min(WIRE_MAX));
+                Self::Read(Frame { bytes, wire_len, link, port, time })
+            }
+        }
+    }
+}
+
+/// `if_fcslen` counts bits. The format's description has octets in its example, and so have a few writers: no FCS has eight bits or less.
+fn fcs_octets(length: u8) -> u8 {
+    match length {
+        0..=8 => length,
+        bits => bits / 8,
     }
 }
 

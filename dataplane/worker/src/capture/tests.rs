@@ -9,6 +9,7 @@
 
 use super::*;
 use crate::source::BURST_MAX;
+use sonde_packet::Link;
 
 /// A pcap with these packets of (seconds, fraction, captured octets, length on the wire).
 fn pcap(order: Order, magic: u32, extra: usize, network: u32, packets: &[(u32, u32, &[u8], u32)]) -> Vec<u8> {
@@ -152,11 +153,187 @@ fn link_types() {
         (229, Link::RawIp),
         (113, Link::LinuxSll),
         (276, Link::LinuxSll2),
-        (105, Link::Unknown),
-        (0x5400_0001, Link::Ethernet), // with a 4-octet FCS
+        (9, Link::Ppp),
+        (50, Link::PppSerial),
+        (51, Link::Pppoe),
+        (104, Link::CiscoHdlc),
+        (105, Link::Ieee80211),
+        (219, Link::Mpls),
+        // The upper six bits are no part of the number; without bit 26 they say nothing of an FCS.
+        (0x5000_0001, Link::Ethernet),
     ] {
         let file = pcap(Order::Big, 0xa1b2_c3d4, 0, number, &[(1, 0, b"x", 1)]);
         check(&file, &[(1_000_000_000, expected, 0, 1, b"x".to_vec())]);
+    }
+}
+
+#[test]
+fn packets_of_link_types_that_are_not_read_are_counted() {
+    let usb = pcap(Order::Little, 0xa1b2_c3d4, 0, 189, &[(1, 0, b"x", 1), (2, 0, b"y", 1)]);
+    let order = Order::Big;
+    let mixed = [
+        section(order),
+        interface(order, 147, 0, &[]),
+        interface(order, 1, 0, &[]),
+        enhanced(order, 0, 1, b"abc", 3),
+        enhanced(order, 1, 2, b"def", 3),
+        obsolete(order, 0, 3, b"ghi", 3),
+        section(order),
+        interface(order, 253, 0, &[]),
+        simple(order, b"jkl", 3),
+    ]
+    .concat();
+    for (file, frames, types) in [(usb, 0, vec![(189, 2)]), (mixed, 1, vec![(147, 2), (253, 1)])] {
+        let mut capture = Capture::open(&file).expect("a good file");
+        let mut batch = Batch::new();
+        capture.fill(&mut batch);
+        assert_eq!((batch.frames().len(), capture.passed().types()), (frames, &types[..]));
+        assert_eq!(capture.passed().packets(), types.iter().map(|(_, packets)| packets).sum());
+    }
+}
+
+#[test]
+fn a_frame_check_sequence_is_not_part_of_the_frame() {
+    // Two words of 16 bits, and bit 26.
+    let file = pcap(Order::Little, 0xa1b2_c3d4, 0, 0x2400_0001, &[(1, 0, b"abcd1234", 8), (2, 0, b"abcd", 8), (3, 0, b"ab", 70)]);
+    check(
+        &file,
+        &[
+            (1_000_000_000, Link::Ethernet, 0, 4, b"abcd".to_vec()),
+            (2_000_000_000, Link::Ethernet, 0, 4, b"abcd".to_vec()),
+            (3_000_000_000, Link::Ethernet, 0, 66, b"ab".to_vec()),
+        ],
+    );
+    for order in ORDERS {
+        // Of the interface in bits, as the format says, or in octets, as its example does; a packet's flags go before it.
+        for length in [32, 4] {
+            let flags = put(order, 2 << 5);
+            let option = [put(order, version(order, 2, 4)), flags, [0; 4]].concat();
+            let mut flagged = Vec::new();
+            for word in [0, 0, 2, 5, 5] {
+                flagged.extend(put(order, word));
+            }
+            flagged.extend(b"abc12\0\0\0");
+            flagged.extend(option);
+            let file = [
+                section(order),
+                interface(order, 1, 0, &[(13, &[length])]),
+                enhanced(order, 0, 1, b"abcd1234", 8),
+                block(order, 6, &flagged),
+                simple(order, b"efgh5678", 8),
+            ]
+            .concat();
+            check(
+                &file,
+                &[
+                    (1_000, Link::Ethernet, 1, 4, b"abcd".to_vec()),
+                    (2_000, Link::Ethernet, 1, 3, b"abc".to_vec()),
+                    (2_000, Link::Ethernet, 1, 4, b"efgh".to_vec()),
+                ],
+            );
+        }
+    }
+}
+
+/// A frame of each pseudo header, with what is behind it.
+fn pseudo_headers() -> Vec<(u16, Vec<u8>, Link)> {
+    let with = |header: &[u8]| [header, b"payload"].concat();
+    vec![
+        (127, with(b"\0\0\x08\0\0\0\0\0"), Link::Ieee80211),
+        // Two words of "present", a time stamp, flags, a rate.
+        (127, with(b"\0\0\x1a\0\x07\0\0\x80\0\0\0\0\0\0\0\0\x01\x02\x03\x04\x05\x06\x07\x08\0\x02"), Link::Ieee80211),
+        (163, with(&[&b"\x80\x21\x10\x01\0\0\0\x40"[..], &[0; 56]].concat()), Link::Ieee80211),
+        (119, with(&[&b"\x44\0\0\0\x90\0\0\0"[..], &[0; 136]].concat()), Link::Ieee80211),
+        (192, with(b"\0\0\x08\0\x01\0\0\0"), Link::Ethernet),
+        (192, with(b"\0\0\x10\0\x69\0\0\0\x01\0\x04\0abcd"), Link::Ieee80211),
+        (239, with(b"\x02\0\0\x05\x08\0\x01\0abcd\x0b\0\x09\0"), Link::RawIp),
+        (239, with(b"\x02\0\0\x05\0\x05\0\x01a\0\0\0\0\x0b\0\x09"), Link::RawIp),
+        (166, with(b"\x01\x03"), Link::Ppp),
+        (204, with(b"\x01"), Link::Ppp),
+        (205, with(b"\0"), Link::CiscoHdlc),
+        (109, with(&[0; 12]), Link::RawIp),
+        (117, with(&[&b"\x3d\x02"[..], &[0; 62]].concat()), Link::RawIp),
+        (178, with(b"MGC\x01"), Link::Ethernet),
+        (178, with(b"MGC\x81\0\x04abcd"), Link::Ethernet),
+        (178, with(b"MGC\x03abcd"), Link::RawIp),
+        (179, with(b"MGC\0"), Link::Ppp),
+        (181, with(b"MGC\0"), Link::CiscoHdlc),
+        (167, with(b"MGC\0"), Link::Ethernet),
+        (168, with(b"MGC\0\x88\x64"), Link::Pppoe),
+        (137, with(b"MGC\0abcd\xfe\xfe\x03\xcf"), Link::Ppp),
+        (135, with(b"MGC\0abcdefgh\xaa\xaa\x03\0\0\0\x08\0"), Link::RawIp),
+        (135, with(b"MGC\0abcdefgh\xaa\xaa\x03\0\x80\xc2\0\x07\0\0"), Link::Ethernet),
+    ]
+}
+
+#[test]
+fn headers_of_the_capturing_machine_are_taken_off() {
+    for (number, bytes, link) in pseudo_headers() {
+        let wire = bytes.len() as u32;
+        let file = pcap(Order::Little, 0xa1b2_c3d4, 0, number.into(), &[(1, 0, &bytes, wire)]);
+        check(&file, &[(1_000_000_000, link, 0, 7, b"payload".to_vec())]);
+        // Whatever is cut, nothing is read that is not there.
+        for length in 0..bytes.len() {
+            let file = pcap(Order::Little, 0xa1b2_c3d4, 0, number.into(), &[(1, 0, &bytes[..length], wire)]);
+            let (seen, fault) = read(&file);
+            assert_eq!((seen.len(), fault), (1, None));
+            assert!(seen[0].4.len() <= length, "{number} cut to {length}");
+        }
+    }
+    // An FCS behind an 802.11 frame, as radiotap's flags and PPI's field say.
+    for (number, header) in [
+        (127, &b"\0\0\x09\0\x02\0\0\0\x10"[..]),
+        (192, b"\0\0\x16\0\x69\0\0\0\x02\0\x0a\0\0\0\0\0\0\0\0\0\x01\0"),
+        (192, b"\0\0\x08\0\x7f\0\0\0\0\0\x09\0\x02\0\0\0\x10"),
+    ] {
+        let bytes = [header, b"payload1234"].concat();
+        let file = pcap(Order::Little, 0xa1b2_c3d4, 0, number, &[(1, 0, &bytes, bytes.len() as u32)]);
+        check(&file, &[(1_000_000_000, Link::Ieee80211, 0, 7, b"payload".to_vec())]);
+    }
+}
+
+/// As [`read`], in pieces of at most so many octets beyond what was left of the one before.
+fn read_in_pieces(file: &[u8], octets: usize) -> (Vec<Seen>, Option<Fault>) {
+    let mut state = State::default();
+    let (mut start, mut end) = (0, 0);
+    let mut seen = Vec::new();
+    loop {
+        end = file.len().min(end + octets);
+        let goes_on = end < file.len();
+        let piece = &file[start..end];
+        if state.format.is_none() && piece.len() < 24 && goes_on {
+            continue;
+        }
+        let mut capture = match Capture::resume(state, piece, goes_on) {
+            Ok(capture) => capture,
+            Err(fault) => return (seen, Some(fault)),
+        };
+        let mut batch = Batch::new();
+        loop {
+            capture.fill(&mut batch);
+            if batch.frames().is_empty() {
+                break;
+            }
+            seen.extend(batch.frames().iter().map(|f| (f.time, f.link, f.port, f.wire_len, f.bytes.to_vec())));
+        }
+        let fault = capture.fault();
+        let read;
+        (state, read) = capture.pause();
+        start += read;
+        if fault.is_some() || !goes_on {
+            return (seen, fault);
+        }
+    }
+}
+
+#[test]
+fn pieces_give_what_the_whole_gives() {
+    for file in variants() {
+        for octets in 1..file.len() {
+            assert_eq!(read_in_pieces(&file, octets), read(&file), "in pieces of {octets}");
+            let cut = &file[..file.len() - octets];
+            assert_eq!(read_in_pieces(cut, 7), read(cut), "cut to {} octets", cut.len());
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A recording as a source: its frames in bursts, by its own clock.
 
 use super::{Polled, Source};
-use crate::capture::{Batch, Capture, Damage, Fault};
+use crate::capture::{Batch, Capture, Damage, Fault, Passed, State};
 use sonde_memory::FileMap;
 use sonde_packet::Frame;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +20,8 @@ pub struct FileSource<'a> {
     now: u64,
     position: Option<&'a AtomicU64>,
     map: Option<&'a FileMap>,
+    /// The piece ends when fewer octets than this are left: the rest of a burst may be in the next one.
+    margin: usize,
     /// Where in the file its length is looked at again.
     check_at: u64,
     shrunk: Option<Fault>,
@@ -33,14 +35,48 @@ const STEPS_MAX: u32 = 45;
 /// How many octets are read between two looks at the file's length.
 const CHECK_EVERY: u64 = 4 << 20;
 
+/// A recording's state between two pieces of it.
+#[derive(Debug, Default)]
+pub(crate) struct Carried {
+    capture: State,
+    now: u64,
+}
+
+impl Carried {
+    /// Packets of link types that are not read.
+    pub(crate) fn passed(&self) -> &Passed {
+        &self.capture.passed
+    }
+}
+
 impl<'a> FileSource<'a> {
     /// Recognises the capture in `bytes`.
     ///
     /// # Errors
     /// When it is no capture, or ends inside its header.
     pub fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
-        let capture = Capture::open(bytes)?;
-        Ok(Self { capture, batch: Batch::new(), held: None, now: 0, position: None, map: None, check_at: CHECK_EVERY, shrunk: None })
+        Ok(Self::over(Capture::open(bytes)?, 0))
+    }
+
+    /// Goes on with the next piece of a recording, as long as `margin` octets of it are left. Without a margin it is read as far as its
+    /// last whole packet; `goes_on` says whether another piece will follow.
+    ///
+    /// # Errors
+    /// As [`Self::open`], for the first piece.
+    pub(crate) fn resume(carried: Carried, bytes: &'a [u8], margin: usize, goes_on: bool) -> Result<Self, Fault> {
+        let capture = Capture::resume(carried.capture, bytes, goes_on)?;
+        Ok(Self { margin, ..Self::over(capture, carried.now) })
+    }
+
+    fn over(capture: Capture<'a>, now: u64) -> Self {
+        let batch = Batch::new();
+        Self { capture, batch, held: None, now, position: None, map: None, margin: 0, check_at: CHECK_EVERY, shrunk: None }
+    }
+
+    /// Stops after a piece, and says how many octets of it were read.
+    pub(crate) fn pause(self) -> (Carried, usize) {
+        let (capture, read) = self.capture.pause();
+        (Carried { capture, now: self.now }, read)
     }
 
     /// Like [`Self::open`], for a mapped file: reading ends with a fault when another process cuts it meanwhile.
@@ -61,8 +97,17 @@ impl<'a> FileSource<'a> {
         self.shrunk.or(self.capture.fault())
     }
 
+    /// Packets of link types that are not read.
+    pub fn passed(&self) -> &Passed {
+        self.capture.passed()
+    }
+
     /// Reads the next batch; an empty one at the end.
     fn fill(&mut self) {
+        if self.capture.left() < self.margin {
+            self.batch.clear();
+            return;
+        }
         let position = self.capture.position();
         if let Some(shown) = self.position {
             shown.store(position, Ordering::Relaxed);
@@ -76,6 +121,24 @@ impl<'a> FileSource<'a> {
         match self.shrunk {
             None => self.capture.fill(&mut self.batch),
             Some(_) => self.batch.clear(),
+        }
+        if self.shrunk.is_none() && self.is_cut() {
+            // Zeros stand where frames were, and zeros must not become flows.
+            self.shrunk = Some(Fault { offset: position, what: Damage::Shrunk });
+            self.batch.clear();
+        }
+    }
+
+    /// Whether something of the batch, or of the headers before it, is no longer in the file. A cut takes the end: when the last octet
+    /// was there, all were. The rest of the last page reads as zeros without a fault, and there no batch, or frames without an octet.
+    fn is_cut(&self) -> bool {
+        let Some(map) = self.map else { return false };
+        match self.batch.frames().last().and_then(|frame| frame.bytes.last()) {
+            Some(last) => {
+                std::hint::black_box(*last);
+                map.cut()
+            }
+            None => map.cut() || map.check().is_err(),
         }
     }
 }
@@ -173,6 +236,29 @@ mod tests {
     #[test]
     fn an_empty_recording_ends_at_once() {
         assert_eq!(bursts(&recording(&[])), [(Polled::End, 0, 0)]);
+    }
+
+    #[test]
+    fn what_is_cut_between_two_looks_at_the_length_becomes_no_frame() {
+        // At the beginning of a page, and within one.
+        [0, 100].into_iter().for_each(cut_behind_a_megabyte);
+    }
+
+    fn cut_behind_a_megabyte(more: u64) {
+        let path = std::env::temp_dir().join(format!("sonde-cut-{more}-{}.pcap", std::process::id()));
+        std::fs::write(&path, recording(&vec![1; 100_000])).expect("room for two megabytes");
+        let map = FileMap::open(&path).expect("a map");
+        let mut source = FileSource::open_map(&map).expect("a capture");
+        source.burst(|_, _| ());
+        let cut = std::fs::OpenOptions::new().write(true).open(&path).and_then(|f| f.set_len((1 << 20) + more));
+        std::fs::remove_file(&path).expect("it was there");
+        cut.expect("a shorter file");
+        let mut frames = 0;
+        while source.burst(|lent, _| frames += lent.iter().inspect(|frame| assert_eq!(frame.bytes, b"x")).count()) != Polled::End {}
+        assert!(frames > 10_000 && frames < 63_000, "{frames} frames stood in the megabyte that is left");
+        let fault = source.fault().expect("a fault");
+        assert_eq!(fault.what, Damage::Shrunk);
+        assert!(fault.offset < CHECK_EVERY, "found before the length is looked at, at {}", fault.offset);
     }
 
     #[test]
