@@ -22,6 +22,7 @@ const APT: &str = "apt-get install -y libdpdk-dev dpdk libclang-dev clang pkg-co
 fn main() {
     println!("cargo:rerun-if-changed=shim/shim.h");
     println!("cargo:rerun-if-changed=shim/shim.c");
+    println!("cargo:rerun-if-changed=shim/packet.c");
     println!("cargo:rerun-if-changed=shim/steer.c");
     let library = find();
     let flags = flags(&library);
@@ -85,7 +86,7 @@ fn flags(library: &pkg_config::Library) -> Vec<String> {
 
 fn compile(flags: &[String]) {
     let mut build = cc::Build::new();
-    build.files(["shim/shim.c", "shim/steer.c"]).opt_level(3).warnings(true).extra_warnings(true);
+    build.files(["shim/shim.c", "shim/packet.c", "shim/steer.c"]).opt_level(3).warnings(true).extra_warnings(true);
     for flag in flags {
         build.flag(flag);
     }

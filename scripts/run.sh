@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts the probe on real input and shows flows. `make run` builds first and then calls this.
 #
-#   IFACE=eth0        read this interface (net_af_packet; root, or CAP_NET_RAW and CAP_NET_ADMIN) instead of a generated recording
+#   IFACE=eth0        read this interface (net_af_packet; root or CAP_NET_RAW) instead of a generated recording
 #   RUN_SECONDS=20    stop after so many seconds instead of at Ctrl-C
 #   RUN_PPS=2000      packets a second of the recording
 #   RUN_HUGE=no       use ordinary pages even where huge pages are
@@ -77,12 +77,12 @@ ready() { # pid log words
 port() {
     if [ -n "${IFACE:-}" ]; then
         [ -e "/sys/class/net/$IFACE" ] || die "there is no interface $IFACE; there are: $(ls /sys/class/net | tr '\n' ' ')"
-        # Bits 12 and 13 of the effective capabilities are CAP_NET_ADMIN (promiscuous mode, the interface's address) and CAP_NET_RAW.
-        if [ "$(id -u)" -ne 0 ] && (( (0x$(sed -n 's/^CapEff:\t//p' /proc/self/status) >> 12 & 3) != 3 )); then
+        # Bit 13 of the effective capabilities is CAP_NET_RAW.
+        if [ "$(id -u)" -ne 0 ] && (( (0x$(sed -n 's/^CapEff:\t//p' /proc/self/status) >> 13 & 1) == 0 )); then
             local file
             file=$(PATH=$PATH:/usr/sbin:/sbin getcap "$bin/sonde-dataplane" 2>/dev/null || true)
-            [[ $file == *cap_net_admin* && $file == *cap_net_raw* ]] || die "reading $IFACE needs root, or CAP_NET_RAW and CAP_NET_ADMIN:" \
-                "\`sudo make run IFACE=$IFACE\`, or once \`sudo setcap cap_net_raw,cap_net_admin+ep $bin/sonde-dataplane\`"
+            [[ $file == *cap_net_raw* ]] || die "reading $IFACE needs root or CAP_NET_RAW:" \
+                "\`sudo make run IFACE=$IFACE\`, or once \`sudo setcap cap_net_raw+ep $bin/sonde-dataplane\`"
         fi
         say "input: interface $IFACE, live"
         sets+=(--set "boot.ports[0].device=net_af_packet0,iface=$IFACE")

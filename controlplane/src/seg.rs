@@ -267,6 +267,7 @@ fn port(block: &BlockView) -> PortStatus {
         rx_queues: small(block, "rx_queues"),
         dispatched: block.counter("dispatched").unwrap_or(0) != 0,
         counters: counters(block),
+        link: text(block, "link"),
     }
 }
 

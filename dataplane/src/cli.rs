@@ -56,7 +56,7 @@ pub struct RunArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  Flows of an interface, without any preparation (root, or CAP_NET_RAW and CAP_NET_ADMIN):
+  Flows of an interface, without any preparation (root or CAP_NET_RAW):
     sonde-dataplane --set 'boot.ports[0].device=net_af_packet0,iface=eth0'
   A capture, repeated for ever, on two workers, to a collector:
     sonde-dataplane --set 'boot.ports[0].device=net_pcap0,rx_pcap=/tmp/a.pcap,infinite_rx=1' --set 'boot.cores.workers=[0, 1]' \\

@@ -42,7 +42,7 @@ const AGAIN: &str = "its interface is opened again when it comes back";
 
 /// Every other driver needs nothing once its port is open: the kernel hands over a device, a file, or nothing at all.
 const NEEDS: &[Needs] = &[
-    Needs { driver: "net_af_packet", argument: "iface=", to_open: INTERFACE, to_run: INTERFACE, reason: AGAIN },
+    Needs { driver: "net_af_packet", argument: "iface=", to_open: CapabilitySet::NET_RAW, to_run: CapabilitySet::NET_RAW, reason: AGAIN },
     Needs { driver: "net_pcap", argument: "iface=", to_open: CapabilitySet::NET_RAW, to_run: CapabilitySet::NET_RAW, reason: AGAIN },
     Needs { driver: "net_pcap", argument: "rx_iface", to_open: CapabilitySet::NET_RAW, to_run: CapabilitySet::NET_RAW, reason: AGAIN },
     Needs {
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn a_device_needs_what_its_kind_of_driver_needs() {
         let to_run = |device: &str, driver: &str| needs(device, driver).fold(CapabilitySet::empty(), |all, needs| all | needs.to_run);
-        assert_eq!(to_run("net_af_packet0,iface=eth0", "net_af_packet"), INTERFACE);
+        assert_eq!(to_run("net_af_packet0,iface=eth0", "net_af_packet"), CapabilitySet::NET_RAW);
         assert_eq!(to_run("net_pcap0,iface=eth0", "net_pcap"), CapabilitySet::NET_RAW);
         assert_eq!(to_run("net_pcap0,rx_iface_in=eth0", "net_pcap"), CapabilitySet::NET_RAW);
         assert_eq!(to_run("net_pcap0,rx_pcap=/tmp/iface=.pcap", "net_pcap"), CapabilitySet::empty());

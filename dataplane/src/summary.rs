@@ -65,8 +65,8 @@ pub struct Summary {
     pub exporters: Vec<Sent>,
     /// Packets the dispatcher dropped because a worker's ring was full.
     pub dispatch_dropped: u64,
-    /// Of each port: name, packets the NIC dropped (`imissed` and `rx_nombuf`).
-    pub dropped: Vec<(String, u64)>,
+    /// Of each port: name, packets dropped before they were received (`imissed` and `rx_nombuf`); `None` where its driver does not know.
+    pub dropped: Vec<(String, Option<u64>)>,
 }
 
 impl Summary {
@@ -78,8 +78,9 @@ impl Summary {
                 Kind::Worker => summary.add_worker(block),
                 Kind::Exporter => summary.exporters.push(Sent::of(block)),
                 Kind::Port => {
-                    let count = |name| block.counter(name).unwrap_or(0);
-                    summary.dropped.push((block.name.clone(), count("imissed") + count("rx_nombuf")));
+                    let count = |name| block.counter(name);
+                    let dropped = count("imissed").map(|missed| missed + count("rx_nombuf").unwrap_or(0));
+                    summary.dropped.push((block.name.clone(), dropped));
                 }
                 Kind::Process => {}
             }
@@ -131,7 +132,10 @@ impl Display for Summary {
             if self.balances() { "every packet has its place" } else { "DOES NOT BALANCE: a fault of the program" }
         )?;
         for (port, n) in &self.dropped {
-            writeln!(f, "  port      {port}: {n} dropped before they were received")?;
+            match n {
+                Some(n) => writeln!(f, "  port      {port}: {n} dropped before they were received")?,
+                None => writeln!(f, "  port      {port}: dropped before they were received: not known with this driver")?,
+            }
         }
         if self.dispatch_dropped > 0 {
             writeln!(f, "            {} dropped by the dispatcher, because a worker did not keep up", self.dispatch_dropped)?;
@@ -173,6 +177,7 @@ mod tests {
             block(Kind::Worker, "worker-0", &worker),
             block(Kind::Worker, "worker-1", &worker),
             block(Kind::Port, "a", &[("imissed", 5), ("rx_nombuf", 1)]),
+            block(Kind::Port, "b", &[("rx_packets", 5), ("rx_nombuf", 0)]),
             block(Kind::Exporter, "exporters/x", &[("records", 3), ("lost_ring", 1), ("lost_send", 0)]),
             block(
                 Kind::Exporter,
@@ -191,6 +196,7 @@ mod tests {
             "6 ipv4_truncated",
             "every packet has its place",
             "a: 6 dropped",
+            "b: dropped before they were received: not known with this driver",
             "14 dropped by the dispatcher",
             "4: 4 idle",
             "exporters/x: 3 records sent, 1 lost",

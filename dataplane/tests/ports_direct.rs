@@ -112,7 +112,7 @@ fn a_whole_repetition(scene: &Scene) {
             }
         });
     }
-    assert_eq!(opened.ports[0].port.stats().expect("statistics").no_buffer, 0);
+    assert_eq!(opened.ports[0].port.stats().expect("statistics").no_buffer, Some(0));
 }
 
 fn refusals(scene: &Scene) {

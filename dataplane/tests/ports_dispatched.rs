@@ -152,7 +152,7 @@ fn full_rings(scene: &Scene) {
     let (dispatched, dropped) = received(&opened);
     assert_eq!((dispatched, dropped), (2 * 4096, 30_000 - 2 * 4096));
     let stats = opened.ports[0].port.stats().expect("statistics");
-    assert_eq!((stats.packets, stats.no_buffer), (30_000, 0));
+    assert_eq!((stats.packets, stats.no_buffer), (30_000, Some(0)));
     assert_eq!(drain(&mut opened.sources[0], 20).len(), 4096);
     let pool = opened.ports[0].pool.clone();
     assert_eq!(pool.available(), pool.capacity() - 4096, "the other worker's are in its ring");

@@ -33,6 +33,7 @@ enum fp_mbuf_layout {
 	FP_PORTS_MAX = RTE_MAX_ETHPORTS,
 	FP_NAME_MAX = 64,
 	FP_KEY_MAX = 128,
+	FP_INTERFACE_NAME = 16, /* IFNAMSIZ */
 };
 
 /* What a device says of itself (rte_eth_dev_info, and its names). */
@@ -107,6 +108,29 @@ struct fp_rule {
 	uint16_t queue;
 };
 
+/* A Linux interface. */
+struct fp_interface {
+	char name[FP_INTERFACE_NAME];
+	uint32_t index;
+	uint32_t speed_mbps; /* 0 unknown */
+	uint16_t kind; /* ARPHRD */
+	uint8_t mac[6];
+	uint8_t up; /* switched on */
+	uint8_t running; /* has a carrier */
+	uint8_t loopback;
+	uint8_t full_duplex;
+};
+
+/* How an interface is read by AF_PACKET. */
+struct fp_packet_config {
+	uint32_t slot_octets; /* a power of two */
+	uint32_t slots;
+	uint8_t promiscuous;
+};
+
+struct fp_packet_ring;
+struct fp_packet_queue;
+
 int fp_errno(void);
 const char *fp_strerror(int error);
 const char *fp_version(void);
@@ -147,6 +171,22 @@ int fp_flow_symmetric(uint16_t port, uint16_t queues, char *message, size_t capa
 
 uint16_t fp_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count);
 void fp_free_bulk(struct rte_mbuf **mbufs, uint32_t count);
+
+int fp_interface(const char *name, uint32_t index, struct fp_interface *into);
+struct fp_packet_ring *fp_packet_open(const struct fp_interface *interface, const struct fp_packet_config *config, const char **call,
+				      int *error);
+void fp_packet_close(struct fp_packet_ring *ring);
+int fp_packet_share(struct fp_packet_ring *ring, uint16_t *group);
+int fp_packet_go(struct fp_packet_ring *ring);
+uint32_t fp_packet_dropped(struct fp_packet_ring *ring);
+uint32_t fp_packet_bound(const struct fp_packet_ring *ring);
+uint32_t fp_packet_slots(const struct fp_packet_ring *ring);
+struct fp_packet_queue *fp_packet_queue_create(struct fp_packet_ring *ring, struct rte_mempool *pool);
+void fp_packet_queue_free(struct fp_packet_queue *queue);
+struct fp_packet_ring *fp_packet_queue_offer(struct fp_packet_queue *queue, struct fp_packet_ring *ring);
+struct fp_packet_ring *fp_packet_queue_left(struct fp_packet_queue *queue);
+void fp_packet_queue_counted(const struct fp_packet_queue *queue, uint64_t *packets, uint64_t *octets);
+uint16_t fp_packet_rx(struct fp_packet_queue *queue, struct rte_mbuf **mbufs, uint16_t count);
 
 struct rte_ring *fp_ring_create(const char *name, uint32_t capacity, int socket);
 void fp_ring_free(struct rte_ring *ring);

@@ -20,6 +20,22 @@ pub enum Stamps {
     Ticks,
 }
 
+/// Which losses a driver counts. What it does not count is not 0: it is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Frames that were dropped because the workers were too slow (`imissed`).
+    pub missed: bool,
+    /// Frames that were dropped because there was no packet buffer (`rx_nombuf`).
+    pub no_buffer: bool,
+    /// Damaged frames (`ierrors`).
+    pub errors: bool,
+}
+
+impl Counts {
+    const ALL: Self = Self { missed: true, no_buffer: true, errors: true };
+    const NONE: Self = Self { missed: false, no_buffer: false, errors: false };
+}
+
 /// One driver.
 #[derive(Clone, Copy, Debug)]
 pub struct Driver {
@@ -37,6 +53,8 @@ pub struct Driver {
     pub stamps: Stamps,
     /// Wants a transmit queue for each receive queue, although nothing is transmitted.
     pub paired_queues: bool,
+    /// Which losses it counts.
+    pub counts: Counts,
     /// What has to be done before DPDK can use it.
     pub needs: &'static str,
 }
@@ -53,21 +71,30 @@ const VIRTUAL: Driver = Driver {
     symmetric_function: false,
     stamps: Stamps::Nanoseconds,
     paired_queues: false,
+    counts: Counts::NONE,
     needs: NOTHING,
 };
 
 /// A NIC that hashes with the key it is given.
-const NIC: Driver = Driver { hardware: "NIC", spread: Spread::Rss, stamps: Stamps::Ticks, needs: VFIO, ..VIRTUAL };
+const NIC: Driver = Driver { hardware: "NIC", spread: Spread::Rss, stamps: Stamps::Ticks, counts: Counts::ALL, needs: VFIO, ..VIRTUAL };
 
 /// The drivers that are known, sorted by name. Any other is treated as [`Driver::of`] says.
 pub const DRIVERS: &[Driver] = &[
-    // PACKET_FANOUT_HASH hashes symmetrically (packet(7), __skb_get_hash_symmetric).
-    Driver { name: "net_af_packet", hardware: "Linux interface by AF_PACKET", needs: "CAP_NET_RAW and CAP_NET_ADMIN", ..VIRTUAL },
+    // PACKET_FANOUT_HASH hashes symmetrically (packet(7), __skb_get_hash_symmetric). This crate reads the interface itself, and the
+    // kernel says what its ring had no room for; DPDK's own driver of the name, opened by EAL arguments, does not ask it.
+    Driver {
+        name: "net_af_packet",
+        hardware: "Linux interface by AF_PACKET",
+        counts: Counts { errors: false, ..Counts::ALL },
+        needs: "CAP_NET_RAW",
+        ..VIRTUAL
+    },
     // The kernel driver's RSS fills the queues, with a key that DPDK cannot set.
     Driver {
         name: "net_af_xdp",
         hardware: "Linux interface by AF_XDP",
         spread: Spread::One,
+        counts: Counts { missed: true, ..Counts::NONE },
         needs: "CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF",
         ..VIRTUAL
     },
@@ -83,15 +110,26 @@ pub const DRIVERS: &[Driver] = &[
     // 82599 datasheet section 7.1.2.8: the redirection table holds 4-bit indices.
     Driver { name: "net_ixgbe", hardware: "Intel 82599, X520, X540, X550", rss_queues_max: Some(16), ..NIC },
     Driver { name: "net_memif", hardware: "shared memory with another process", spread: Spread::One, ..VIRTUAL },
-    Driver { name: "net_null", hardware: "generator of empty frames", ..VIRTUAL },
-    Driver { name: "net_pcap", hardware: "capture file, or Linux interface by libpcap", ..VIRTUAL },
+    Driver { name: "net_null", hardware: "generator of empty frames", counts: Counts::ALL, ..VIRTUAL },
+    // pcap_stats says what libpcap's ring had no room for; of a recording nothing is lost.
+    Driver { name: "net_pcap", hardware: "capture file, or Linux interface by libpcap", counts: Counts::ALL, ..VIRTUAL },
     Driver { name: "net_ring", hardware: "rings inside the process", ..VIRTUAL },
     // tun_automq_select_queue hashes symmetrically; the driver insists on queue pairs.
-    Driver { name: "net_tap", hardware: "Linux TAP interface", paired_queues: true, needs: "CAP_NET_ADMIN and /dev/net/tun", ..VIRTUAL },
+    // What found no room in its queue, only the interface's own statistics say (tx_dropped).
+    Driver {
+        name: "net_tap",
+        hardware: "Linux TAP interface",
+        paired_queues: true,
+        counts: Counts { missed: false, ..Counts::ALL },
+        needs: "CAP_NET_ADMIN and /dev/net/tun",
+        ..VIRTUAL
+    },
     Driver {
         name: "net_virtio",
         hardware: "virtio-net",
         paired_queues: true,
+        // What the host's ring had no room for, the host knows.
+        counts: Counts { missed: false, ..Counts::ALL },
         needs: "bind to vfio-pci or uio_pci_generic: `dpdk-devbind.py -b vfio-pci <address>`",
         ..NIC
     },
@@ -108,7 +146,8 @@ impl Driver {
     /// reports hash functions, else one queue only.
     #[must_use]
     pub fn of(name: &str, rss_offloads: u64) -> Self {
-        let unlisted = Self { spread: if rss_offloads == 0 { Spread::One } else { Spread::Rss }, hardware: "not listed", ..NIC };
+        let (spread, counts) = if rss_offloads == 0 { (Spread::One, Counts::NONE) } else { (Spread::Rss, Counts::ALL) };
+        let unlisted = Self { spread, counts, hardware: "not listed", ..NIC };
         DRIVERS.iter().find(|row| row.name == name).copied().unwrap_or(unlisted)
     }
 }
@@ -126,7 +165,8 @@ mod tests {
         for name in ["net_ice", "net_i40e", "net_ixgbe", "mlx5_pci"] {
             assert_eq!(Driver::of(name, 1).spread, Spread::Rss, "{name}");
         }
-        assert_eq!(Driver::of("net_future", 0).spread, Spread::One);
+        assert_eq!((Driver::of("net_future", 0).spread, Driver::of("net_future", 0).counts), (Spread::One, Counts::NONE));
+        assert!(["net_tap", "net_memif", "net_virtio"].iter().all(|name| !Driver::of(name, 0).counts.missed));
         assert_eq!(Driver::of("net_future", 1).spread, Spread::Rss);
     }
 }

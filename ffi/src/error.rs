@@ -188,6 +188,24 @@ pub enum PortError {
         /// What DPDK logged.
         said: String,
     },
+    /// The arguments of a device are wrong.
+    #[error("device `{device}`: {said}")]
+    Arguments {
+        /// As given.
+        device: String,
+        /// What is wrong, and what would be right.
+        said: String,
+    },
+    /// The kernel does not let an interface be read.
+    #[error("device `{device}` does not receive ({source}): {hint}")]
+    Interface {
+        /// As given.
+        device: String,
+        /// The call and its error.
+        source: DpdkError,
+        /// The remedy.
+        hint: &'static str,
+    },
     /// The driver refused the device or its arguments.
     #[error("device `{device}` did not come up ({source}): {said}")]
     Probe {

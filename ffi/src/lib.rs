@@ -7,6 +7,8 @@
 //! - [`Eal`]: the environment, started once; holding it proves that it runs.
 //! - [`Pool`]: packet buffers; its size is a written sum, [`PoolSum`].
 //! - [`Port`], [`RxQueue`]: a NIC or a virtual device, and one of its receive queues.
+//! - Linux interfaces are read by AF_PACKET here and not by DPDK's driver of that name, which does not know what the kernel dropped,
+//!   how long a frame was that it cut, or whether the interface is still there. They are a [`Port`] like any other.
 //! - [`Burst`]: up to 128 received frames, lent as slices and freed in bulk.
 //! - [`ring`]: bursts from one thread to another.
 //! - [`steer`]: rules that the NIC itself obeys.
@@ -23,6 +25,8 @@ mod driver;
 mod eal;
 mod error;
 mod frame;
+mod interface;
+mod packet;
 mod pool;
 mod port;
 mod queue;
@@ -41,11 +45,12 @@ mod sys {
     include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
 }
 
-pub use driver::{DRIVERS, Driver, Spread, Stamps};
+pub use driver::{Counts, DRIVERS, Driver, Spread, Stamps};
 pub use eal::{Eal, Registered, take_log, version};
 pub use error::{DpdkError, EalError, PoolError, PortError};
 pub use frame::{BURST, Burst, StampField};
+pub use packet::kept_octets;
 pub use pool::{Pool, PoolSum};
-pub use port::{Confirmed, Link, Port, PortConfig, PortInfo, PortStats};
+pub use port::{Confirmed, Link, LinkState, Port, PortConfig, PortInfo, PortStats};
 pub use queue::RxQueue;
 pub use xstats::Xstats;

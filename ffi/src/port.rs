@@ -6,10 +6,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::driver::{Driver, Spread};
+use crate::driver::{Counts, Driver, Spread};
 use crate::eal::{Eal, last_words, take_log};
 use crate::error::{DpdkError, PortError, check};
 use crate::frame::StampField;
+use crate::interface::{self, Interface};
+use crate::packet::{Arguments, Packets};
 use crate::pool::Pool;
 use crate::queue::RxQueue;
 use crate::steer;
@@ -54,6 +56,10 @@ pub struct PortInfo {
     pub can_scatter: bool,
     /// Has receive times of its own.
     pub can_timestamp: bool,
+    /// Which losses it counts.
+    pub counts: Counts,
+    /// Reads on by itself when the kernel's interface was gone and is back.
+    pub follows: bool,
 }
 
 /// How a port is to receive.
@@ -86,37 +92,79 @@ pub struct Confirmed {
     pub mtu: u32,
 }
 
+/// How a link is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkState {
+    /// There is one.
+    Up,
+    /// There is none, the driver says.
+    #[default]
+    Down,
+    /// Somebody has switched the kernel's interface off.
+    SwitchedOff,
+    /// The kernel's interface has no carrier: the cable, or the other end.
+    NoCarrier,
+    /// The kernel has no such interface any more.
+    Gone,
+}
+
+impl LinkState {
+    /// The state in words.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::SwitchedOff => "down: the interface is switched off",
+            Self::NoCarrier => "down: no carrier",
+            Self::Gone => "gone: there is no such interface",
+        }
+    }
+}
+
 /// State of the link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     /// Whether there is one.
-    pub up: bool,
+    pub state: LinkState,
     /// Megabits a second; 0: not known.
     pub speed_mbps: u32,
     /// Both directions at once.
     pub full_duplex: bool,
 }
 
-/// What the port has counted since it was started.
+impl Link {
+    /// Whether there is one.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.state == LinkState::Up
+    }
+}
+
+/// What the port has counted since it was started. `None`: the driver does not know ([`Counts`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PortStats {
     /// Frames received (`ipackets`).
     pub packets: u64,
     /// Their octets, without FCS (`ibytes`).
     pub octets: u64,
-    /// Frames the NIC dropped because no descriptor was free (`imissed`).
-    pub missed: u64,
+    /// Frames the NIC, or the kernel, dropped because no descriptor or slot was free (`imissed`).
+    pub missed: Option<u64>,
     /// Frames received with an error (`ierrors`).
-    pub errors: u64,
+    pub errors: Option<u64>,
     /// Times that no buffer was free (`rx_nombuf`).
-    pub no_buffer: u64,
+    pub no_buffer: Option<u64>,
 }
 
 /// The port as its queues, rules and statistics share it.
 #[derive(Debug)]
 pub(crate) struct Inner {
+    /// DPDK's; of an interface that is read by AF_PACKET none, which DPDK refuses.
     number: u16,
     device: String,
+    /// The device as it was given.
+    whole: String,
+    packets: Option<Packets>,
     probed_here: bool,
     started: bool,
     /// How many times all steering rules have been flushed; the lock also keeps rule calls one at a time.
@@ -140,7 +188,9 @@ impl Inner {
     }
 
     fn stop(&mut self) {
-        if self.started {
+        if let Some(packets) = &self.packets {
+            packets.stop();
+        } else if self.started {
             // SAFETY: the port is open and started, and nobody polls it: there is no queue without a reference to this.
             unsafe { sys::fp_port_stop(self.number) };
             self.started = false;
@@ -151,6 +201,10 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.stop();
+        if self.packets.is_some() {
+            INTERFACES.lock().unwrap_or_else(PoisonError::into_inner).retain(|name| *name != self.device);
+            return;
+        }
         // SAFETY: the port is open, stopped, and this is its last owner.
         unsafe { sys::fp_port_close(self.number, i32::from(self.probed_here)) };
         OPEN.lock().unwrap_or_else(PoisonError::into_inner).retain(|&number| number != self.number);
@@ -159,6 +213,10 @@ impl Drop for Inner {
 
 /// Ports that are open in this process, by DPDK's number: each has one owner.
 static OPEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+/// The same of devices that are read by AF_PACKET, by their names.
+static INTERFACES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// No number of DPDK's.
+const NO_NUMBER: u16 = u16::MAX;
 
 impl Port {
     /// Opens a device: a PCI address (`0000:3b:00.0`, `3b:00.0`) or a virtual device with its arguments
@@ -176,6 +234,9 @@ impl Port {
         let mut number = u16::MAX;
         // SAFETY: the environment runs; `text` and `number` are live.
         if unsafe { sys::fp_port_find(text.as_ptr(), &raw mut number) } != 0 {
+            if let Some(arguments) = Arguments::of(&device) {
+                return Self::open_interface(eal, arguments?, device);
+            }
             probe(&device, &text)?;
             probed_here = true;
             // SAFETY: as above.
@@ -195,7 +256,43 @@ impl Port {
         check("rte_eth_dev_info_get", code).map_err(|source| PortError::Silent { port: name.clone(), source })?;
         open.push(number);
         let info = PortInfo::from_raw(name.clone(), &raw);
-        let inner = Inner { number, device: name, probed_here, started: false, rules: Mutex::new(0), pool: None, eal: eal.clone() };
+        let rules = Mutex::new(0);
+        let inner =
+            Inner { number, device: name, whole: device, packets: None, probed_here, started: false, rules, pool: None, eal: eal.clone() };
+        Ok(Self { inner: Arc::new(inner), info })
+    }
+
+    /// Opens a Linux interface that is read by AF_PACKET.
+    fn open_interface(eal: &Eal, arguments: Arguments, whole: String) -> Result<Self, PortError> {
+        let device = arguments.name.clone();
+        let found = Interface::find(&arguments.interface, 0).map_err(|source| kernel_refused(&device, source))?;
+        found.check(&device)?;
+        let mut open = INTERFACES.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.contains(&device) {
+            return Err(PortError::InUse { device });
+        }
+        open.push(device.clone());
+        let raw = sys::fp_port_info {
+            mac: found.mac(),
+            socket: -1,
+            rx_queues_max: arguments.queues,
+            frame_octets_max: u32::from(u16::MAX),
+            mtu_max: u16::MAX,
+            descriptors_max: u16::MAX,
+            ..Default::default()
+        };
+        let info = PortInfo { follows: true, ..PortInfo::of_driver("net_af_packet".to_owned(), device.clone(), &raw) };
+        let inner = Inner {
+            number: NO_NUMBER,
+            device,
+            whole,
+            packets: Some(Packets::new(arguments)),
+            probed_here: false,
+            started: false,
+            rules: Mutex::new(0),
+            pool: None,
+            eal: eal.clone(),
+        };
         Ok(Self { inner: Arc::new(inner), info })
     }
 
@@ -216,6 +313,9 @@ impl Port {
         let most = self.info.rx_queues_max;
         if config.rx_queues == 0 || config.rx_queues > most {
             return Err(PortError::TooManyQueues { port: device, driver, asked: config.rx_queues, most });
+        }
+        if self.inner.packets.is_some() {
+            return self.start_interface(config, pool);
         }
         let raw = self.raw_config(config, pool);
         let Some(inner) = Arc::get_mut(&mut self.inner) else { return Err(PortError::InUse { device }) };
@@ -245,16 +345,58 @@ impl Port {
         Ok((confirmed, queues))
     }
 
-    /// State of the link, without waiting for it.
+    fn start_interface(&mut self, config: &PortConfig, pool: &Pool) -> Result<(Confirmed, Vec<RxQueue>), PortError> {
+        let device = self.info.name.clone();
+        let Some(inner) = Arc::get_mut(&mut self.inner) else { return Err(PortError::InUse { device }) };
+        inner.stop();
+        inner.pool = Some(pool.clone());
+        let Some(packets) = &inner.packets else { unreachable!("it was just looked at") };
+        let (slots, queues) = packets.start(pool, config).map_err(|source| kernel_refused(&device, source))?;
+        let confirmed = Confirmed {
+            descriptors: u16::try_from(slots).unwrap_or(u16::MAX),
+            promiscuous: config.promiscuous,
+            symmetric: true,
+            timestamps: false,
+            mtu: 0,
+        };
+        let queues = (0..).zip(queues).map(|(number, queue)| RxQueue::of_packets(Arc::clone(&self.inner), number, queue)).collect();
+        Ok((confirmed, queues))
+    }
+
+    /// Reads on from the kernel's interface where the one that was read is gone, and another of its name is there: to be called now and
+    /// then. Whether it did.
+    ///
+    /// # Errors
+    /// When the kernel does not let it be read.
+    pub fn follow(&self) -> Result<bool, PortError> {
+        let Some(packets) = &self.inner.packets else { return Ok(false) };
+        packets.follow().map_err(|source| kernel_refused(&self.info.name, source))
+    }
+
+    /// How often it has read on from another interface of the name.
+    #[must_use]
+    pub fn reopened(&self) -> u64 {
+        self.inner.packets.as_ref().map_or(0, |packets| packets.counted().reopened)
+    }
+
+    /// State of the link, without waiting for it. Of a kernel's interface, the kernel says it.
     ///
     /// # Errors
     /// When the driver does not answer.
     pub fn link(&self) -> Result<Link, PortError> {
+        let found = match &self.inner.packets {
+            Some(packets) => Some(packets.interface()),
+            None => interface::named(&self.inner.whole).map(|name| Interface::find(name, 0)),
+        };
+        if let Some(found) = found {
+            return Ok(found.map_or(Link { state: LinkState::Gone, ..Link::default() }, |interface| interface.link()));
+        }
         let mut raw = sys::fp_link::default();
         // SAFETY: the port is open, `raw` is live.
         let code = unsafe { sys::fp_port_link(self.inner.number, &raw mut raw) };
         self.answered("rte_eth_link_get_nowait", code)?;
-        Ok(Link { up: raw.up != 0, speed_mbps: raw.speed_mbps, full_duplex: raw.full_duplex != 0 })
+        let state = if raw.up != 0 { LinkState::Up } else { LinkState::Down };
+        Ok(Link { state, speed_mbps: raw.speed_mbps, full_duplex: raw.full_duplex != 0 })
     }
 
     /// What the port has counted since it was started.
@@ -262,11 +404,24 @@ impl Port {
     /// # Errors
     /// When the driver does not answer.
     pub fn stats(&self) -> Result<PortStats, PortError> {
+        if let Some(packets) = &self.inner.packets {
+            let counted = packets.counted();
+            // A frame for which there is no buffer waits in its slot.
+            let (missed, no_buffer) = (Some(counted.dropped), Some(0));
+            return Ok(PortStats { packets: counted.packets, octets: counted.octets, missed, no_buffer, errors: None });
+        }
         let mut raw = sys::fp_stats::default();
         // SAFETY: the port is open, `raw` is live.
         let code = unsafe { sys::fp_port_stats(self.inner.number, &raw mut raw) };
         self.answered("rte_eth_stats_get", code)?;
-        Ok(PortStats { packets: raw.packets, octets: raw.octets, missed: raw.missed, errors: raw.errors, no_buffer: raw.no_buffer })
+        let counts = self.info.counts;
+        Ok(PortStats {
+            packets: raw.packets,
+            octets: raw.octets,
+            missed: counts.missed.then_some(raw.missed),
+            errors: counts.errors.then_some(raw.errors),
+            no_buffer: counts.no_buffer.then_some(raw.no_buffer),
+        })
     }
 
     /// A reader of the extended statistics.
@@ -327,8 +482,15 @@ const HEADER: u32 = 14;
 const OVERHEAD: u32 = 18;
 
 impl PortInfo {
+    /// Of a port of DPDK's.
     fn from_raw(name: String, raw: &sys::fp_port_info) -> Self {
-        let driver = text(&raw.driver);
+        let info = Self::of_driver(text(&raw.driver), name, raw);
+        // DPDK's own driver of this name does not ask the kernel what it dropped.
+        let counts = if info.driver == "net_af_packet" { Driver::of("", 0).counts } else { info.counts };
+        Self { counts, ..info }
+    }
+
+    fn of_driver(driver: String, name: String, raw: &sys::fp_port_info) -> Self {
         let row = Driver::of(&driver, raw.rss_offloads);
         let most = row.rss_queues_max.map_or(raw.rx_queues_max, |limit| limit.min(raw.rx_queues_max));
         Self {
@@ -351,6 +513,8 @@ impl PortInfo {
             descriptors: (raw.descriptors_min, raw.descriptors_max),
             can_scatter: raw.can_scatter != 0,
             can_timestamp: raw.can_timestamp != 0,
+            counts: row.counts,
+            follows: false,
         }
     }
 
@@ -424,11 +588,34 @@ pub(crate) fn text(from: &[c_char]) -> String {
 
 /// The DPDK function that failed, as the shim left it.
 fn call_name(answer: &sys::fp_port_started) -> &'static str {
-    if answer.call.is_null() {
-        return "rte_eth_dev_start";
+    if answer.call.is_null() { "rte_eth_dev_start" } else { literal(answer.call) }
+}
+
+/// The name of a call that the shim has left.
+pub(crate) fn literal(call: *const c_char) -> &'static str {
+    if call.is_null() {
+        return "a call";
     }
     // SAFETY: the shim sets it to string literals only, which live for ever.
-    unsafe { core::ffi::CStr::from_ptr(answer.call) }.to_str().unwrap_or("rte_eth_dev_start")
+    unsafe { core::ffi::CStr::from_ptr(call) }.to_str().unwrap_or("a call")
+}
+
+/// What the kernel said to AF_PACKET, and what to do about it.
+fn kernel_refused(device: &str, source: DpdkError) -> PortError {
+    let hint = match source.errno {
+        // EPERM, EACCES
+        1 | 13 => "run it as root or with the capability CAP_NET_RAW (`setcap cap_net_raw+ep`)",
+        // ENOMEM, ENOBUFS
+        12 | 105 => "no memory for its ring; lower rx_descriptors, or framesz and framecnt of the device",
+        // ENODEV, ENXIO
+        19 | 6 => "there is no such network interface; `ip link` lists those of this machine",
+        // EINVAL, ENETDOWN of a group of sockets
+        22 | 100 => "is the interface switched on? With several queues (qpairs) it has to be: `ip link set ... up`",
+        // EAFNOSUPPORT
+        97 => "this kernel has no AF_PACKET; load the module af_packet",
+        _ => "see packet(7)",
+    };
+    PortError::Interface { device: device.to_owned(), source, hint }
 }
 
 #[cfg(test)]

@@ -52,11 +52,11 @@ fn one_queue(scene: &Scene, eal: &Eal) {
     });
     assert_eq!(got, written);
     let stats = port.stats().expect("statistics");
-    assert_eq!((stats.packets, stats.octets, stats.no_buffer), (64, octets as u64, 0));
+    assert_eq!((stats.packets, stats.octets, stats.no_buffer), (64, octets as u64, Some(0)));
     let mut xstats = port.xstats().expect("extended statistics");
     let at = xstats.names().iter().position(|name| name == "rx_good_packets").expect("every device has it");
     assert_eq!(xstats.read().expect("they are read")[at], 64);
-    assert!(port.link().expect("link state").up);
+    assert!(port.link().expect("link state").is_up());
     assert_eq!(pool.available(), pool.capacity(), "a buffer is missing");
 
     let rule = Rule {

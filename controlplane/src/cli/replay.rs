@@ -352,6 +352,9 @@ fn describe(path: &Path, summary: &Summary) -> String {
     if summary.passed.packets() > 0 {
         text.push_str(&format!("; {} packets of link types that are not read", summary.passed.packets()));
     }
+    if summary.cut > 0 {
+        text.push_str(&format!("; {} packets were cut by the capture (octets are those of the network)", summary.cut));
+    }
     if !summary.balances() {
         text.push_str("; THE SUM DOES NOT BALANCE");
     }

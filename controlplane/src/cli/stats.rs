@@ -22,7 +22,7 @@ use std::time::Duration;
 Of each packet a worker received it is known what became of it: received = metered + every counted reason.
 
 What the NIC dropped before a worker saw it is not in that sum: imissed (no free descriptor: the worker was too slow), \
-rx_nombuf (no free packet buffer), ierrors (damaged on the wire), dispatch_dropped (the software dispatcher found a worker's queue full).")]
+rx_nombuf (no free packet buffer), ierrors (damaged on the wire), dispatch_dropped (the software dispatcher found a worker's queue full). What a driver does not count is \"not known\" (docs/counters.md).")]
 pub(super) struct Args {
     /// Go on, redraw, and show rates.
     #[arg(long, short)]
@@ -213,18 +213,21 @@ fn ports(status: &Status, pace: &BTreeMap<String, f64>) -> Table {
     .leaving_out(&["DEVICE", "DRIVER", "QUEUES", "IF", "PACKET/S", "RX OCTETS"]);
     for p in &status.ports {
         let packets = get(&p.counters, "rx_packets");
-        let speed = if p.speed_mbps == 0 { String::new() } else { format!(" {}", si(float(p.speed_mbps) * 1e6)) };
+        let speed = if p.speed_mbps == 0 || !p.link_up { String::new() } else { format!(" {}", si(float(p.speed_mbps) * 1e6)) };
+        // The first word: the others are for `sonde status`.
+        let link = p.link.split(':').next().filter(|word| !word.is_empty()).unwrap_or(if p.link_up { "up" } else { "down" });
+        let lost = |name: &str| p.counters.get(name).map_or_else(|| "not known".to_owned(), |n| count(*n));
         table.row([
             p.name.clone(),
             p.ingress.to_string(),
-            format!("{}{speed}", if p.link_up { "up" } else { "down" }),
+            format!("{link}{speed}"),
             format!("{}{}", p.rx_queues, if p.dispatched { " +dispatcher" } else { "" }),
             count(packets),
             octets(get(&p.counters, "rx_octets")),
             shown(pace.get(&p.name).copied()),
-            count(get(&p.counters, "imissed")),
-            count(get(&p.counters, "rx_nombuf")),
-            count(get(&p.counters, "ierrors")),
+            lost("imissed"),
+            lost("rx_nombuf"),
+            lost("ierrors"),
             p.driver.clone(),
             p.device.clone(),
         ]);
@@ -268,14 +271,21 @@ fn exporters(status: &Status, rates: &Rates<'_>) -> Table {
 
 /// What never reached a worker, beside the balance and not in it.
 fn dropped(status: &Status, out: &Out) -> String {
-    let total = |name: &str| status.ports.iter().fold(0u64, |sum, p| sum.saturating_add(get(&p.counters, name)));
+    let of_ports = |name: &'static str| {
+        let sum = status.ports.iter().filter_map(|p| p.counters.get(name)).fold(0u64, |sum, n| sum.saturating_add(*n));
+        let unknown: Vec<&str> = status.ports.iter().filter(|p| !p.counters.contains_key(name)).map(|p| p.name.as_str()).collect();
+        (name, (unknown.len() < status.ports.len() || unknown.is_empty()).then_some(sum), unknown)
+    };
     // What the software dispatcher could not hand to a worker, where there is one: its workers were too slow.
     let dispatcher = status.workers.iter().fold(0u64, |sum, w| sum.saturating_add(get(&w.counters, "dispatch_dropped")));
-    let places =
-        [("imissed", total("imissed")), ("rx_nombuf", total("rx_nombuf")), ("ierrors", total("ierrors")), ("dispatch_dropped", dispatcher)];
-    let tone = if places.iter().all(|(_, n)| *n == 0) { Tone::Good } else { Tone::Warn };
-    let text = places.map(|(name, n)| format!("{name} {}", count(n))).join(", ");
-    format!("dropped before the workers: {}", out.tone(tone, &text))
+    let places = [of_ports("imissed"), of_ports("rx_nombuf"), of_ports("ierrors"), ("dispatch_dropped", Some(dispatcher), Vec::new())];
+    let tone = if places.iter().all(|(_, n, _)| n.unwrap_or(0) == 0) { Tone::Good } else { Tone::Warn };
+    let text = places.map(|(name, n, unknown)| match n {
+        None => format!("{name} not known with this driver"),
+        Some(n) if unknown.is_empty() => format!("{name} {}", count(n)),
+        Some(n) => format!("{name} {} (not known of {})", count(n), unknown.join(", ")),
+    });
+    format!("dropped before the workers: {}", out.tone(tone, &text.join(", ")))
 }
 
 fn everything(status: &Status) -> Vec<String> {
@@ -309,7 +319,8 @@ mod tests {
             .map(|(n, v)| (n.to_owned(), v))
             .collect();
         let balance = Balance { received, metered: received, not_metered: Vec::new(), balances: true };
-        let port = PortStatus { name: "uplink".into(), counters: BTreeMap::from([("imissed".into(), 12)]), ..PortStatus::default() };
+        let losses = BTreeMap::from([("imissed".into(), 12), ("rx_nombuf".into(), 0)]);
+        let port = PortStatus { name: "uplink".into(), counters: losses, ..PortStatus::default() };
         Status {
             time: Some(Timestamp { seconds: at, nanos: 0 }),
             workers: vec![WorkerStatus { counters, balance: Some(balance), ..WorkerStatus::default() }],
@@ -325,7 +336,11 @@ mod tests {
         let text = page(&now, Some(&then), &BTreeMap::new(), false, &out).join("\n");
         assert!(text.contains("2.00 k") && text.contains("1.60 M"), "2000 packets and 1.6 Mbit a second:\n{text}");
         assert!(text.contains("worker 0: received 5,000 = metered 5,000: balances"), "{text}");
-        assert!(text.contains("dropped before the workers: imissed 12, rx_nombuf 0, ierrors 0, dispatch_dropped 0"), "{text}");
+        assert!(
+            text.contains("dropped before the workers: imissed 12, rx_nombuf 0, ierrors not known with this driver, dispatch_dropped 0"),
+            "{text}"
+        );
+        assert!(text.contains("not known"), "{text}");
     }
 
     #[test]

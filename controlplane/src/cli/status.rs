@@ -169,8 +169,9 @@ fn page(status: &Status, config: Option<&GetConfigResponse>, out: &Out) -> Vec<S
     let flows: u64 = status.workers.iter().filter_map(|w| w.counters.get("flows_active")).sum();
     field("workers", format!("{} on cores {}, {} flows in their tables", cores.len(), cores.join(", "), count(flows)));
     for port in &status.ports {
-        let link = if port.link_up { out.tone(Tone::Good, "up") } else { out.tone(Tone::Bad, "down") };
-        let speed = if port.speed_mbps == 0 { String::new() } else { format!(" at {} Mbit/s", count(port.speed_mbps)) };
+        let words = if port.link.is_empty() { if port.link_up { "up" } else { "down" } } else { &port.link };
+        let link = out.tone(if port.link_up { Tone::Good } else { Tone::Bad }, words);
+        let speed = if port.speed_mbps == 0 || !port.link_up { String::new() } else { format!(" at {} Mbit/s", count(port.speed_mbps)) };
         field("port", format!("{} ({}): link {link}{speed}", port.name, port.device));
     }
     for exporter in &status.exporters {

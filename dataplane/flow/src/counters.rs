@@ -30,11 +30,12 @@ pub enum Counter {
     PerformanceFull,
     UdpPerformanceFull,
     PatternsFull,
+    FramesCut,
     FragmentsWaiting,
 }
 
 /// Counters before the reasons.
-const PLAIN: usize = 24;
+const PLAIN: usize = 25;
 /// How many there are.
 pub const COUNTERS: usize = PLAIN + Malformed::ALL.len();
 
@@ -63,6 +64,7 @@ pub const NAMES: [&str; COUNTERS] = [
     "performance_full",
     "udp_performance_full",
     "patterns_full",
+    "frames_cut",
     "not_metered.fragment_waiting",
     "not_metered.link_truncated",
     "not_metered.vlan_truncated",

@@ -107,7 +107,7 @@ mod tests {
             bytes.extend([0xfe; 16]);
         }
         bytes.extend([0x12, 0x34, 0, 53, 0, 8, 0, 0]);
-        bytes.resize(60, 0);
+        bytes.resize(62, 0);
         bytes
     }
 
@@ -124,7 +124,7 @@ mod tests {
             for burst in packets.chunks(crate::BURST) {
                 now += 1_000_000;
                 let frames: Vec<Frame<'_>> =
-                    burst.iter().map(|bytes| Frame { bytes, wire_len: 60, link: Link::Ethernet, time: now, port: 0 }).collect();
+                    burst.iter().map(|bytes| Frame { bytes, wire_len: 62, link: Link::Ethernet, time: now, port: 0 }).collect();
                 tracker.sweep(now, u32::MAX, &mut records);
                 tracker.track(&frames, now, &mut records);
                 tracker.make_room(flows_max, now, &mut records).expect("little memory");
@@ -141,7 +141,7 @@ mod tests {
     fn a_growing_table_loses_no_flow_and_evicts_none() {
         let (records, evicted) = run(50_000, 1 << 20);
         assert_eq!((records.len(), evicted), (50_000, 0));
-        assert!(records.iter().all(|r| r.packets == [2, 0] && r.wire == [120, 0]));
+        assert!(records.iter().all(|r| r.packets == [2, 0] && r.wire == [124, 0]));
         let ids: std::collections::HashSet<u64> = records.iter().map(|r| r.flow_id).collect();
         assert_eq!(ids.len(), 50_000);
     }

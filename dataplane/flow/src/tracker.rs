@@ -189,6 +189,8 @@ impl Tracker {
         }
         self.counters.add(Counter::Received, burst.len() as u64);
         self.counters.add(Counter::ReceivedOctets, burst.iter().map(|frame| u64::from(frame.wire_len)).sum());
+        let cut = burst.iter().map(|frame| u64::from(frame.bytes.len() < frame.wire_len as usize)).sum();
+        self.counters.add(Counter::FramesCut, cut);
         self.counters.add(Counter::MeteredIpv4, common);
     }
 
@@ -214,8 +216,13 @@ impl Tracker {
         };
         self.counters.add(Counter::TunnelTooDeep, u64::from(packets.too_deep));
         self.counters.add(Counter::TunnelUnreadable, u64::from(packets.unreadable));
-        let packet =
-            |headers, view, overlay, counts| Held { headers, view, overlay, vlan: 0, wire_len: frame.wire_len, time: frame.time, counts };
+        let wire_len = packets.outer.wire_octets(frame);
+        if wire_len > frame.wire_len {
+            // Its source did not know that the frame was cut.
+            self.counters.add(Counter::FramesCut, 1);
+            self.counters.add(Counter::ReceivedOctets, u64::from(wire_len - frame.wire_len));
+        }
+        let packet = |headers, view, overlay, counts| Held { headers, view, overlay, vlan: 0, wire_len, time: frame.time, counts };
         let Some(inner) = packets.inner else {
             return self.stage_packet(packet(packets.outer, View::First, 0, true), frame, at);
         };

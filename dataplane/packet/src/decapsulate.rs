@@ -106,7 +106,7 @@ fn below(frame: &Frame<'_>, mut at: Cursor<'_>, next: Next, above: &Headers, not
     }
     follow(&mut at, &mut headers, notes)?;
     (headers.smac, headers.dmac) = (above.smac, above.dmac);
-    let found = network(frame, at, &mut headers, notes)?;
+    let found = network(frame, at, &mut headers, Some(above), notes)?;
     Ok(found.then_some(headers))
 }
 

@@ -25,18 +25,28 @@ pub(crate) fn first(frame: &Frame<'_>, notes: &mut impl Notes) -> Result<Headers
     let mut headers = Headers::default();
     let mut at = Cursor::new(frame.bytes);
     link(frame.link, &mut at, &mut headers, notes)?;
-    network(frame, at, &mut headers, notes)?;
+    network(frame, at, &mut headers, None, notes)?;
     Ok(headers)
 }
 
-/// The network layer that `at` stands before; `false` when it is none of IP.
-pub(crate) fn network(frame: &Frame<'_>, at: Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<bool, Malformed> {
+/// The network layer that `at` stands before; `false` when it is none of IP. `above`: the headers of the packet that carries this one
+/// in a tunnel, which say where it ends at the latest; without, the frame does.
+pub(crate) fn network(
+    frame: &Frame<'_>,
+    at: Cursor<'_>,
+    headers: &mut Headers,
+    above: Option<&Headers>,
+    notes: &mut impl Notes,
+) -> Result<bool, Malformed> {
     let l3 = frame.bytes.len().saturating_sub(at.rest().len());
     headers.l3_offset = u16::try_from(l3).unwrap_or(u16::MAX);
-    let behind = frame.wire_len.saturating_sub(u32::from(headers.l3_offset));
+    let behind = match above {
+        Some(above) => u32::try_from(above.carried(l3)).unwrap_or(u32::MAX),
+        None => frame.wire_len.saturating_sub(u32::from(headers.l3_offset)),
+    };
     match headers.ethertype {
         ethertype::IPV4 => ipv4(at, headers, behind, notes)?,
-        ethertype::IPV6 => ipv6(at, headers, notes)?,
+        ethertype::IPV6 => ipv6(at, headers, behind, notes)?,
         other => {
             headers.octets = behind;
             if other == ethertype::ARP {
@@ -89,8 +99,8 @@ fn ipv4(mut at: Cursor<'_>, headers: &mut Headers, behind: u32, notes: &mut impl
     extensions(at, headers, offset, notes)
 }
 
-/// RFC 8200 sections 3 and 4.
-fn ipv6(mut at: Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<(), Malformed> {
+/// RFC 8200 sections 3 and 4. `behind` is how long the packet is on the wire at most.
+fn ipv6(mut at: Cursor<'_>, headers: &mut Headers, behind: u32, notes: &mut impl Notes) -> Result<(), Malformed> {
     let [first, second, l1, l2, p0, p1, next, ttl] = *at.take().ok_or(Malformed::Ipv6Truncated)?;
     let source = *at.take().ok_or(Malformed::Ipv6Truncated)?;
     let destination = *at.take().ok_or(Malformed::Ipv6Truncated)?;
@@ -98,12 +108,51 @@ fn ipv6(mut at: Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Re
         return Err(Malformed::Ipv6BadVersion);
     }
     headers.network = Network::V6(source, destination);
-    headers.octets = u32::from(u16::from_be_bytes([p0, p1])).saturating_add(40);
+    let payload = u16::from_be_bytes([p0, p1]);
+    headers.octets = if payload == 0 { unsaid(at, next, behind) } else { u32::from(payload).saturating_add(40) };
     headers.tos = first.wrapping_shl(4) | second >> 4;
     headers.flow_label = u32::from_be_bytes([0, second & 0x0f, l1, l2]);
     headers.ttl = ttl;
     headers.protocol = next;
     extensions(at, headers, usize::from(headers.l3_offset).saturating_add(40), notes)
+}
+
+/// Longest jumbogram whose option is believed against what was seen of it, in octets: no Linux host makes a longer one (GSO_MAX_SIZE).
+const JUMBOGRAM_MAX: u32 = 8 * 65_535;
+
+/// The length of an IPv6 packet whose payload length is 0: that of its jumbo payload option (RFC 2675 section 2). Without one,
+/// segmentation offload on the capturing host left the 0, as in IPv4, and the wire says it; nothing at all follows "no next header".
+fn unsaid(at: Cursor<'_>, next: u8, behind: u32) -> u32 {
+    const NO_NEXT_HEADER: u8 = 59;
+    match jumbo_payload(at, next) {
+        Some(payload) if payload.saturating_add(40) <= behind.max(JUMBOGRAM_MAX) => payload.saturating_add(40),
+        None if next == NO_NEXT_HEADER => 40,
+        _ => behind.max(40),
+    }
+}
+
+/// The value of the jumbo payload option; at most 65,535 is an error (RFC 2675 section 3), and no length.
+fn jumbo_payload(mut at: Cursor<'_>, next: u8) -> Option<u32> {
+    if next != 0 {
+        return None;
+    }
+    let [_, words] = *at.take()?;
+    let mut options = at.up_to(usize::from(words).saturating_mul(8).saturating_add(6));
+    // Each pass takes an octet at least: 2,046 at most.
+    loop {
+        match *options.take()? {
+            // Pad1 (RFC 8200 section 4.2).
+            [0] => {}
+            [0xc2] => {
+                let [4, value @ ..] = *options.take::<5>()? else { return None };
+                return Some(u32::from_be_bytes(value)).filter(|payload| *payload > u32::from(u16::MAX));
+            }
+            _ => {
+                let [length] = *options.take()?;
+                options.skip(usize::from(length))?;
+            }
+        }
+    }
 }
 
 /// The headers between IP and transport (RFC 8200 section 4, RFC 4302), then the transport.

@@ -75,9 +75,9 @@ fn what_stands_behind_the_packet_is_padding() {
         let (headers, fast) = (decode(&frame).expect("a packet"), fast4(&frame));
         assert_eq!(fast.is_some(), has_ports(headers.protocol) && !headers.transport_truncated(&frame), "{hex}");
     }
-    // A payload length of 0 says nothing: segmentation offload leaves it.
+    // A payload length of 0 is that of the frame: segmentation offload leaves it.
     let six = format!("{MACS} 86dd 60000000 0000 11 40 {V6} 0035 d431 0008 0000");
-    check(Link::Ethernet, &six, "2001:db8::1 > 2001:db8::2 p17 53>54321 40 octets vlan [] icmp [0, 0] frag 0");
+    check(Link::Ethernet, &six, "2001:db8::1 > 2001:db8::2 p17 53>54321 48 octets vlan [] icmp [0, 0] frag 0");
 }
 
 #[test]

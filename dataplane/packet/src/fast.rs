@@ -44,7 +44,14 @@ const LENGTH: usize = ETHERNET + IPV4 + 20;
 #[inline(always)]
 pub fn fast4(frame: &Frame<'_>) -> Option<Fast4> {
     let bytes: &[u8; LENGTH] = frame.bytes.first_chunk()?;
-    common(bytes.last_chunk()?, true, frame.link)
+    let packet = common(bytes.last_chunk()?, true, frame.link)?;
+    is_whole(packet.octets, frame).then_some(packet)
+}
+
+/// Whether the wire carried all that the IPv4 header behind Ethernet's says. Else the frame was cut, and the source does not know.
+#[inline(always)]
+fn is_whole(octets: u16, frame: &Frame<'_>) -> bool {
+    usize::from(octets).wrapping_add(ETHERNET) <= frame.wire_len as usize
 }
 
 /// Reads an IPv4 packet that has nothing uncommon. `ethernet`: whether the two octets before it are the ethertype.
@@ -121,6 +128,9 @@ pub fn inner4(frame: &Frame<'_>, tunnels: &Tunnels) -> Option<Inner4> {
     }
     let (sport, dport) = (u16::from_be_bytes([p0, p1]), u16::from_be_bytes([q0, q1]));
     let octets = u16::from_be_bytes([t0, t1]);
+    if !is_whole(octets, frame) {
+        return None;
+    }
     if !is_vxlan(protocol, dport) {
         return other4(frame, tunnels, octets, protocol, sport, dport);
     }

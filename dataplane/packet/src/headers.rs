@@ -186,7 +186,8 @@ pub struct Headers {
     pub network: Network,
     /// Offset of the IP header, or of what follows the ethertype.
     pub l3_offset: u16,
-    /// Octets from the IP header on, as the header says them; for a frame without IP, octets behind the ethertype.
+    /// Octets from the IP header on, as the header says them, or its jumbo payload option; by the frame where they say 0; for a frame
+    /// without IP, octets behind the ethertype.
     pub octets: u32,
     /// The protocol behind the IP header and its extensions (`protocolIdentifier`).
     pub protocol: u8,
@@ -215,14 +216,24 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Octets of the packet from `offset` of the frame on, by the length in its IP header: what stands behind them is padding. A length
-    /// of 0, which segmentation offload leaves in IPv6, says nothing.
+    /// Octets of the packet from `offset` of the frame on, by the length in its IP header: what stands behind them is padding.
     pub(crate) fn carried(&self, offset: usize) -> usize {
-        if matches!(self.network, Network::V6(..)) && self.octets <= 40 {
-            return usize::MAX;
-        }
         let before = offset.saturating_sub(usize::from(self.l3_offset));
         usize::try_from(self.octets).unwrap_or(usize::MAX).saturating_sub(before)
+    }
+
+    /// Length of the frame on the wire, in octets: as its source told it, or, of a frame that its source cut without telling, that of
+    /// the headers before IP and IP's own. One that Ethernet carries without jumbo frames fits every buffer: a header that says more
+    /// is wrong.
+    pub fn wire_octets(&self, frame: &crate::Frame<'_>) -> u32 {
+        /// IEEE 802.3 section 3.2.7 with two tags, without FCS.
+        const ORDINARY: u32 = 1522;
+        let told = frame.wire_len;
+        let cut_and_told = usize::try_from(told).is_ok_and(|octets| octets > frame.bytes.len());
+        if cut_and_told || told <= ORDINARY || self.network == Network::None {
+            return told;
+        }
+        told.max(self.octets.saturating_add(u32::from(self.l3_offset)))
     }
 
     /// Whether the protocol has ports (or TCP flags) that could not be read, because the packet or its capture ends before them.

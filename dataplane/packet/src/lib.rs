@@ -33,3 +33,6 @@ pub use layers::{Arp, Layers, MPLS_LABELS_KEPT, SegmentRouting, TUNNELS_KEPT, VL
 pub use link::TAGS_MAX;
 pub use tcp::{SynOptions, syn_options};
 pub use tunnel::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
+
+#[cfg(test)]
+mod lengths_tests;

@@ -78,7 +78,8 @@ pub struct Port {
     pub rx_queues: Option<NonZeroU16>,
     /// Descriptors of one receive queue, 64 to 32768, a multiple of 32.
     pub rx_descriptors: u16,
-    /// Largest frame in octets without FCS, 64 to 16383; `None`: 9018 where the port can, else what it can.
+    /// Longest frame in octets without FCS, 64 to 16383; `None`: 9018 where the port can, else what it can. `net_af_packet` keeps so many
+    /// octets of each frame, at least 1982, and receives longer ones.
     pub frame_octets_max: Option<u16>,
     /// Receive frames for other stations.
     pub promiscuous: bool,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dpdk_sys::{Pool, PoolSum, PortInfo, Spread};
+use dpdk_sys::{Pool, PoolSum, PortInfo, Spread, kept_octets};
 use sonde_memory::FileMap;
 use sonde_settings::Port;
 use sonde_worker::capture::{Batch, Capture};
@@ -115,6 +115,9 @@ impl Buffers {
 
     /// For an open port.
     pub(super) fn for_port(route: Route, settings: &Port, info: &PortInfo, workers: u16) -> Self {
+        if let Some(octets) = kept(settings) {
+            return Self::of(route, settings.rx_descriptors, workers, octets, false, Repeated::default());
+        }
         let octets = longest_frame(settings).min(info.frame_octets_max);
         // Virtual devices take as many buffers as a frame needs, and do not say that they can.
         let scattered = info.can_scatter || info.spread == Spread::Own;
@@ -124,7 +127,12 @@ impl Buffers {
 
 /// Longest frame that is asked for, in octets without FCS.
 pub(super) fn longest_frame(settings: &Port) -> u32 {
-    settings.frame_octets_max.map_or(FRAME_OCTETS, u32::from)
+    kept(settings).unwrap_or_else(|| settings.frame_octets_max.map_or(FRAME_OCTETS, u32::from))
+}
+
+/// Octets that are kept of each frame by a device that tells the length of longer ones.
+fn kept(settings: &Port) -> Option<u32> {
+    kept_octets(settings.device.as_str(), settings.frame_octets_max.map(u32::from))
 }
 
 /// The most memory that the packet buffers of these ports can take, in octets, told before the environment is started: a port is
@@ -134,7 +142,8 @@ pub fn buffer_octets(ports: &[Port], workers: u16, huge: bool) -> u64 {
     let of = |port: &Port| {
         let repeated = Repeated::of(port.device.as_str());
         let octets = |route| {
-            let buffers = Buffers::of(route, port.rx_descriptors, workers, longest_frame(port), true, repeated);
+            let scattered = kept(port).is_none();
+            let buffers = Buffers::of(route, port.rx_descriptors, workers, longest_frame(port), scattered, repeated);
             let (sum, frame) = (&buffers.sum, buffers.frame_octets);
             if huge { sum.octets(frame) } else { sum.octets_in_ordinary_pages(frame) }
         };

@@ -96,6 +96,8 @@ pub struct Summary {
     pub metered: u64,
     /// Those of them that have no IP header.
     pub layer2: u64,
+    /// Packets that were not captured whole.
+    pub cut: u64,
     /// Packets that are in no flow, by reason; reasons that did not occur are not listed.
     pub reasons: Vec<(&'static str, u64)>,
     /// Flows.
@@ -117,6 +119,7 @@ impl Summary {
             received: counters.get(Counter::Received),
             metered: counters.metered(),
             layer2: counters.get(Counter::MeteredLayer2),
+            cut: counters.get(Counter::FramesCut),
             reasons: occurred.map(|(reason, count)| (reason.name(), count)).collect(),
             flows: counters.get(Counter::FlowsCreated),
             records: counters.records(),
