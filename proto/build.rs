@@ -15,6 +15,7 @@ const DOCUMENT: &[&str] = &[
     "Live",
     "Timeouts",
     "Tunnels",
+    "TunnelPorts",
     "Exporter",
     "Enrichment",
     "OwnPrefix",

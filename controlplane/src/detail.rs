@@ -33,7 +33,8 @@ pub(crate) fn layers(layers: &Layers) -> v1::FlowLayers {
         outer_ttl: layers.outer_ttl.into(),
         inner_source_mac: inner_mac([s0, s1, s2, s3, s4, s5]),
         inner_destination_mac: inner_mac([d0, d1, d2, d3, d4, d5]),
-        inner_vlan_tci: layers.inner_vlan.into(),
+        inner_vlan_tci: layers.inner_vlan.map(Into::into),
+        service_instance_tag: layers.service_instance,
         gre_key: layers.gre_key,
         spi: layers.spi,
         arp_operation: layers.arp.operation.into(),
@@ -55,6 +56,7 @@ pub(crate) fn tcp(tcp: &perf::TcpPerformance) -> v1::TcpPerformance {
     let has = |bits: u64| tcp.valid & bits == bits;
     let responses = &tcp.responses;
     let [p50, p95, p99] = responses.quantiles;
+    let measured = |ns: u64| has(valid::RESPONSES).then_some(us(ns));
     let [forward, reverse] = &tcp.ways;
     v1::TcpPerformance {
         client_is_reverse: tcp.client == 1,
@@ -65,13 +67,13 @@ pub(crate) fn tcp(tcp: &perf::TcpPerformance) -> v1::TcpPerformance {
         client_rtt_us: has(valid::CLIENT_RTT).then_some(us(tcp.client_rtt)),
         rtt_unambiguous: has(valid::SERVER_RTT_KARN | valid::CLIENT_RTT_KARN),
         responses: has(valid::RESPONSES).then_some(responses.count),
-        response_min_us: us(responses.min),
-        response_mean_us: us(mean(responses.sum, responses.count)),
-        response_max_us: us(responses.max),
-        response_last_us: us(responses.last),
-        response_p50_us: us(p50),
-        response_p95_us: us(p95),
-        response_p99_us: us(p99),
+        response_min_us: measured(responses.min),
+        response_mean_us: measured(mean(responses.sum, responses.count)),
+        response_max_us: measured(responses.max),
+        response_last_us: measured(responses.last),
+        response_p50_us: measured(p50),
+        response_p95_us: measured(p95),
+        response_p99_us: measured(p99),
         data_transfer_time_us: has(valid::TRANSFER).then_some(us(tcp.transfer_time)),
         forward: has(valid::SEEN).then(|| direction(forward, tcp.valid)),
         reverse: has(valid::SEEN << valid::REVERSE).then(|| direction(reverse, tcp.valid >> valid::REVERSE)),
@@ -85,16 +87,17 @@ fn mean(sum: u64, count: u32) -> u64 {
 /// Requests over UDP and their answers.
 pub(crate) fn udp(udp: &perf::UdpPerformance) -> v1::UdpPerformance {
     let ResponseTimes { count, min, max, last, sum, quantiles: [p50, p95, p99] } = udp.responses;
+    let measured = |ns: u64| (count != 0).then_some(us(ns));
     v1::UdpPerformance {
         application: udp.application.map_or("", application).to_owned(),
         responses: count,
-        response_min_us: us(min),
-        response_mean_us: us(mean(sum, count)),
-        response_max_us: us(max),
-        response_last_us: us(last),
-        response_p50_us: us(p50),
-        response_p95_us: us(p95),
-        response_p99_us: us(p99),
+        response_min_us: measured(min),
+        response_mean_us: measured(mean(sum, count)),
+        response_max_us: measured(max),
+        response_last_us: measured(last),
+        response_p50_us: measured(p50),
+        response_p95_us: measured(p95),
+        response_p99_us: measured(p99),
         repeated: udp.repeated,
         unanswered: udp.unanswered,
     }
@@ -224,9 +227,9 @@ mod tests {
     #[test]
     fn answers_have_a_mean_though_there_are_none() {
         let mut measured = perf::UdpPerformance { application: Some(Application::Radius), repeated: 2, ..<_>::default() };
-        assert_eq!((udp(&measured).application.as_str(), udp(&measured).response_mean_us, udp(&measured).repeated), ("radius", 0.0, 2));
+        assert_eq!((udp(&measured).application.as_str(), udp(&measured).response_mean_us, udp(&measured).repeated), ("radius", None, 2));
         measured.responses = ResponseTimes { count: 2, sum: 5000, ..<_>::default() };
-        assert_eq!(udp(&measured).response_mean_us, 2.5);
+        assert_eq!(udp(&measured).response_mean_us, Some(2.5));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use sonde_proto::southbound::Description;
 use sonde_settings::paths::{self, Paths};
 use sonde_settings::{Boot, Device, Patterns, Placement, Settings, Trust};
 use sonde_stats::{Info, Segment};
-use sonde_worker::clock::Clock;
+use sonde_worker::clock::{Clock, Watch};
 use sonde_worker::mailbox::Letter;
 use tokio::net::UnixListener;
 
@@ -38,7 +38,7 @@ use crate::origin::{self, Chosen, Profile};
 use crate::places::Places;
 use crate::privileges::{self, Privileges};
 use crate::run::{House, Plant, Spread};
-use crate::source::{self, Idle, NicSource, Opened, Options};
+use crate::source::{self, Dispatcher, Idle, NicSource, Opened, Options};
 use crate::southbound;
 
 /// What the EAL takes for itself beside packet buffers, in bytes.
@@ -103,12 +103,13 @@ fn build(profile: Profile, chosen: Chosen, places: &Places) -> Result<House, Sta
     log_dpdk();
     let segment = segment(boot, places, &decision)?;
     let policy = Letter { generation, value: crew::policy(&settings.live) };
+    let seed = seats.first().map_or(0, |seat| seat.sizing.seed);
     let rings: Vec<PathBuf> = (0..seats.len()).map(|worker| places.paths.ring(worker)).collect();
     let waiting = crew::gather::<NicSource>(&eal, &segment, seats, policy)?;
     if decision.tables_huge && waiting.backing != Backing::Huge {
         say("  note: some flow tables did not get huge pages, somebody else took them meanwhile");
     }
-    let rest = Rest { settings, generation, profile, ports, placement, places, segment, rings, listener };
+    let rest = Rest { settings, generation, profile, ports, placement, places, segment, rings, seed, listener, clock: Clock::new() };
     match rest.open(&eal) {
         Ok((opened, gauges, readers)) => rest.assemble(&eal, waiting, opened, gauges, readers),
         Err(e) => {
@@ -129,7 +130,11 @@ struct Rest<'a> {
     places: &'a Places,
     segment: Segment,
     rings: Vec<PathBuf>,
+    /// Secret of the hashes.
+    seed: u64,
     listener: UnixListener,
+    /// The clock of everything that receives.
+    clock: Clock,
 }
 
 /// Who reads the rings, and what they look addresses up in.
@@ -173,9 +178,11 @@ impl Rest<'_> {
         let shared = workers.contains(service);
         Options {
             workers: u16::try_from(workers.len()).unwrap_or(u16::MAX),
-            clock: Clock::new(),
+            clock: self.clock,
             idle: if virtual_only || shared { Idle::Yield } else { Idle::Spin },
             dispatcher_shares_core: workers.contains(dispatcher),
+            seed: self.seed,
+            tunnels: self.settings.live.tunnels,
         }
     }
 
@@ -200,6 +207,7 @@ impl Rest<'_> {
             waiting.disband();
             return Err(other(e));
         }
+        let post = dispatcher.as_ref().map(Dispatcher::mailbox);
         let spread = match dispatcher.map(|d| Spread::start(eal, d, self.placement.dispatcher)).transpose() {
             Ok(spread) => spread,
             Err(e) => {
@@ -207,7 +215,8 @@ impl Rest<'_> {
                 return Err(e);
             }
         };
-        let crew = Arc::new(waiting.go(sources));
+        let watch = Watch::new(self.clock, waiting.offset.clone());
+        let crew = Arc::new(waiting.go(sources, post));
         privileges.report().iter().for_each(|line| say(line));
         let description = Description {
             protocol_version: PROTOCOL_VERSION,
@@ -228,7 +237,7 @@ impl Rest<'_> {
         };
         let control = Control::new(Arc::clone(&crew), reach, description);
         let gauges = gauges.into_iter().zip(ports).collect();
-        let plant = Plant { crew, counts, spread, gauges, lookups, segment: self.segment, said: String::new() };
+        let plant = Plant { crew, counts, spread, gauges, lookups, segment: self.segment, said: String::new(), watch };
         Ok(House { plant, control, listener: self.listener, places: self.places.clone() })
     }
 

@@ -9,9 +9,11 @@ use dpdk_sys::Eal;
 use sonde_flow::ring::{Keeper, Writer};
 use sonde_flow::{Policy, Sizing, Tracker};
 use sonde_memory::slab::Backing;
+use sonde_packet::Tunnels;
 use sonde_settings::{Live, paths};
 use sonde_stats::{Block, Kind, Segment};
 use sonde_system::Folder;
+use sonde_worker::clock::{Offset, Watch};
 use sonde_worker::mailbox::{Letter, Mailbox};
 use sonde_worker::source::Source;
 use sonde_worker::{Pace, Worker, counter_names};
@@ -41,12 +43,18 @@ pub fn policy(live: &Live) -> Policy {
     Policy {
         timeouts: sonde_flow::Timeouts { idle: ns(t.idle_timeout_ms), active: ns(t.active_timeout_ms), linger: ns(t.tcp_end_linger_ms) },
         vlan_in_key: live.vlan_in_key,
+        icmp_type_in_key: live.icmp_type_in_key,
+        virtual_network_in_key: live.virtual_network_in_key,
         tunnels: live.tunnels,
     }
 }
 
 /// Counters in a worker's block behind the worker's own; the control thread writes them.
-const BESIDE: [&str; 5] = ["core", "dispatched", "dispatch_dropped", "segmented", "rings_renewed"];
+const BESIDE: [&str; 8] =
+    ["core", "dispatched", "dispatch_dropped", "segmented", "rings_renewed", "clock_steps", "clock_step_ahead_ms", "clock_step_back_ms"];
+/// Places of those among them that are written by themselves.
+const RINGS_RENEWED: usize = 4;
+const CLOCK: usize = 5;
 
 /// Index of the counter that is the acknowledgement.
 fn generation_index() -> usize {
@@ -71,6 +79,8 @@ pub struct Waiting<S> {
     sources: Vec<Sender<S>>,
     stop: Arc<AtomicBool>,
     keepers: Vec<Keeper>,
+    /// What the workers add to times for records to show them by the wall clock.
+    pub offset: Offset,
     /// The pages the tables stand in: the least good of all workers'.
     pub backing: Backing,
     /// Bytes of all tables.
@@ -88,8 +98,15 @@ pub fn gather<S: Source + Send + 'static>(
     first: Letter<Policy>,
 ) -> Result<Waiting<S>, StartError> {
     let stop = Arc::new(AtomicBool::new(false));
-    let mut waiting =
-        Waiting { members: Vec::new(), sources: Vec::new(), stop, keepers: Vec::new(), backing: Backing::Huge, table_bytes: 0 };
+    let mut waiting = Waiting {
+        members: Vec::new(),
+        sources: Vec::new(),
+        stop,
+        keepers: Vec::new(),
+        offset: Offset::default(),
+        backing: Backing::Huge,
+        table_bytes: 0,
+    };
     let mut answers = Vec::new();
     let mut outcome = Ok(());
     for seat in seats {
@@ -139,8 +156,14 @@ impl<S: Source + Send + 'static> Waiting<S> {
         let mailbox = Arc::new(Mailbox::new(first));
         let (source, sources) = channel();
         let (answer, answered) = channel();
-        let hands =
-            Hands { eal: eal.clone(), block: Arc::clone(&block), mailbox: Arc::clone(&mailbox), stop: Arc::clone(&self.stop), sources };
+        let hands = Hands {
+            eal: eal.clone(),
+            block: Arc::clone(&block),
+            mailbox: Arc::clone(&mailbox),
+            stop: Arc::clone(&self.stop),
+            sources,
+            offset: self.offset.clone(),
+        };
         let thread = Builder::new()
             .name(name)
             .spawn(move || hands.work(&seat, &answer))
@@ -158,6 +181,7 @@ struct Hands<S> {
     mailbox: Arc<Mailbox<Policy>>,
     stop: Arc<AtomicBool>,
     sources: Receiver<S>,
+    offset: Offset,
 }
 
 impl<S: Source> Hands<S> {
@@ -184,7 +208,7 @@ impl<S: Source> Hands<S> {
         // No source comes when another worker has failed.
         let Ok(mut source) = self.sources.recv() else { return false };
         privileges::settle_thread();
-        let mut worker = Worker::new(tracker, ring, self.block, self.mailbox, Pace::Live);
+        let mut worker = Worker::new(tracker, ring, self.block, self.mailbox, Pace::Live).with_offset(self.offset);
         worker.run(&mut source, &self.stop);
         // The frames go back first: the flush takes a while, and needs none.
         drop(source);
@@ -210,7 +234,8 @@ fn furnish(seat: &Seat, policy: Policy) -> Result<(Tracker, Writer), StartError>
 
 impl<S> Waiting<S> {
     /// Gives each worker its source (in the order of their numbers) and lets it run.
-    pub fn go(self, sources: Vec<S>) -> Crew {
+    /// `dispatcher`: where the dispatcher is told what is metered of tunnels.
+    pub fn go(self, sources: Vec<S>, dispatcher: Option<Arc<Mailbox<Tunnels>>>) -> Crew {
         assert_eq!(sources.len(), self.members.len(), "a source for each worker");
         for (hand, source) in self.sources.iter().zip(sources) {
             // A thread that is gone is found by `Crew::lost`.
@@ -224,7 +249,7 @@ impl<S> Waiting<S> {
         }
         let (generation, beside) = (generation_index(), counter_names().len());
         let keepers = parking_lot::Mutex::new(self.keepers.into_iter().map(|keeper| (keeper, String::new())).collect());
-        Crew { posts, threads: parking_lot::Mutex::new(threads), stop: self.stop, keepers, generation, beside }
+        Crew { posts, dispatcher, threads: parking_lot::Mutex::new(threads), stop: self.stop, keepers, generation, beside }
     }
 
     /// Ends the threads and waits for it: the environment must not be cleaned up while they hold some of it.
@@ -241,6 +266,7 @@ impl<S> Waiting<S> {
 #[derive(Debug)]
 pub struct Crew {
     posts: Vec<(Arc<Mailbox<Policy>>, Arc<Block>)>,
+    dispatcher: Option<Arc<Mailbox<Tunnels>>>,
     threads: parking_lot::Mutex<Vec<(u8, JoinHandle<bool>)>>,
     stop: Arc<AtomicBool>,
     /// Who looks after each worker's ring, and what was last said of it in vain.
@@ -256,6 +282,9 @@ impl Crew {
     pub fn publish(&self, live: &Live, generation: u64) {
         for (post, _) in &self.posts {
             post.post(Letter { generation, value: policy(live) });
+        }
+        if let Some(post) = &self.dispatcher {
+            post.post(Letter { generation, value: live.tunnels });
         }
     }
 
@@ -301,7 +330,7 @@ impl Crew {
             match keeper.check() {
                 Ok(None) => said.clear(),
                 Ok(Some(damage)) => {
-                    block.add(self.beside + BESIDE.len() - 1, 1);
+                    block.add(self.beside + RINGS_RENEWED, 1);
                     tracing::error!(
                         "the record ring {path} {damage}; a new one takes its place. Who had not read its records counts them as lost. Find out \
                          who writes to that folder"
@@ -312,6 +341,16 @@ impl Crew {
                     tracing::error!("the record ring {path} is damaged, and a new one cannot be made: {e}; it is tried again every second");
                 }
                 Err(_) => {}
+            }
+        }
+    }
+
+    /// Shows how often the wall clock was stepped, and by how much the last time.
+    pub fn show_clock(&self, watch: &Watch) {
+        let [ahead, back] = watch.latest_ms();
+        for block in self.blocks() {
+            for (at, value) in [watch.steps(), ahead, back].into_iter().enumerate() {
+                block.set(self.beside + CLOCK + at, value);
             }
         }
     }

@@ -205,6 +205,7 @@ impl Exporters {
             options_interval: Duration::from_secs(settings.options_interval_s.into()),
             interfaces: self.interfaces.clone(),
             patterns: self.patterns,
+            icmp_in_port: settings.icmp_in_port,
             ..Config::new(protocol, &settings.address())
         }
     }

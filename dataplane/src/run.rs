@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dpdk_sys::Eal;
 use sonde_stats::{Block, BlockView, Segment};
+use sonde_worker::clock::Watch;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
@@ -103,6 +104,8 @@ pub struct Plant {
     pub segment: Segment,
     /// What was last said of it in vain.
     pub said: String,
+    /// Looks whether the wall clock was stepped.
+    pub watch: Watch,
 }
 
 /// Why the dataplane stops.
@@ -209,6 +212,13 @@ impl Plant {
         self.keep_segment();
         self.crew.keep_rings();
         self.crew.show_counts(&self.counts);
+        if let Some(step) = self.watch.look() {
+            let (seconds, way) = (step.unsigned_abs() as f64 / 1e9, if step < 0 { "back" } else { "ahead" });
+            tracing::warn!(
+                "the system's clock was stepped {way} by {seconds:.3} s: flows are shown by it from now on, their durations stay"
+            );
+            self.crew.show_clock(&self.watch);
+        }
         for (gauge, port) in &mut self.gauges {
             gauge.read(&port.port);
         }

@@ -247,7 +247,9 @@ int fp_port_start(uint16_t port, const struct fp_port_config *config, struct rte
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		conf.rx_adv_conf.rss_conf.rss_key = (uint8_t *)(uintptr_t)config->key;
 		conf.rx_adv_conf.rss_conf.rss_key_len = config->key_length;
-		conf.rx_adv_conf.rss_conf.rss_hf = RSS_WANTED & info.flow_type_rss_offloads;
+		conf.rx_adv_conf.rss_conf.rss_hf = (config->hash_addresses ? RTE_ETH_RSS_IP : RSS_WANTED) & info.flow_type_rss_offloads;
+		if (config->hash_inner)
+			conf.rx_adv_conf.rss_conf.rss_hf |= RTE_ETH_RSS_LEVEL_INNERMOST;
 	}
 
 	started->call = "rte_eth_dev_configure";

@@ -68,6 +68,8 @@ struct fp_port_config {
 	uint8_t scatter;
 	uint8_t timestamps;
 	uint8_t promiscuous;
+	uint8_t hash_addresses; /* addresses alone */
+	uint8_t hash_inner; /* the innermost headers */
 	uint8_t key_length; /* 0: no RSS */
 	uint8_t key[FP_KEY_MAX];
 };
@@ -167,7 +169,7 @@ int fp_flow_check(uint16_t port, const struct fp_rule *rule, char *message, size
 struct rte_flow *fp_flow_create(uint16_t port, const struct fp_rule *rule, char *message, size_t capacity);
 int fp_flow_destroy(uint16_t port, struct rte_flow *flow);
 int fp_flow_flush(uint16_t port);
-int fp_flow_symmetric(uint16_t port, uint16_t queues, char *message, size_t capacity);
+int fp_flow_symmetric(uint16_t port, uint16_t queues, int addresses, int inner, char *message, size_t capacity);
 
 uint16_t fp_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count);
 void fp_free_bulk(struct rte_mbuf **mbufs, uint32_t count);

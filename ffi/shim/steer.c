@@ -152,7 +152,7 @@ int fp_flow_flush(uint16_t port)
  * Asks for RTE_ETH_HASH_FUNCTION_SYMMETRIC_TOEPLITZ, which spreads over all bits of the hash where the 6d5a key has 16.
  * All or nothing: after a refusal the rules already made are taken back and the port goes on with the key.
  */
-int fp_flow_symmetric(uint16_t port, uint16_t queues, char *message, size_t capacity)
+int fp_flow_symmetric(uint16_t port, uint16_t queues, int addresses, int inner, char *message, size_t capacity)
 {
 	static const struct {
 		enum rte_flow_item_type l3, l4;
@@ -182,19 +182,24 @@ int fp_flow_symmetric(uint16_t port, uint16_t queues, char *message, size_t capa
 			{ .type = RTE_FLOW_ITEM_TYPE_ETH }, { .type = kinds[i].l3 }, { .type = kinds[i].l4 }, { .type = RTE_FLOW_ITEM_TYPE_END },
 		};
 		struct rte_flow_action_rss rss = {
-			.func = RTE_ETH_HASH_FUNCTION_SYMMETRIC_TOEPLITZ, .types = kinds[i].types, .queue_num = queues, .queue = all,
+			.func = RTE_ETH_HASH_FUNCTION_SYMMETRIC_TOEPLITZ, .types = kinds[i].types, .level = inner ? 2 : 0, .queue_num = queues, .queue = all,
 		};
 		struct rte_flow_action actions[2] = {
 			{ .type = RTE_FLOW_ACTION_TYPE_RSS, .conf = &rss }, { .type = RTE_FLOW_ACTION_TYPE_END },
 		};
 		int rc = 0;
 
+		made[i] = NULL;
+		/* Addresses alone: the rules of the network layer, which hold for whatever it carries. */
+		if (addresses && kinds[i].l4 != RTE_FLOW_ITEM_TYPE_END)
+			continue;
 		made[i] = rte_flow_create(port, &attr, items, actions, &error);
 		if (made[i] == NULL) {
 			rc = rte_errno == 0 ? -ENOTSUP : -rte_errno;
 			say(message, capacity, &error);
 			while (i-- > 0)
-				rte_flow_destroy(port, made[i], &error);
+				if (made[i] != NULL)
+					rte_flow_destroy(port, made[i], &error);
 			return rc;
 		}
 	}

@@ -5,8 +5,10 @@
 pub enum Spread {
     /// The NIC hashes addresses and ports (RSS) with the key that it is given.
     Rss,
-    /// The device has its own way that keeps a conversation on one queue, or its operator chose what each queue holds.
+    /// Its operator chose what each queue holds.
     Own,
+    /// The kernel hashes the outermost addresses and ports, the same for both directions.
+    Kernel,
     /// Neither: only one queue can be relied on.
     One,
 }
@@ -85,6 +87,7 @@ pub const DRIVERS: &[Driver] = &[
     Driver {
         name: "net_af_packet",
         hardware: "Linux interface by AF_PACKET",
+        spread: Spread::Kernel,
         counts: Counts { errors: false, ..Counts::ALL },
         needs: "CAP_NET_RAW",
         ..VIRTUAL
@@ -119,6 +122,7 @@ pub const DRIVERS: &[Driver] = &[
     Driver {
         name: "net_tap",
         hardware: "Linux TAP interface",
+        spread: Spread::Kernel,
         paired_queues: true,
         counts: Counts { missed: false, ..Counts::ALL },
         needs: "CAP_NET_ADMIN and /dev/net/tun",

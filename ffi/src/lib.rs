@@ -51,6 +51,6 @@ pub use error::{DpdkError, EalError, PoolError, PortError};
 pub use frame::{BURST, Burst, StampField};
 pub use packet::kept_octets;
 pub use pool::{Pool, PoolSum};
-pub use port::{Confirmed, Link, LinkState, Port, PortConfig, PortInfo, PortStats};
+pub use port::{Confirmed, Hash, Link, LinkState, Port, PortConfig, PortInfo, PortStats};
 pub use queue::RxQueue;
 pub use xstats::Xstats;

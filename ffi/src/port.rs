@@ -75,6 +75,19 @@ pub struct PortConfig {
     pub promiscuous: bool,
     /// Ask for hardware receive times, where the device has them.
     pub timestamps: bool,
+    /// What a device with RSS hashes.
+    pub hash: Hash,
+}
+
+/// What a device hashes to choose the queue of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hash {
+    /// The outermost addresses, and ports where there are some.
+    OuterPorts,
+    /// The outermost addresses.
+    OuterAddresses,
+    /// The innermost addresses and ports, of the tunnels that the device knows ([`PortInfo::can_hash_inner`]).
+    InnerPorts,
 }
 
 /// What the device made of its configuration.
@@ -332,12 +345,16 @@ impl Port {
         }
         inner.started = true;
         let row = Driver::of(&driver, self.info.rss_offloads);
-        let by_function = row.symmetric_function && raw.key_length != 0 && steer::symmetric_function(inner, config.rx_queues).is_ok();
+        let by_function =
+            row.symmetric_function && raw.key_length != 0 && steer::symmetric_function(inner, config.rx_queues, config.hash).is_ok();
         let stamps = if raw.timestamps != 0 { StampField::find(&inner.eal) } else { None };
         let confirmed = Confirmed {
             descriptors: answer.descriptors,
             promiscuous: answer.promiscuous != 0,
-            symmetric: config.rx_queues == 1 || by_function || answer.symmetric != 0 || self.info.spread == Spread::Own,
+            symmetric: config.rx_queues == 1
+                || by_function
+                || answer.symmetric != 0
+                || matches!(self.info.spread, Spread::Own | Spread::Kernel),
             timestamps: stamps.is_some(),
             mtu: raw.mtu,
         };
@@ -461,6 +478,8 @@ impl Port {
             mtu: config.frame_octets_max.map_or(0, |octets| self.info.mtu_for(octets)),
             timestamps: u8::from(config.timestamps && self.info.can_timestamp),
             promiscuous: u8::from(config.promiscuous),
+            hash_addresses: u8::from(config.hash == Hash::OuterAddresses),
+            hash_inner: u8::from(config.hash == Hash::InnerPorts),
             ..Default::default()
         };
         raw.scatter = u8::from(self.info.can_scatter && raw.mtu.saturating_add(HEADER) > pool.frame_octets());
@@ -476,6 +495,11 @@ impl Port {
     }
 }
 
+/// `RTE_ETH_RSS_LEVEL_INNERMOST` (rte_ethdev.h).
+const RSS_LEVEL_INNERMOST: u64 = 2 << 50;
+/// `RTE_ETH_RSS_IPV4` and `RTE_ETH_RSS_IPV6`. A device without them (i40e) hashes what each of its packet types has, and nothing of a
+/// type that is left out.
+const RSS_ADDRESSES: u64 = 1 << 2 | 1 << 8;
 /// An Ethernet header without tags, in octets.
 const HEADER: u32 = 14;
 /// An Ethernet header with FCS: what a driver adds to the MTU when it does not say.
@@ -516,6 +540,18 @@ impl PortInfo {
             counts: row.counts,
             follows: false,
         }
+    }
+
+    /// Whether RSS can be told to hash the innermost headers (`RTE_ETH_RSS_LEVEL_INNERMOST`).
+    #[must_use]
+    pub fn can_hash_inner(&self) -> bool {
+        self.rss_offloads & RSS_LEVEL_INNERMOST != 0
+    }
+
+    /// Whether RSS can hash the addresses of all IP packets, whatever they carry.
+    #[must_use]
+    pub fn can_hash_addresses(&self) -> bool {
+        self.rss_offloads & RSS_ADDRESSES == RSS_ADDRESSES
     }
 
     /// The MTU that lets frames of `octets` (without FCS) in, or the largest that the device accepts.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::error::{DpdkError, errno};
-use crate::port::{Inner, Port};
+use crate::port::{Hash, Inner, Port};
 use crate::sys;
 
 /// What the NIC does with the frames of a rule.
@@ -131,10 +131,11 @@ impl Port {
 }
 
 /// Asks for the symmetric Toeplitz function on all queues. `Err` leaves the port as it was, hashing by its key.
-pub(crate) fn symmetric_function(port: &Inner, queues: u16) -> Result<(), SteerError> {
+pub(crate) fn symmetric_function(port: &Inner, queues: u16, hash: Hash) -> Result<(), SteerError> {
+    let (addresses, inner) = (i32::from(hash == Hash::OuterAddresses), i32::from(hash == Hash::InnerPorts));
     let mut message = [0; MESSAGE];
     // SAFETY: the port is open, and `message` has the length given.
-    let code = unsafe { sys::fp_flow_symmetric(port.number(), queues, message.as_mut_ptr(), MESSAGE) };
+    let code = unsafe { sys::fp_flow_symmetric(port.number(), queues, addresses, inner, message.as_mut_ptr(), MESSAGE) };
     if code == 0 { Ok(()) } else { Err(refusal("rte_flow_create", code.wrapping_neg(), &message)) }
 }
 

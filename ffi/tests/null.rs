@@ -4,7 +4,7 @@ mod common;
 use std::thread;
 
 use common::{Scene, receive};
-use dpdk_sys::{Pool, PoolSum, Port, PortConfig};
+use dpdk_sys::{Hash, Pool, PoolSum, Port, PortConfig};
 
 #[test]
 fn four_queues_hash_symmetrically_and_never_lack_buffers() {
@@ -14,7 +14,8 @@ fn four_queues_hash_symmetrically_and_never_lack_buffers() {
     assert!(port.info().rss_offloads != 0 && port.info().rss_key_octets == 40, "{:?}", port.info());
     let sum = PoolSum { queues: 4, descriptors: 512, bursts: 4, ring_places: 0, threads: 4, kept_by_driver: 0 };
     let pool = Pool::create(&eal, &sum, Pool::FRAME_OCTETS, None).expect("a pool");
-    let config = PortConfig { rx_queues: 4, descriptors: 512, frame_octets_max: None, promiscuous: true, timestamps: false };
+    let config =
+        PortConfig { rx_queues: 4, descriptors: 512, frame_octets_max: None, promiscuous: true, timestamps: false, hash: Hash::OuterPorts };
     let (confirmed, queues) = port.start(&config, &pool).expect("the port starts");
     assert!(confirmed.symmetric, "{confirmed:?}");
     let threads: Vec<_> = queues

@@ -6,9 +6,16 @@ use std::thread;
 
 use common::{Scene, frames, receive};
 use dpdk_sys::steer::{Action, Rule, SteerError};
-use dpdk_sys::{Burst, Eal, EalError, Pool, PoolSum, Port, PortConfig, PortError, ring};
+use dpdk_sys::{Burst, Eal, EalError, Hash, Pool, PoolSum, Port, PortConfig, PortError, ring};
 
-const CONFIG: PortConfig = PortConfig { rx_queues: 1, descriptors: 256, frame_octets_max: Some(9018), promiscuous: true, timestamps: true };
+const CONFIG: PortConfig = PortConfig {
+    rx_queues: 1,
+    descriptors: 256,
+    frame_octets_max: Some(9018),
+    promiscuous: true,
+    timestamps: true,
+    hash: Hash::OuterPorts,
+};
 
 #[test]
 fn frames_arrive_as_written_and_buffers_go_back() {

@@ -23,7 +23,7 @@ mod stack;
 mod totals;
 
 pub use capture::{ByteOrder, CaptureWriter, Format, Resolution};
-pub use carrier::{Carrier, Erspan, Gre, Gtp, Ppp};
+pub use carrier::{Carrier, Erspan, Gre, Gtp, Ppp, aggregate};
 pub use checksum::{crc32c, internet_checksum};
 pub use conversation::{Close, Endpoint, Path, TcpConversation, icmp_echo, udp_exchange};
 pub use fragment::fragments;

@@ -50,11 +50,17 @@ fn key(row: &Row) -> [String; 6] {
     [row["view"].clone(), low.0, low.1, high.0, high.1, row["proto"].clone()]
 }
 
-/// The flows of a capture, one record each: no timeout cuts them, as none cuts the reference's.
+/// The flows of a capture, one record each: no timeout cuts them, as none cuts the reference's, and no type of ICMP.
 fn replayed(path: &Path) -> Vec<Row> {
     let day = 86_400_000_000_000;
-    let settings =
-        ReplaySettings { idle_timeout_ns: day, active_timeout_ns: day, tcp_end_linger_ns: day, vlan_in_key: false, ..<_>::default() };
+    let settings = ReplaySettings {
+        idle_timeout_ns: day,
+        active_timeout_ns: day,
+        tcp_end_linger_ns: day,
+        vlan_in_key: false,
+        icmp_type_in_key: false,
+        ..<_>::default()
+    };
     let recording = Recording::open(path).unwrap_or_else(|error| panic!("{error}"));
     let mut out = Vec::new();
     let mut csv = Csv::new(&mut out, Table::Flows).unwrap();

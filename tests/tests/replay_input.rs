@@ -170,6 +170,12 @@ fn a_named_pipe_is_read_and_a_large_recording_is_the_same_by_pipe() {
     assert!(sorted(&said.stdout) == sorted(&expected.stdout), "the same rows");
 }
 
+/// A data frame with quality of service, to the distribution system, LLC and SNAP.
+fn wireless(before: &[u8]) -> Vec<u8> {
+    let header = [0x88, 0x01, 0, 0, 2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x10, 0, 0, 0];
+    [before, &header, &[0xaa, 0xaa, 3, 0, 0, 0, 8, 0]].concat()
+}
+
 /// A datagram of 10.0.0.1:4000 to 10.0.0.2:53 behind this header, of these link types.
 fn linked() -> Vec<(u32, &'static str, Vec<u8>)> {
     let ethernet = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
@@ -193,6 +199,9 @@ fn linked() -> Vec<(u32, &'static str, Vec<u8>)> {
         (179, "Juniper's PPP", with(b"MGC\x80\0\x02ab", &[0xff, 3, 0, 0x21])),
         (181, "Juniper's Cisco HDLC", with(b"MGC\0", &[0x0f, 0, 8, 0])),
         (137, "Juniper's ATM", with(b"MGC\0abcd", &[0xaa, 0xaa, 3, 0, 0, 0, 8, 0])),
+        (105, "IEEE 802.11", wireless(&[])),
+        (127, "IEEE 802.11 behind radiotap", wireless(&[0, 0, 8, 0, 0, 0, 0, 0])),
+        (192, "IEEE 802.11 behind PPI", wireless(&[0, 0, 8, 0, 105, 0, 0, 0])),
         (109, "ENC", vec![0; 12]),
         (117, "PFLOG", with(&[61, 2], &[0; 62])),
     ]

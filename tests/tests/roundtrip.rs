@@ -3,7 +3,7 @@
 //! [`FIELDS`] is the table of what is compared; a sample's own words (`Sample::says`) are held against tshark alone. Where the two
 //! differ and Sonde is right, [`DIFFERENCES`] says why.
 
-use sonde_packet::{Frame, Headers, Layers, Link, Network, Tunnels, View, decapsulate, layers, proto, syn_options};
+use sonde_packet::{Frame, Headers, Layers, Link, Network, Tunnels, View, decapsulate, decapsulate_part, layers_part, proto, syn_options};
 use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Resolution, START, Sample, capture, samples};
 use sonde_tests::tshark;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 /// What tshark has to be told: which dissector a port has that is none by itself, and formats that the two ends of a tunnel agree on.
-const DECODE_AS: &[&str] = &["udp.port==8472,vxlan", "mpls.label==2000,pwethnocw", "mpls.label==2001,pwethcw", "l2tp.pw_type==0,eth"];
+const DECODE_AS: &[&str] =
+    &["udp.port==8472,vxlan", "mpls.label==2000,pwethnocw", "mpls.label==2001,pwethcw", "l2tp.pw_type==0,eth", "ethertype==0x8988,ttag"];
 const PREFERENCES: &[&str] = &[
     "ip.check_checksum:TRUE",
     "tcp.check_checksum:TRUE",
@@ -91,7 +92,12 @@ impl Seen {
         let tunnels = Tunnels::new(View::Both, 8);
         let packets = decapsulate(&frame, &tunnels).unwrap_or_else(|reason| panic!("{}: {reason:?}", sample.name));
         assert!(!packets.too_deep && !packets.unreadable, "{}: {packets:?}", sample.name);
-        let (metered, layers) = layers(&frame, &tunnels, true).expect("decoded before");
+        // Of several packets of one frame the last is looked at.
+        let (mut packets, mut part) = (packets, None);
+        while let Some(next) = packets.next {
+            (packets, part) = (decapsulate_part(&frame, &tunnels, next).expect("decoded before"), Some(next));
+        }
+        let (metered, layers) = layers_part(&frame, &tunnels, true, part).expect("decoded before");
         assert_eq!(packets.inner.map_or(packets.outer, |inner| inner.headers), metered, "{}", sample.name);
         let ids = layers.vlan.map(|tci| tci & 0xfff);
         assert_eq!((packets.outer.tags, &packets.outer.vlan[..]), (layers.vlan_tags, &ids[..2]), "{}: the key's tags", sample.name);
@@ -111,7 +117,7 @@ impl Seen {
     /// Tags before the first IP header, then the one inside the innermost tunnel.
     fn tags(&self) -> Vec<u16> {
         let outer = self.layers.vlan.iter().take(self.layers.vlan_tags.into()).copied();
-        outer.chain(Some(self.layers.inner_vlan).filter(|tci| *tci != 0)).collect()
+        outer.chain(self.layers.inner_vlan).collect()
     }
 
     /// Labels before the first IP header; nothing is said of those when others are in a tunnel.
@@ -187,8 +193,8 @@ fn inner6(seen: &Seen, value: impl ToString) -> Option<Vec<String>> {
 
 /// Layer, tshark's field (or several, one behind the other), which of its values, and what Sonde says.
 const FIELDS: &[(&str, &str, Which, Ours)] = &[
-    ("Ethernet", "eth.dst", Which::Last, |s| s.ethernet(s.inner_macs().map_or(s.outer.dmac, |(dst, _)| dst))),
-    ("Ethernet", "eth.src", Which::Last, |s| s.ethernet(s.inner_macs().map_or(s.outer.smac, |(_, src)| src))),
+    ("Ethernet", "eth.dst+ieee8021ah.cdst+wlan.da", Which::Last, |s| s.ethernet(s.inner_macs().map_or(s.outer.dmac, |(dst, _)| dst))),
+    ("Ethernet", "eth.src+ieee8021ah.csrc+wlan.sa", Which::Last, |s| s.ethernet(s.inner_macs().map_or(s.outer.smac, |(_, src)| src))),
     ("cooked", "sll.src.eth", Which::All, |s| there(matches!(s.link, Link::LinuxSll | Link::LinuxSll2).then(|| mac(s.outer.smac)))),
     ("outer Ethernet", "eth.dst", Which::First, |s| s.ethernet(s.metered.dmac).filter(|_| s.tunnelled())),
     ("outer Ethernet", "eth.src", Which::First, |s| s.ethernet(s.metered.smac).filter(|_| s.tunnelled())),
@@ -203,6 +209,7 @@ const FIELDS: &[(&str, &str, Which, Ours)] = &[
     ("MPLS in a tunnel", "mpls.label", Which::Last, |s| s.inner_label(|entry| entry >> 12)),
     ("MPLS in a tunnel", "mpls.exp", Which::Last, |s| s.inner_label(|entry| entry >> 9 & 7)),
     ("MPLS in a tunnel", "mpls.ttl", Which::Last, |s| s.inner_label(|entry| entry & 0xff)),
+    ("802.1ah", "ieee8021ah.isid", Which::Last, |s| there(s.layers.service_instance.map(|tag| tag & 0x00ff_ffff))),
     ("PPPoE", "pppoe.session_id", Which::All, |s| there(Some(s.layers.pppoe_session).filter(|id| *id != 0).map(|id| format!("{id:#06x}")))),
     ("ARP", "arp.opcode", Which::All, |s| there(Some(s.layers.arp.operation).filter(|op| *op != 0))),
     ("ARP", "arp.src.proto_ipv4", Which::All, |s| there((s.layers.arp.operation != 0).then(|| Ipv4Addr::from(s.layers.arp.sender)))),
@@ -270,15 +277,13 @@ const FIELDS: &[(&str, &str, Which, Ours)] = &[
     ("outer UDP", "udp.srcport", Which::First, |s| (s.layers.outer_protocol == 17).then(|| vec![s.layers.outer_ports[0].to_string()])),
     ("outer UDP", "udp.dstport", Which::First, |s| (s.layers.outer_protocol == 17).then(|| vec![s.layers.outer_ports[1].to_string()])),
     // Version 1 divides the key: the call is its low half.
-    ("GRE", "gre.key", Which::Last, |s| {
-        there(Some(s.layers.gre_key).filter(|key| *key != 0 && !s.is_call()).map(|key| format!("{key:#010x}")))
-    }),
-    ("PPTP", "gre.key.call_id", Which::Last, |s| there(s.is_call().then_some(s.layers.tunnel_id))),
-    ("PPTP", "gre.key.payload_length", Which::Last, |s| there(s.is_call().then_some(s.layers.gre_key >> 16))),
-    ("VXLAN", "vxlan.vni", Which::Last, |s| there((s.innermost("vxlan") || s.innermost("vxlan-gpe")).then_some(s.layers.tunnel_id))),
-    ("GENEVE", "geneve.vni", Which::Last, |s| there(s.innermost("geneve").then(|| format!("{:#08x}", s.layers.tunnel_id)))),
-    ("GTP-U", "gtp.teid", Which::Last, |s| there(s.innermost("gtp").then(|| format!("{:#010x}", s.layers.tunnel_id)))),
-    ("ERSPAN", "erspan.spanid", Which::Last, |s| there(s.innermost("gre+erspan").then_some(s.layers.tunnel_id).filter(|id| *id != 0))),
+    ("GRE", "gre.key", Which::Last, |s| there(s.layers.gre_key.filter(|_| !s.is_call()).map(|key| format!("{key:#010x}")))),
+    ("PPTP", "gre.key.call_id", Which::Last, |s| there(s.layers.tunnel_id.filter(|_| s.is_call()))),
+    ("PPTP", "gre.key.payload_length", Which::Last, |s| there(s.layers.gre_key.filter(|_| s.is_call()).map(|key| key >> 16))),
+    ("VXLAN", "vxlan.vni", Which::Last, |s| there(s.layers.tunnel_id.filter(|_| s.innermost("vxlan") || s.innermost("vxlan-gpe")))),
+    ("GENEVE", "geneve.vni", Which::Last, |s| there(s.layers.tunnel_id.filter(|_| s.innermost("geneve")).map(|id| format!("{id:#08x}")))),
+    ("GTP-U", "gtp.teid", Which::Last, |s| there(s.layers.tunnel_id.filter(|_| s.innermost("gtp")).map(|id| format!("{id:#010x}")))),
+    ("ERSPAN", "erspan.spanid", Which::Last, |s| there(s.layers.tunnel_id.filter(|_| s.innermost("gre+erspan")))),
 ];
 
 /// Maximum segment size and window scale of a SYN.
@@ -345,10 +350,13 @@ fn tunnels(theirs: &Row) -> String {
             }
         };
         let has = |name: &str| between.contains(&name);
-        let kinds = ["erspan", "gre", "vxlan", "geneve", "gtp", "teredo", "l2tp", "capwap.data", "etherip"];
-        if !before.is_empty() {
+        let kinds = ["erspan", "gre", "vxlan", "geneve", "gtp", "teredo", "l2tp", "capwap.data", "etherip", "ayiya"];
+        // Another subframe of an A-MSDU is beside the first, not inside.
+        let beside = has("llc") && has("udp") && !names.is_empty();
+        if !before.is_empty() && !beside {
             names.push(match kinds.into_iter().find(|kind| has(kind)) {
                 Some("erspan") => "gre+erspan".to_owned(),
+                Some("gre") if has("wlan") => "gre+ieee80211".to_owned(),
                 Some("capwap.data") => "capwap".to_owned(),
                 Some(kind) => kind.to_owned(),
                 // It is known by its fields only.

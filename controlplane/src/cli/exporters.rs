@@ -87,6 +87,9 @@ pub(super) struct Fields {
     /// false: keep its settings, send nothing.
     #[arg(long, value_name = "BOOL")]
     enabled: Option<bool>,
+    /// true: the destination port of ICMP is type * 256 + code, as nfdump and Flowmon read it.
+    #[arg(long, value_name = "BOOL")]
+    icmp_in_port: Option<bool>,
 }
 
 /// How a change is made.
@@ -115,6 +118,7 @@ impl Fields {
             ("message_octets_max", self.message_octets_max.is_some()),
             ("options_interval_s", self.options_interval_s.is_some()),
             ("enabled", self.enabled.is_some()),
+            ("icmp_in_port", self.icmp_in_port.is_some()),
         ];
         let exporter = Exporter {
             name: full_name(name),
@@ -126,6 +130,7 @@ impl Fields {
             message_octets_max: self.message_octets_max.unwrap_or(0),
             options_interval_s: self.options_interval_s.unwrap_or(0),
             enabled: self.enabled,
+            icmp_in_port: self.icmp_in_port,
         };
         (exporter, given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()).collect())
     }

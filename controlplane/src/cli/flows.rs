@@ -333,7 +333,11 @@ fn size(n: u64) -> String {
 }
 
 fn icmp(f: &Flow) -> String {
-    if f.kind != 2 && matches!(f.protocol, 1 | 58) { format!("{}/{}", f.icmp_type, f.icmp_code) } else { String::new() }
+    if f.kind != 2 && matches!(f.protocol, 1 | 58) && (f.icmp_type, f.icmp_code) != (255, 255) {
+        format!("{}/{}", f.icmp_type, f.icmp_code)
+    } else {
+        String::new()
+    }
 }
 
 /// tcpControlBits (IANA IPFIX element 6): a letter for each flag that was seen.

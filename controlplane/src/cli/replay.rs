@@ -16,7 +16,7 @@ use sonde_enrich::Enricher;
 use sonde_flow::pattern::Wants;
 use sonde_flow::record::{Kind, Output, Record};
 use sonde_memory::MapError;
-use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnels, View};
+use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
 use sonde_worker::capture::{Passed, link_type_name};
 use sonde_worker::replay::{Recording, ReplayError, ReplaySettings, Summary};
 use std::fs::File;
@@ -70,9 +70,22 @@ pub struct Args {
     /// One flow for all VLANs, instead of one for each.
     #[arg(long)]
     pub no_vlan_in_key: bool,
+    /// One flow for all ICMP between two hosts, instead of one for each type and code (an answer has those of its request).
+    #[arg(long)]
+    pub no_icmp_type_in_key: bool,
+    /// In an IPFIX file the destination port of ICMP is type * 256 + code, as some collectors read it.
+    #[arg(long)]
+    pub icmp_in_port: bool,
+    /// One flow for all virtual networks (VNI, VSID, I-SID), instead of one for each: where each direction has its own.
+    #[arg(long)]
+    pub no_virtual_network_in_key: bool,
     /// Which flow of a tunnelled packet is metered.
     #[arg(long, value_enum, default_value_t = TunnelView::Both)]
     pub tunnels: TunnelView,
+    /// Further UDP ports of tunnels, beside the standard ones: `vxlan=48879,geneve=6082`. Kinds: vxlan, vxlan-gpe, geneve, gtp, teredo,
+    /// l2tp, gre, mpls-in-ip, capwap, ayiya.
+    #[arg(long, value_name = "KIND=PORT", value_delimiter = ',', value_parser = tunnel_port)]
+    pub tunnel_ports: Vec<(Tunnel, u16)>,
     /// Keep the patterns of packets, too: histograms of sizes and times, the first 30 packets, bursts, `NetTiSA`. In `json`, `detail` and
     /// `ipfix`.
     #[arg(long)]
@@ -100,6 +113,27 @@ pub enum TunnelView {
     Outer,
     /// Both; the column `view` says which it is.
     Both,
+}
+
+/// A kind of tunnel and a port, as `--tunnel-ports` has them.
+fn tunnel_port(text: &str) -> Result<(Tunnel, u16), String> {
+    let (name, port) = text.split_once('=').ok_or("wanted: a kind and a port, \"vxlan=48879\"")?;
+    let kind = Tunnel::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| format!("\"{name}\" is no kind of tunnel"))?;
+    let port = port.parse().map_err(|_| format!("\"{port}\" is no port; wanted: 1 to 65535"))?;
+    Tunnels::default().with_port(kind, port).map_err(|rule| format!("wanted: {rule}"))?;
+    Ok((kind, port))
+}
+
+impl Args {
+    /// What is metered of tunnels.
+    ///
+    /// # Errors
+    /// A port is named for two kinds.
+    fn chosen_tunnels(&self) -> anyhow::Result<Tunnels> {
+        self.tunnel_ports.iter().try_fold(Tunnels::new(self.tunnels.into(), TUNNEL_DEPTH_MAX), |chosen, (kind, port)| {
+            chosen.with_port(*kind, *port).map_err(|rule| anyhow::anyhow!("--tunnel-ports {}={port}: wanted: {rule}", kind.name()))
+        })
+    }
 }
 
 impl From<TunnelView> for View {
@@ -198,6 +232,7 @@ pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
         anyhow::ensure!(screen.columns_are_free(), "--columns: chooses columns of the table; --format csv and json always have all");
     }
     let whose = args.whose.load()?;
+    let tunnels = args.chosen_tunnels()?;
     let target = args.out.as_deref().filter(|path| *path != Path::new("-"));
     let out: Box<dyn Write> = match target {
         // A terminal would get the lines of each `write` late through the lock's line buffer: the sinks gather themselves.
@@ -207,7 +242,7 @@ pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
     let quiet_output = target.is_some() || !io::stdout().is_terminal();
     // A file has no width.
     let screen = if target.is_some() { screen.without_width() } else { screen.clone() };
-    match replay_all(args, whose, out, quiet_output, &screen) {
+    match replay_all(args, (tunnels, whose), out, quiet_output, &screen) {
         Ok(code) => Ok(ExitCode::from(code)),
         // The reader of a pipe has seen enough (`| head`): not our failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
@@ -222,19 +257,25 @@ pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn replay_all(args: &Args, whose: Option<Enricher>, out: Box<dyn Write>, progress: bool, screen: &Out) -> io::Result<u8> {
+fn replay_all(
+    args: &Args,
+    (tunnels, whose): (Tunnels, Option<Enricher>),
+    out: Box<dyn Write>,
+    progress: bool,
+    screen: &Out,
+) -> io::Result<u8> {
     let mut sink: Box<dyn Sink> = match args.format {
         Format::Table => Box::new(table::Columns::new(out, args.table, whose, screen)),
         Format::Csv if args.table == Table::TcpRtt => Box::new(rtt::Rtt::new(out)?),
         Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
         Format::Json => Box::new(json::Json::new(out, args.table, whose)),
         Format::Detail => Box::new(json::Json::sheets(out, args.table, whose)),
-        Format::Ipfix => Box::new(ipfix::Ipfix::new(out, whose, patterns(args))),
+        Format::Ipfix => Box::new(ipfix::Ipfix::new(out, whose, patterns(args), args.icmp_in_port)),
     };
     let progress = (progress && io::stderr().is_terminal()).then(Progress::start);
     let mut code = 0;
     for path in &args.files {
-        match replay_one(args, path, sink.as_mut(), progress.as_ref()) {
+        match replay_one(args, tunnels, path, sink.as_mut(), progress.as_ref()) {
             Ok(summary) => {
                 sink.end()?;
                 if let Some(fault) = summary.fault {
@@ -266,14 +307,22 @@ fn patterns(args: &Args) -> Wants {
     if args.patterns { Wants::ALL } else { Wants::default() }
 }
 
-fn replay_one(args: &Args, path: &Path, sink: &mut dyn Sink, progress: Option<&Progress>) -> Result<Summary, ReplayError> {
+fn replay_one(
+    args: &Args,
+    tunnels: Tunnels,
+    path: &Path,
+    sink: &mut dyn Sink,
+    progress: Option<&Progress>,
+) -> Result<Summary, ReplayError> {
     let recording = open(path)?;
     let settings = ReplaySettings {
         idle_timeout_ns: args.idle_timeout_ms * 1_000_000,
         active_timeout_ns: args.active_timeout_ms * 1_000_000,
         tcp_end_linger_ns: args.tcp_end_linger_ms * 1_000_000,
         vlan_in_key: !args.no_vlan_in_key,
-        tunnels: Tunnels::new(args.tunnels.into(), TUNNEL_DEPTH_MAX),
+        icmp_type_in_key: !args.no_icmp_type_in_key,
+        virtual_network_in_key: !args.no_virtual_network_in_key,
+        tunnels,
         patterns: patterns(args),
         flows_max: args.flows_max.into(),
     };
@@ -354,6 +403,10 @@ fn describe(path: &Path, summary: &Summary) -> String {
     }
     if summary.cut > 0 {
         text.push_str(&format!("; {} packets were cut by the capture (octets are those of the network)", summary.cut));
+    }
+    if summary.absurd_times > 0 {
+        let times = summary.absurd_times;
+        text.push_str(&format!("; {times} packets had times more than an hour away, and were metered with the time of the packet before"));
     }
     if !summary.balances() {
         text.push_str("; THE SUM DOES NOT BALANCE");

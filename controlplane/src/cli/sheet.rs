@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn layers_are_those_that_are_there() {
-        let layers = FlowLayers { tunnels: vec!["gre".into(), "vxlan".into()], tunnel_id: 7, ..FlowLayers::default() };
+        let layers = FlowLayers { tunnels: vec!["gre".into(), "vxlan".into()], tunnel_id: Some(7), ..FlowLayers::default() };
         let shown = sheet(&Flow { layers: Some(layers), ..Flow::default() });
         assert_eq!((line(&shown, "tunnels"), line(&shown, "gre_key")), (Some(vec!["gre", "vxlan"]), None), "{shown}");
     }

@@ -13,7 +13,7 @@ pub(super) fn columns(tcp: Option<&TcpPerformance>, udp: Option<&UdpPerformance>
     let halves = tcp.map(|tcp| (tcp.server_rtt_us, tcp.client_rtt_us)).or(quic.map(|quic| (quic.server_rtt_us, quic.client_rtt_us)));
     let round_trip = halves.and_then(|(server, client)| Some(server? + client?));
     let requests = tcp.map(|tcp| (tcp.responses, tcp.response_mean_us)).or(udp.map(|udp| (Some(udp.responses), udp.response_mean_us)));
-    let response = requests.filter(|(count, _)| count.is_some_and(|count| count > 0)).map(|(_, mean)| mean);
+    let response = requests.filter(|(count, _)| count.is_some_and(|count| count > 0)).and_then(|(_, mean)| mean);
     [round_trip, response].map(|us| us.map(|us| format!("{:.3}", us / 1000.0)).unwrap_or_default())
 }
 
@@ -27,11 +27,11 @@ mod tests {
             server_rtt_us: Some(20_000.0),
             client_rtt_us: Some(1500.5),
             responses: Some(2),
-            response_mean_us: 7654.321,
+            response_mean_us: Some(7654.321),
             ..TcpPerformance::default()
         };
         assert_eq!(columns(Some(&tcp), None, None), ["21.500", "7.654"]);
-        let udp = UdpPerformance { responses: 1, response_mean_us: 12_345.0, ..UdpPerformance::default() };
+        let udp = UdpPerformance { responses: 1, response_mean_us: Some(12_345.0), ..UdpPerformance::default() };
         assert_eq!(columns(None, Some(&udp), None), ["", "12.345"]);
         let quic = QuicPerformance { server_rtt_us: Some(30_000.0), client_rtt_us: Some(0.0), ..QuicPerformance::default() };
         assert_eq!(columns(None, None, Some(&quic)), ["30.000", ""]);

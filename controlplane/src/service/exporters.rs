@@ -176,6 +176,7 @@ const FIELDS: &[Field] = &[
         copy: |from, to| to.options_interval_s = from.options_interval_s,
     },
     Field { name: "enabled", given: |e| e.enabled.is_some(), copy: |from, to| to.enabled = from.enabled },
+    Field { name: "icmp_in_port", given: |e| e.icmp_in_port.is_some(), copy: |from, to| to.icmp_in_port = from.icmp_in_port },
 ];
 
 /// The fields a mask names; without a mask those that are given.

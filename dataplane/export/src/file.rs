@@ -51,6 +51,13 @@ impl<W: Write> FileWriter<W> {
         Self { out, encoder, domain, sequence: 0, time: 0, interfaces, announced: false, totals, failed: None }
     }
 
+    /// Writes type * 256 + code as the destination port of ICMP and ICMPv6.
+    #[must_use]
+    pub fn with_icmp_in_port(mut self, icmp_in_port: bool) -> Self {
+        self.encoder = self.encoder.with_icmp_in_port(icmp_in_port);
+        self
+    }
+
     /// Writes one record, or keeps it until its message is full.
     ///
     /// # Errors

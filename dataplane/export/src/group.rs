@@ -1,7 +1,7 @@
 //! Fields that only some flows have come in groups, each in a module of its own: [`Groups`] says which of them a record has.
 //!
-//! A template is the plain fields of a kind of flow, and behind them those of its groups, in the order of their bits. Its id says so:
-//! 256, and 0 for IPv4, 1 for IPv6, 2 for layer 2, and 16 times the bits. So plain flows pay for nothing, a field that a template
+//! A template is the plain fields of a kind of flow, and behind them those of its groups, in the order of [`GROUPS`]. Its id says so:
+//! 256, and 0 for IPv4, 1 for IPv6, 2 for layer 2, 5 times the number of tags, and 16 times the other bits. So plain flows pay for nothing, a field that a template
 //! has was looked at, and one more group is one more module and one more row of [`GROUPS`].
 //!
 //! A group that may stand beside all others makes the templates twice as many. So those of performance exclude each other, and a record
@@ -12,7 +12,7 @@ use sonde_flow::record::{Kind, Record};
 
 use crate::pattern::{burst, first, histogram, nettisa};
 use crate::template::{self, Field, Template};
-use crate::{arp, enriched, quic, stack, tcp, tunnel, udp};
+use crate::{arp, enriched, quic, stack, tags, tcp, tunnel, udp};
 
 /// One group.
 struct Group {
@@ -21,8 +21,10 @@ struct Group {
     fields: [&'static [Field]; 3],
 }
 
-/// All groups, in the order of their bits, which is that of their fields in a record.
-const GROUPS: [Group; 11] = [
+/// All groups, in the order of their fields in a record.
+const GROUPS: [Group; 13] = [
+    Group { bit: Groups::TAG.0, fields: [&tags::OUTER; 3] },
+    Group { bit: Groups::TAGS.0, fields: [&tags::INNER; 3] },
     Group { bit: Groups::PLACES.0, fields: [&enriched::IPV4_FIELDS, &enriched::IPV6_FIELDS, &[]] },
     Group { bit: Groups::STACK.0, fields: [&stack::FIELDS; 3] },
     Group { bit: Groups::TUNNEL.0, fields: [&tunnel::FIELDS; 3] },
@@ -46,11 +48,17 @@ const PERFORMANCE: u16 = Groups::TCP.0 | Groups::UDP.0 | Groups::QUIC.0;
 /// What a record has by itself: the bits between places and patterns.
 const OWN: u16 = (Groups::HISTOGRAMS.0 - 1) & !Groups::PLACES.0;
 
-/// Numbers of sets: the bits that a record has by itself, and whether it has patterns.
-pub(crate) const LANES: usize = (OWN as usize / 2 + 1) * 2;
+/// Numbers of sets without tags: the bits that a record has by itself, and whether it has patterns.
+const UNTAGGED: usize = (OWN as usize / 2 + 1) * 2;
+
+/// Numbers of sets: those without tags, with one, with more.
+pub(crate) const LANES: usize = 3 * UNTAGGED;
+
+/// What a record may have of tags.
+const TAGGED: [Groups; 3] = [Groups::NONE, Groups::TAG, Groups::TAG.and(Groups::TAGS)];
 
 /// Groups that go first where a record or its template would not fit a message.
-const LEAVE: [Groups; 11] = [
+const LEAVE: [Groups; 13] = [
     Groups::BURSTS,
     Groups::FIRST_PACKETS,
     Groups::HISTOGRAMS,
@@ -62,6 +70,8 @@ const LEAVE: [Groups; 11] = [
     Groups::QUIC,
     Groups::TCP,
     Groups::PLACES,
+    Groups::TAGS,
+    Groups::TAG,
 ];
 
 /// The kinds of flows, in the order of their templates.
@@ -98,6 +108,11 @@ impl Groups {
     /// Bursts: [`burst`].
     pub const BURSTS: Self = Self(1 << 10);
 
+    /// The outer VLAN tag has a drop eligible indicator: [`tags`].
+    pub const TAG: Self = Self(1 << 11);
+    /// And so has an inner one.
+    pub const TAGS: Self = Self(1 << 12);
+
     /// All patterns. A record has those that its probe keeps, or none.
     pub const PATTERNS: Self = Self(0b1111 << 7);
 
@@ -123,6 +138,8 @@ impl Groups {
             bits |= has(Self::TUNNEL, tunnel::is_there(layers));
             bits |= has(Self::ARP, arp::is_there(layers));
         }
+        let [outer, inner] = record.vlan_tci.map(tags::is_there);
+        bits |= has(Self::TAG, outer) | has(Self::TAGS, inner & outer);
         if kept != Self::NONE && kept.has(Self::patterns_of(record)) {
             bits |= kept.0;
         }
@@ -144,7 +161,8 @@ impl Groups {
     pub(crate) fn all(kept: Self) -> impl Iterator<Item = Self> {
         let own = (0..=OWN).step_by(2).map(Self).filter(|set| (set.0 & PERFORMANCE).count_ones() <= 1);
         let patterns = [Self::NONE, kept].into_iter().take(if kept == Self::NONE { 1 } else { 2 });
-        patterns.flat_map(move |patterns| own.clone().map(move |set| set.and(patterns)))
+        let plain = patterns.flat_map(move |patterns| own.clone().map(move |set| set.and(patterns)));
+        TAGGED.into_iter().flat_map(move |tags| plain.clone().map(move |set| set.and(tags)))
     }
 
     /// Whether one of these groups is among them.
@@ -167,7 +185,13 @@ impl Groups {
     /// Number of a record's set, less than [`LANES`]: places are the same for all of an exporter.
     #[inline]
     pub(crate) const fn lane(self) -> usize {
-        (self.0 & OWN | (self.0 & Self::PATTERNS.0 != 0) as u16) as usize
+        (self.0 & OWN | (self.0 & Self::PATTERNS.0 != 0) as u16) as usize + self.tags() * UNTAGGED
+    }
+
+    /// Tags, 0 to 2, whose indicators are among them.
+    #[inline]
+    const fn tags(self) -> usize {
+        self.has(Self::TAG) as usize + self.has(Self::TAGS) as usize
     }
 
     /// Those that flows of this kind have.
@@ -212,7 +236,9 @@ pub fn of(kind: Kind, groups: Groups) -> Template {
             *part = group.fields[at];
         }
     }
-    Template { id: plain.id + 16 * groups.of_kind(kind).0, parts, ..plain }
+    let groups = groups.of_kind(kind);
+    let tags = u16::try_from(groups.tags()).unwrap_or(0);
+    Template { id: plain.id + 5 * tags + 16 * (groups.0 & (Groups::TAG.0 - 1)), parts, ..plain }
 }
 
 #[cfg(test)]
@@ -234,6 +260,8 @@ mod tests {
         assert_eq!(KINDS.map(|kind| id(kind, Groups::NETTISA)), [4352, 4353, 4354]);
         assert_eq!(KINDS.map(|kind| id(kind, Groups::FIRST_PACKETS)), [8448, 8449, 8450]);
         assert_eq!(KINDS.map(|kind| id(kind, Groups::BURSTS)), [16_640, 16_641, 16_642]);
+        assert_eq!(KINDS.map(|kind| id(kind, Groups::TAG)), [261, 262, 263]);
+        assert_eq!(KINDS.map(|kind| id(kind, Groups::TAG.and(Groups::TAGS))), [266, 267, 268]);
         assert_eq!(id(Kind::Ipv6, Groups::PLACES.and(Groups::TCP)), 401);
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sonde_enrich::Handle;
 use sonde_flow::pattern::Wants;
 use sonde_flow::record::{Kind, NO_VLAN, Record};
+use sonde_packet::proto;
 
 use crate::batch::{self, Batch};
 use crate::cursor::Cursor;
@@ -16,7 +17,7 @@ use crate::enriched::Enrichment;
 use crate::group::{self, Groups, KINDS, LANES};
 use crate::pattern::{burst, first, histogram, nettisa};
 use crate::template::{self, Template};
-use crate::{arp, quic, stack, tcp, tunnel, udp};
+use crate::{arp, quic, stack, tags, tcp, tunnel, udp};
 
 const IPV4_OCTETS: usize = template::IPV4.record_octets();
 const IPV6_OCTETS: usize = template::IPV6.record_octets();
@@ -40,14 +41,11 @@ fn vlan(tci: u16) -> u16 {
     if tci == NO_VLAN { 0 } else { tci & 0x0fff }
 }
 
-/// Id, priority and DEI (IEEE 802.1Q section 9.6).
+/// Id and priority (IEEE 802.1Q section 9.6).
 #[inline(always)]
 fn put_tag(out: &mut Cursor<'_>, tci: u16) {
-    let there = tci != NO_VLAN;
     out.put(vlan(tci).to_be_bytes());
-    out.put([if there { (tci >> 13) as u8 } else { 0 }]);
-    // RFC 7011 section 6.1.5: 1 is true, 2 false, and 0 is neither.
-    out.put([if there { 2 - (tci >> 12 & 1) as u8 } else { 0 }]);
+    out.put([if tci == NO_VLAN { 0 } else { (tci >> 13) as u8 }]);
 }
 
 /// The fields every kind of flow has, in the order of `template::LAYER2`.
@@ -79,7 +77,7 @@ fn put_head(out: &mut Cursor<'_>, record: &Record) {
 
 /// The fields IPv4 and IPv6 share.
 #[inline(always)]
-fn put_ip(out: &mut Cursor<'_>, record: &Record, version: u8) {
+fn put_ip(out: &mut Cursor<'_>, record: &Record, version: u8, icmp_in_port: bool) {
     out.put([version]);
     out.put([record.proto]);
     out.put([record.tos]);
@@ -92,15 +90,17 @@ fn put_ip(out: &mut Cursor<'_>, record: &Record, version: u8) {
     out.put(record.syn_len.to_be_bytes());
     out.put(record.syn_mss.to_be_bytes());
     out.put(record.sport.to_be_bytes());
-    out.put(record.dport.to_be_bytes());
-    out.put([record.icmp[0]]);
-    out.put([record.icmp[1]]);
+    let type_and_code = u16::from_be_bytes(record.icmp);
+    let icmp = icmp_in_port && matches!(record.proto, proto::ICMP | proto::ICMPV6);
+    out.put(if icmp { type_and_code } else { record.dport }.to_be_bytes());
+    out.put(record.icmp);
+    out.put(type_and_code.to_be_bytes());
 }
 
-fn encode_ipv4(record: &Record, out: &mut [u8; IPV4_OCTETS]) {
+fn encode_ipv4(record: &Record, icmp_in_port: bool, out: &mut [u8; IPV4_OCTETS]) {
     let mut out = Cursor(out);
     put_head(&mut out, record);
-    put_ip(&mut out, record, 4);
+    put_ip(&mut out, record, 4, icmp_in_port);
     out.put([record.ip_flags]);
     let [.., a, b, c, d] = record.src;
     out.put([a, b, c, d]);
@@ -109,10 +109,10 @@ fn encode_ipv4(record: &Record, out: &mut [u8; IPV4_OCTETS]) {
     out.end();
 }
 
-fn encode_ipv6(record: &Record, out: &mut [u8; IPV6_OCTETS]) {
+fn encode_ipv6(record: &Record, icmp_in_port: bool, out: &mut [u8; IPV6_OCTETS]) {
     let mut out = Cursor(out);
     put_head(&mut out, record);
-    put_ip(&mut out, record, 6);
+    put_ip(&mut out, record, 6, icmp_in_port);
     out.put(record.flow_label.to_be_bytes());
     out.put(record.src);
     out.put(record.dst);
@@ -128,12 +128,12 @@ fn encode_layer2(record: &Record, out: &mut [u8; LAYER2_OCTETS]) {
 /// Writes a record: the plain fields of its kind, then its groups, in the order of their bits. Returns how many octets it has, and counts items
 /// of lists that find no room.
 #[inline]
-fn encode(record: &Record, groups: Groups, enrichment: Option<&Enrichment>, out: &mut [u8], items: &mut u64) -> usize {
+fn encode(record: &Record, groups: Groups, enrichment: Option<&Enrichment>, icmp_in_port: bool, out: &mut [u8], items: &mut u64) -> usize {
     let room = out.len();
     let mut out = Cursor(out);
     match record.kind {
-        Kind::Ipv4 => encode_ipv4(record, out.take()),
-        Kind::Ipv6 => encode_ipv6(record, out.take()),
+        Kind::Ipv4 => encode_ipv4(record, icmp_in_port, out.take()),
+        Kind::Ipv6 => encode_ipv6(record, icmp_in_port, out.take()),
         Kind::Layer2 => encode_layer2(record, out.take()),
     }
     if groups != Groups::NONE {
@@ -144,6 +144,13 @@ fn encode(record: &Record, groups: Groups, enrichment: Option<&Enrichment>, out:
 
 /// Every group that the template has is there, or the record would have another one.
 fn encode_groups(record: &Record, groups: Groups, enrichment: Option<&Enrichment>, out: &mut Cursor<'_>) -> usize {
+    let [outer, inner] = record.vlan_tci;
+    if groups.has(Groups::TAG) {
+        tags::encode(outer, out.take());
+    }
+    if groups.has(Groups::TAGS) {
+        tags::encode(inner, out.take());
+    }
     if groups.has(Groups::PLACES)
         && let Some(enrichment) = enrichment
     {
@@ -229,6 +236,7 @@ pub struct Encoder {
     /// The patterns that the probe keeps.
     kept: Groups,
     enrichment: Option<Enrichment>,
+    icmp_in_port: bool,
 }
 
 impl Encoder {
@@ -248,6 +256,7 @@ impl Encoder {
             left_out: LeftOut::default(),
             kept,
             enrichment: enrichment.map(Enrichment::new),
+            icmp_in_port: false,
         };
         let room = batch::room(message_octets_max);
         for (kind, set) in KINDS.into_iter().flat_map(|kind| Groups::all(kept).map(move |set| (kind, set))) {
@@ -268,9 +277,15 @@ impl Encoder {
                 encoder.templates.push(template);
                 encoder.templates.len() - 1
             });
-            encoder.lanes[lanes][own] = u8::try_from(at).expect("at most 80 templates");
+            encoder.lanes[lanes][own] = u8::try_from(at).expect("at most 240 templates");
         }
         encoder
+    }
+
+    /// Sends type * 256 + code as the destination port of ICMP and ICMPv6.
+    #[must_use]
+    pub fn with_icmp_in_port(self, icmp_in_port: bool) -> Self {
+        Self { icmp_in_port, ..self }
     }
 
     /// The templates that records are written by, and those of what an exporter says of itself, in the order they are announced.
@@ -294,8 +309,8 @@ impl Encoder {
         let lane = self.lanes[kind][lane];
         let batch = &mut self.batches[usize::from(lane)];
         let groups = batch.groups();
-        let (enrichment, items) = (self.enrichment.as_ref(), &mut self.left_out.items);
-        batch.put(|out| encode(record, groups, enrichment, out, items));
+        let (enrichment, icmp_in_port, items) = (self.enrichment.as_ref(), self.icmp_in_port, &mut self.left_out.items);
+        batch.put(|out| encode(record, groups, enrichment, icmp_in_port, out, items));
         batch.is_full().then_some(batch)
     }
 

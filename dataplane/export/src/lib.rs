@@ -22,6 +22,7 @@ pub mod pattern;
 pub mod quic;
 pub mod session;
 pub mod stack;
+mod tags;
 pub mod tcp;
 pub mod template;
 pub mod transport;

@@ -111,6 +111,8 @@ pub struct Config {
     pub enrichment: Option<Arc<Handle>>,
     /// Which patterns of packets the probe keeps; the templates have no fields for others.
     pub patterns: Wants,
+    /// Whether the destination port of ICMP is its type * 256 + code.
+    pub icmp_in_port: bool,
     /// How long things may take.
     pub timing: Timing,
 }
@@ -128,6 +130,7 @@ impl Config {
             interfaces: Vec::new(),
             enrichment: None,
             patterns: Wants::default(),
+            icmp_in_port: false,
             timing: Timing::default(),
         }
     }
@@ -191,7 +194,8 @@ impl<'a> Session<'a> {
             Protocol::Tcp => Transport::Tcp(Tcp::new(address, domain, config.timing, now)),
         };
         block.text(TEXTS[2], config.protocol.delivery());
-        let encoder = Encoder::new(config.message_octets_max, usize::MAX, config.enrichment.clone(), config.patterns);
+        let encoder = Encoder::new(config.message_octets_max, usize::MAX, config.enrichment.clone(), config.patterns)
+            .with_icmp_in_port(config.icmp_in_port);
         Self {
             config,
             inputs,

@@ -1,7 +1,7 @@
 //! What a flow's first packet has between its link and its IP header, or beside the latter: labels, security parameters, segment routing.
 //!
 //! A record has these fields when one of them is there; of the others `mplsLabelStackDepth` is 0, `IPSecSPI` is 0 (a reserved number,
-//! RFC 4303 section 2.1), and `srhSegmentIPv6` is the unspecified address. Labels below the sixth are counted in the depth only.
+//! RFC 4303 section 2.1), `dot1qServiceInstanceId` is 0 (reserved, too), and `srhSegmentIPv6` is the unspecified address. Labels below the sixth are counted in the depth only.
 //!
 //! Not here, because no enterprise we know has elements for them: sessions of PPPoE, VLAN tags beyond the second, the number of
 //! segments. `srhActiveSegmentIPv6` (495) is the destination address of the header that has the list.
@@ -11,7 +11,7 @@ use sonde_packet::Layers;
 use crate::cursor::Cursor;
 use crate::template::{Field, field, octets};
 
-pub(crate) const FIELDS: [Field; 13] = [
+pub(crate) const FIELDS: [Field; 14] = [
     field(70),
     field(71),
     field(72),
@@ -25,6 +25,7 @@ pub(crate) const FIELDS: [Field; 13] = [
     field(493),
     field(494),
     field(498),
+    field(412),
 ];
 
 /// Octets of these fields.
@@ -33,7 +34,7 @@ const OCTETS: usize = octets(&FIELDS);
 /// Whether there is anything to tell.
 #[inline]
 pub(crate) fn is_there(layers: &Layers) -> bool {
-    layers.mpls_labels | layers.srh.segments != 0 || layers.spi != 0
+    layers.mpls_labels | layers.srh.segments != 0 || layers.spi != 0 || layers.service_instance.is_some()
 }
 
 /// Writes the fields.
@@ -56,5 +57,6 @@ pub(crate) fn encode(layers: &Layers, out: &mut [u8; OCTETS]) {
     out.put(layers.srh.tag.to_be_bytes());
     out.put(layers.srh.last);
     out.put([layers.srh.segments_left]);
+    out.put((layers.service_instance.unwrap_or(0) & 0x00ff_ffff).to_be_bytes());
     out.end();
 }

@@ -1,8 +1,8 @@
 //! What a template is, the fields that every flow of a kind has, and the templates of what the exporter says of itself.
 //!
 //! Times are sent twice: as milliseconds (152, 153), which every collector reads and nfdump and Flowmon read only, and as
-//! nanoseconds (156, 157), because a NIC's clock deserves them. Of a VLAN tag that is not there id and priority are 0, and so is
-//! `dot1qDEI`, which of a tag is 1 or 2 (a truth value, RFC 7011 section 6.1.5); the outer id is sent twice: `vlanId` (58) is what
+//! nanoseconds (156, 157), because a NIC's clock deserves them. Of a VLAN tag that is not there id and priority are 0
+//! (`dot1qDEI`, a truth value, is not sent then: see [`crate::tags`]); the outer id is sent twice: `vlanId` (58) is what
 //! most collectors read, and `dot1qVlanId` (243) what it is. ICMP type and code mean something where `protocolIdentifier` is 1 or 58,
 //! TCP flags, `tcpMss` and `tcpSynSize` where it is 6: these are those of the flow's first SYN, and 0 where none was seen or it had no
 //! such option. A direction without packets has TTLs of 0.
@@ -86,7 +86,7 @@ pub struct Template {
     pub parts: [&'static [Field]; PARTS],
 }
 
-const HEAD: [Field; 23] = [
+const HEAD: [Field; 21] = [
     field(148),
     field(152),
     field(153),
@@ -104,10 +104,8 @@ const HEAD: [Field; 23] = [
     field(58),
     field(243),
     field(244),
-    field(388),
     field(245),
     field(246),
-    field(389),
     field(56),
     field(80),
 ];
@@ -132,9 +130,9 @@ const IP: [Field; 15] = [
     field(11),
 ];
 
-const IPV4_ONLY: [Field; 5] = [field(176), field(177), field(197), field(8), field(12)];
+const IPV4_ONLY: [Field; 6] = [field(176), field(177), field(32), field(197), field(8), field(12)];
 
-const IPV6_ONLY: [Field; 5] = [field(178), field(179), field(31), field(27), field(28)];
+const IPV6_ONLY: [Field; 6] = [field(178), field(179), field(139), field(31), field(27), field(28)];
 
 const fn join<const A: usize, const B: usize, const N: usize>(a: [Field; A], b: [Field; B]) -> [Field; N] {
     assert!(A + B == N, "the joined list has the length of both");
@@ -171,10 +169,10 @@ const fn plain(id: u16, scope: u16, fields: &'static [Field]) -> Template {
     Template { id, scope, parts }
 }
 
-const LAYER2_FIELDS: [Field; 24] = join(HEAD, ETHERTYPE);
-const IP_FIELDS: [Field; 39] = join(LAYER2_FIELDS, IP);
-const IPV4_FIELDS: [Field; 44] = join(IP_FIELDS, IPV4_ONLY);
-const IPV6_FIELDS: [Field; 44] = join(IP_FIELDS, IPV6_ONLY);
+const LAYER2_FIELDS: [Field; 22] = join(HEAD, ETHERTYPE);
+const IP_FIELDS: [Field; 37] = join(LAYER2_FIELDS, IP);
+const IPV4_FIELDS: [Field; 43] = join(IP_FIELDS, IPV4_ONLY);
+const IPV6_FIELDS: [Field; 43] = join(IP_FIELDS, IPV6_ONLY);
 
 /// Bidirectional IPv4 flows.
 pub const IPV4: Template = plain(256, 0, &IPV4_FIELDS);

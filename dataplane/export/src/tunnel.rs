@@ -41,17 +41,17 @@ pub(crate) fn is_there(layers: &Layers) -> bool {
 pub(crate) fn encode(layers: &Layers, out: &mut [u8; OCTETS]) {
     let mut out = Cursor(out);
     // RFC 7133 section 3.2.1 and its registry: the highest octet says what the identifier is of, 1 VXLAN, 2 NVGRE.
-    let segment = |kind: u64| kind << 56 | u64::from(layers.tunnel_id & 0x00ff_ffff);
-    let (segment, teid) = match layers.identified() {
+    let segment = |kind: u64| kind << 56 | u64::from(layers.tunnel_id.unwrap_or(0) & 0x00ff_ffff);
+    let (segment, teid) = match layers.identified {
         Some(Tunnel::Vxlan) => (segment(1), 0),
         Some(Tunnel::Nvgre) => (segment(2), 0),
-        Some(Tunnel::GtpU) => (0, layers.tunnel_id),
+        Some(Tunnel::GtpU) => (0, layers.tunnel_id.unwrap_or(0)),
         _ => (0, 0),
     };
     out.put(segment.to_be_bytes());
     out.put(teid.to_be_bytes());
-    out.put(layers.tunnel_id.to_be_bytes());
-    out.put(layers.gre_key.to_be_bytes());
+    out.put(layers.tunnel_id.unwrap_or(0).to_be_bytes());
+    out.put(layers.gre_key.unwrap_or(0).to_be_bytes());
     out.put([layers.outer_protocol]);
     let (v4, v6) = match layers.outer {
         Network::None => ([[0; 4]; 2], [[0; 16]; 2]),

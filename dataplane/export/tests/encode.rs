@@ -69,30 +69,26 @@ fn check(record: &Record, id: u16, fields: &Fields) {
         let there = tci != NO_VLAN;
         expect(0, id, tag(vlan_id(tci)));
         expect(0, priority, if there { u64::from(tci) / 8192 } else { 0 });
-        expect(
-            0,
-            dei,
-            if !there {
-                0
-            } else if tci & 0x1000 != 0 {
-                1
-            } else {
-                2
-            },
-        );
+        let sent = fields.iter().any(|(pen, element, _)| (*pen, *element) == (0, dei));
+        assert_eq!(sent, there, "a truth value of a tag, and of none none");
+        if there {
+            expect(0, dei, if tci & 0x1000 != 0 { 1 } else { 2 });
+        }
     }
+    let tags = record.vlan_tci.iter().filter(|tci| **tci != NO_VLAN).count();
+    let id = id - 5 * u16::try_from(tags).unwrap();
     assert_eq!(octets(fields, 0, 56), record.smac);
     assert_eq!(octets(fields, 0, 80), record.dmac);
     expect(0, 256, record.ethertype.into());
     let (version, source, addresses, icmp) = match record.kind {
-        Kind::Ipv4 => (4, 12, [8, 12], [176, 177]),
-        Kind::Ipv6 => (6, 0, [27, 28], [178, 179]),
+        Kind::Ipv4 => (4, 12, [8, 12], [176, 177, 32]),
+        Kind::Ipv6 => (6, 0, [27, 28], [178, 179, 139]),
         Kind::Layer2 => {
-            assert_eq!((id, fields.len()), (258, 24));
+            assert_eq!((id, fields.len()), (258, 22 + tags));
             return;
         }
     };
-    assert_eq!((id, fields.len()), (if version == 4 { 256 } else { 257 }, 44));
+    assert_eq!((id, fields.len()), (if version == 4 { 256 } else { 257 }, 43 + tags));
     expect(0, 60, version);
     expect(0, 4, record.proto.into());
     expect(0, 5, record.tos.into());
@@ -112,6 +108,7 @@ fn check(record: &Record, id: u16, fields: &Fields) {
     expect(0, 11, record.dport.into());
     expect(0, icmp[0], record.icmp[0].into());
     expect(0, icmp[1], record.icmp[1].into());
+    expect(0, icmp[2], u16::from_be_bytes(record.icmp).into());
     assert_eq!(octets(fields, 0, addresses[0]), &record.src[source..]);
     assert_eq!(octets(fields, 0, addresses[1]), &record.dst[source..]);
 }
@@ -132,7 +129,11 @@ prop_compose! {
         ports in any::<(u16, u16, u8, u8, [u8; 2])>(),
         counts in any::<([u64; 2], [u64; 2], [u64; 2])>(),
         rest in any::<([u16; 2], [[u8; 2]; 3], u16, u16)>(),
-        vlan in any::<[u16; 2]>().prop_map(|tci| if tci[0] & 7 == 0 { [NO_VLAN; 2] } else if tci[1] & 7 == 0 { [tci[0], NO_VLAN] } else { tci }),
+        vlan in any::<[u16; 2]>().prop_map(|tci| match tci {
+            [outer, _] if outer & 7 == 0 || outer == NO_VLAN => [NO_VLAN; 2],
+            [outer, inner] if inner & 7 == 0 => [outer, NO_VLAN],
+            tci => tci,
+        }),
         more in any::<(u8, u32, u16)>(),
     ) -> Record {
         let (flow_id, start, end, ingress, worker) = ids;
@@ -173,11 +174,14 @@ proptest! {
         }
         prop_assert_eq!(arrived.len(), records.len());
         // Each template keeps the order of its records.
-        for (kind, template) in [(Kind::Ipv4, 256), (Kind::Ipv6, 257), (Kind::Layer2, 258)] {
+        for (kind, template) in [(Kind::Ipv4, 256usize), (Kind::Ipv6, 257), (Kind::Layer2, 258)] {
             let sent = records.iter().filter(|record| record.kind == kind);
-            let read = arrived.iter().filter(|(id, _)| *id == template);
-            for (record, (id, fields)) in sent.zip(read) {
-                check(record, *id, fields);
+            for tags in 0..3 {
+                let tagged = |record: &Record| record.vlan_tci.iter().filter(|tci| **tci != NO_VLAN).count() == tags;
+                let read = arrived.iter().filter(|(id, _)| usize::from(*id) == template + 5 * tags);
+                for (record, (id, fields)) in sent.clone().filter(|record| tagged(record)).zip(read) {
+                    check(record, *id, fields);
+                }
             }
         }
     }

@@ -64,20 +64,21 @@ fn check_stack(layers: &Layers, fields: &Fields) {
     let srh = &layers.srh;
     assert_eq!([492, 493, 498].map(|element| number(fields, 0, element)), [u64::from(srh.flags), srh.tag.into(), srh.segments_left.into()]);
     assert_eq!(octets(fields, 0, 494), srh.last);
+    assert_eq!(number(fields, 0, 412), u64::from(layers.service_instance.unwrap_or(0) & 0x00ff_ffff), "dot1qServiceInstanceId");
 }
 
 fn check_tunnel(layers: &Layers, fields: &Fields) {
-    let innermost = layers.tunnel().unwrap();
-    let id = u64::from(layers.tunnel_id);
-    let segment = match innermost {
-        Tunnel::Vxlan => 1 << 56 | id & 0xff_ffff,
-        Tunnel::Nvgre => 2 << 56 | id & 0xff_ffff,
+    let identified = layers.identified;
+    let id = u64::from(layers.tunnel_id.unwrap_or(0));
+    let segment = match identified {
+        Some(Tunnel::Vxlan) => 1 << 56 | id & 0xff_ffff,
+        Some(Tunnel::Nvgre) => 2 << 56 | id & 0xff_ffff,
         _ => 0,
     };
     assert_eq!(number(fields, 0, 351), segment, "layer2SegmentId");
-    assert_eq!(number(fields, 0, 507), if innermost == Tunnel::GtpU { id } else { 0 }, "gtpuTEid");
+    assert_eq!(number(fields, 0, 507), if identified == Some(Tunnel::GtpU) { id } else { 0 }, "gtpuTEid");
     assert_eq!(number(fields, NTOP_PEN, 106), id);
-    assert_eq!(number(fields, 0, 296), u64::from(layers.gre_key));
+    assert_eq!(number(fields, 0, 296), u64::from(layers.gre_key.unwrap_or(0)));
     assert_eq!(number(fields, NTOP_PEN, 113), u64::from(layers.outer_protocol));
     assert_eq!([115, 117].map(|id| number(fields, NTOP_PEN, id)), layers.outer_ports.map(u64::from));
     let (v4, v6) = match layers.outer {
@@ -228,7 +229,7 @@ fn check(record: &Record, fields: &Fields) {
 fn check_kept(record: &Record, kept: Wants, fields: &Fields) -> [usize; 3] {
     let layers = record.layers.unwrap_or_default();
     let ip = record.kind != Kind::Layer2;
-    let stack = layers.mpls_labels != 0 || layers.spi != 0 || layers.srh.segments != 0;
+    let stack = layers.mpls_labels != 0 || layers.spi != 0 || layers.srh.segments != 0 || layers.service_instance.is_some();
     // A record has one of them; whatever else a ring may hold, the first is sent.
     let tcp = record.tcp.as_ref().filter(|_| ip);
     let udp = record.udp.as_ref().filter(|_| ip && tcp.is_none());
@@ -300,11 +301,10 @@ prop_compose! {
     ) -> Layers {
         let (segments, segments_left, flags, tag, last) = srh;
         let (outer_ports, outer_protocol, inner_macs) = ports;
-        // GRE without a key has no identifier.
-        let gre_key = if tunnel == Tunnel::Gre { ids.1 | 1 } else { ids.1 };
+        let (gre_key, tunnel_id) = (Some(ids.1), Some(ids.0));
         Layers {
-            mpls: mpls.0, mpls_labels: if mpls.1 { labels } else { 0 }, tunnels: [tunnel as u8 | 0x80, 0, 0, 0], depth, tunnel_id: ids.0,
-            gre_key, outer, outer_ports, outer_protocol, inner_macs, spi,
+            mpls: mpls.0, mpls_labels: if mpls.1 { labels } else { 0 }, tunnels: [tunnel as u8 | 0x80, 0, 0, 0], depth, tunnel_id,
+            identified: Some(tunnel), service_instance: mpls.1.then_some(ids.1), gre_key, outer, outer_ports, outer_protocol, inner_macs, spi,
             srh: SegmentRouting { segments, segments_left, flags, tag, last },
             arp: Arp { operation: arp.0 % 3, sender: arp.1, target: arp.2 },
             ..Layers::default()
@@ -539,15 +539,15 @@ fn every_template_is_announced_and_they_are_few() {
     let encoder = Encoder::new(1400, 64, None, Wants::default());
     assert_eq!(
         encoder.templates().count(),
-        16 + 16 + 8 + 2,
-        "labels and tunnels with each other and with one of performance or ARP; options"
+        3 * (16 + 16 + 8) + 2,
+        "labels and tunnels with each other and with one of performance or ARP, with no, one and two tags; options"
     );
     let messages = announce::templates(encoder.templates(), 1400);
     let octets: usize = messages.iter().map(|message| message.octets.len()).sum();
-    assert!(octets < 15_000, "{octets} octets at each refresh");
+    assert!(octets < 45_000, "{octets} octets at each refresh");
     // All patterns: with each of them, and all or none.
     let encoder = Encoder::new(1400, 64, None, Wants::ALL);
-    assert_eq!(encoder.templates().count(), 2 * (16 + 16 + 8) + 2);
+    assert_eq!(encoder.templates().count(), 3 * 2 * (16 + 16 + 8) + 2);
     let octets: usize = announce::templates(encoder.templates(), 1400).iter().map(|message| message.octets.len()).sum();
-    assert!(octets < 36_000, "{octets} octets at each refresh");
+    assert!(octets < 110_000, "{octets} octets at each refresh");
 }

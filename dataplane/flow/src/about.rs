@@ -1,11 +1,11 @@
 //! What the first frame of a flow says beside its key and its counters, and where its layers are kept.
 
-use sonde_packet::{Frame, Headers, Layers, layers, proto};
+use sonde_packet::{Frame, Headers, Layers, Part, layers_part, proto};
 
 use crate::counters::Counter;
 use crate::entry::{Birthplace, INNER};
 use crate::extension::{LayersWords, write_layers};
-use crate::record::NO_VLAN;
+use crate::record::{NO_ICMP, NO_VLAN};
 
 /// What only the first frame of a flow is asked for.
 pub(crate) struct About {
@@ -27,11 +27,12 @@ impl About {
         Self { macs, vlan_tci: [NO_VLAN, NO_VLAN], ethertype: 0x0800, icmp: [0; 2], flow_label: [0; 3], ip_flags, layers: 0 }
     }
 
-    /// Of any other frame.
+    /// Of any other frame; `part` as in [`crate::entry::Packet`].
     #[inline(never)]
-    pub(crate) fn general(origin: u8, place: &mut Birthplace<'_, '_>) -> Self {
+    pub(crate) fn general(origin: u8, part: u16, place: &mut Birthplace<'_, '_>) -> Self {
         // It was decoded before, in this burst; only good frames come here.
-        let (headers, mut found): (Headers, Layers) = layers(place.frame, place.tunnels, origin == INNER).unwrap_or_default();
+        let (headers, mut found): (Headers, Layers) =
+            layers_part(place.frame, place.tunnels, origin == INNER, (part != 0).then_some(Part(part))).unwrap_or_default();
         let ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]) = (headers.dmac, headers.smac);
         let [outer, inner, ..] = found.vlan;
         let vlan_tci = match found.vlan_tags {
@@ -48,7 +49,11 @@ impl About {
             macs: [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5],
             vlan_tci,
             ethertype: headers.ethertype,
-            icmp: if matches!(headers.protocol, proto::ICMP | proto::ICMPV6 | proto::IGMP) { headers.icmp } else { [0; 2] },
+            icmp: match headers.protocol {
+                proto::ICMP | proto::ICMPV6 | proto::IGMP if headers.icmp_seen => headers.icmp,
+                proto::ICMP | proto::ICMPV6 => NO_ICMP,
+                _ => [0; 2],
+            },
             flow_label: [l2, l1, l0],
             ip_flags: headers.ip_flags,
             layers: if found.is_empty() { 0 } else { keep(&found, place) },

@@ -31,11 +31,13 @@ pub enum Counter {
     UdpPerformanceFull,
     PatternsFull,
     FramesCut,
+    Subframes,
+    SubframesSkipped,
     FragmentsWaiting,
 }
 
 /// Counters before the reasons.
-const PLAIN: usize = 25;
+const PLAIN: usize = 27;
 /// How many there are.
 pub const COUNTERS: usize = PLAIN + Malformed::ALL.len();
 
@@ -65,6 +67,8 @@ pub const NAMES: [&str; COUNTERS] = [
     "udp_performance_full",
     "patterns_full",
     "frames_cut",
+    "subframes",
+    "subframes_skipped",
     "not_metered.fragment_waiting",
     "not_metered.link_truncated",
     "not_metered.vlan_truncated",

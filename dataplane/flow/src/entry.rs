@@ -11,10 +11,16 @@ use crate::extension::LayersWords;
 use crate::key::Key;
 use crate::measure::Measured;
 use crate::pattern::{PatternState, Wants};
-use crate::perf::{LoneSyn, Rest, Ways};
-use crate::record::{EndReason, HEAD_WORDS, Initiator, NO_WSCALE, head, lone_syn};
+use crate::perf::{LoneSyn, Opening, Rest, Ways};
+use crate::record::{EndReason, HEAD_WORDS, Initiator, NO_WSCALE, Origin, head, lone_syn};
 use crate::side::{Side, Twin};
+use crate::table::{tick, tick_after};
 use crate::word::{pack, quad};
+
+mod times;
+
+pub use times::Timeouts;
+pub(crate) use times::{Due, Near};
 
 /// Set in [`Packet::flags`] beside the TCP flags: the packet is a fragment.
 pub(crate) const FRAGMENT: u16 = 1 << 15;
@@ -56,6 +62,8 @@ pub(crate) struct Packet<K> {
     pub(crate) l4: u16,
     /// Octets from the IP header to there.
     pub(crate) ip_header: u16,
+    /// Subframe of an A-MSDU, by its offset in the frame; 0: the first one, or the frame has none.
+    pub(crate) part: u16,
 }
 
 /// [`Packet::origin`]: the fast decoder, the first IP header.
@@ -100,8 +108,9 @@ mod state {
 struct Hot {
     /// Octets in the low 48 bits, then least and greatest TTL. A record is written before 2^48 octets: see [`OCTETS_DUE`].
     octets_ttl: [u64; 2],
-    /// Time of the latest packet.
-    last: u64,
+    /// Time of the latest packet in the upper 48 bits, modulo 2^48 ns (three days): [`Entry::last`]; below it the tick of the coarse
+    /// clock in which a packet may be too late for the record, because of the active timeout.
+    last_due: u64,
     /// [`counts`]: packets, and how many octets their frames have more than their IP packets.
     counts: [u64; 2],
     /// [`state`], and from bit 8 on the TCP flags of both directions, twelve bits each.
@@ -109,6 +118,24 @@ struct Hot {
     /// Place of what is known of the flow's performance, and in its high bits of which kind it is (see `measure`); 0: none.
     measured: u32,
 }
+
+impl Hot {
+    /// Nanoseconds from the latest packet to this time; below 0 when it is earlier.
+    #[inline(always)]
+    fn since(&self, time: u64) -> i64 {
+        (time << 16).wrapping_sub(self.last_due & !DUE).cast_signed() >> 16
+    }
+
+    /// Whether a packet of this time may be too late for the record.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the tick")]
+    fn is_due(&self, time: u64) -> bool {
+        tick(time).wrapping_sub(self.last_due as u16).cast_signed() >= 0
+    }
+}
+
+/// The tick in [`Hot::last_due`].
+const DUE: u64 = 0xffff;
 
 /// What the first packets of a flow say, 64 bytes, in a line of its own.
 #[derive(Clone, Copy, Debug, Zeroable)]
@@ -170,6 +197,8 @@ pub(crate) struct Birthplace<'a, 'f> {
     pub(crate) sides: &'a mut Sides,
     /// Where flows are counted that find no place for what stands beside them.
     pub(crate) counters: &'a mut Counters,
+    /// The active timeout.
+    pub(crate) active: u64,
 }
 
 /// One flow.
@@ -185,23 +214,6 @@ pub(crate) struct Entry<K> {
 const _: () = assert!(size_of::<Entry<crate::key::Key4>>() == 128);
 const _: () = assert!(size_of::<Entry<crate::key::KeyWide>>() == 192);
 
-/// When flows end, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// No packet for so long: the flow ended.
-    pub idle: u64,
-    /// A flow that goes on is reported so often.
-    pub active: u64,
-    /// A closed TCP connection waits so long for its last segments.
-    pub linger: u64,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self { idle: 30_000_000_000, active: 300_000_000_000, linger: 2_000_000_000 }
-    }
-}
-
 /// What must happen to an entry before a packet can be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Before {
@@ -215,35 +227,26 @@ pub(crate) enum Before {
     RestartSilently,
 }
 
-/// What is due for an entry whose deadline has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Due {
-    /// Nothing yet: look again at this time.
-    At(u64),
-    /// Write its record and keep it.
-    Report(EndReason),
-    /// Write its record and remove it.
-    End(EndReason),
-    /// Remove it: it was reported, and nothing came since.
-    Remove,
-}
-
 impl<K: Key> Entry<K> {
     /// Adds a packet of the ongoing flow; `false`, and nothing is added, when the packet needs [`Entry::before`].
     ///
     /// Budget: 2 ns when the line is near (bench `track/hit/1000`). One branch that is nearly never taken.
     #[inline(always)]
-    pub(crate) fn add(&mut self, packet: &Packet<K>, idle: u64) -> bool {
+    pub(crate) fn add(&mut self, packet: &Packet<K>, Near(near): Near) -> bool {
         let hot = &self.hot;
         let way = usize::from(self.way(packet));
         let [c0, c1] = hot.counts;
         let counts = if way == 0 { c0 } else { c1 };
         // No counter wraps: a record is written before.
         let special = u32::from(packet.flags & SPECIAL) | hot.state & (state::DORMANT | state::CLOSED);
-        if ((u64::from(special) | counts & counts::DUE) != 0) | (packet.time > hot.last.wrapping_add(idle)) {
+        let (time, word) = (packet.time << 16, hot.last_due);
+        // One comparison for a packet that is too late and one that is early: see `Near`.
+        let far = time.wrapping_sub(word).wrapping_add(DUE + 1) > near;
+        if ((u64::from(special) | counts & counts::DUE) != 0) | far | hot.is_due(packet.time) {
             return false;
         }
         self.count(packet, way);
+        self.hot.last_due = time | word & DUE;
         true
     }
 
@@ -262,7 +265,6 @@ impl<K: Key> Entry<K> {
             hot.octets_ttl[way] = word.wrapping_add(u64::from(packet.octets)) & OCTETS | word & !OCTETS;
             hot.counts[way] = hot.counts[way].wrapping_add(counts::one(packet.overhead));
             hot.state |= state::flags(packet.flags, way);
-            hot.last = hot.last.max(packet.time);
         }
     }
 
@@ -282,38 +284,49 @@ impl<K: Key> Entry<K> {
 
     /// What must happen before a packet that [`Entry::add`] refused.
     ///
-    /// `reused`: whether a SYN surely opens another connection than this one, whose end nobody saw.
-    pub(crate) fn before(&self, packet: &Packet<K>, idle: u64, reused: bool) -> Before {
+    /// `opening`: what a SYN opens.
+    pub(crate) fn before(&self, packet: &Packet<K>, timeouts: &Timeouts, opening: Opening) -> Before {
         let hot = &self.hot;
         let dormant = hot.state & state::DORMANT != 0;
-        if packet.time > hot.last.wrapping_add(idle) {
+        if hot.since(packet.time).max(0).cast_unsigned() > timeouts.idle {
             return if dormant { Before::RestartSilently } else { Before::Restart(EndReason::Idle) };
         }
         let opens = packet.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN;
-        if opens && (hot.state & state::CLOSED != 0 || reused) {
+        let another = match opening {
+            Opening::Another => true,
+            Opening::This => false,
+            Opening::Unknown => hot.state & state::CLOSED != 0,
+        };
+        if opens && another {
             return if dormant { Before::RestartSilently } else { Before::Restart(EndReason::EndOfFlow) };
         }
+        let late = hot.is_due(packet.time) && packet.time.saturating_sub(self.birth.first) > timeouts.active;
         let ([c0, c1], [o0, o1]) = (hot.counts, hot.octets_ttl);
         let due = (c0 | c1) & counts::DUE | (o0 | o1) & OCTETS_DUE;
-        if due != 0 { Before::Report(EndReason::Active) } else { Before::Add }
+        if !dormant && (late || due != 0) { Before::Report(EndReason::Active) } else { Before::Add }
     }
 
     /// Adds a packet that is special, or the first after a report.
-    pub(crate) fn add_special(&mut self, packet: &Packet<K>, options: Option<&SynOptions>) {
+    pub(crate) fn add_special(&mut self, packet: &Packet<K>, options: Option<&SynOptions>, active: u64) {
         let way = usize::from(self.way(packet));
         if self.hot.state & state::DORMANT != 0 {
             self.hot.state &= !state::DORMANT;
-            self.birth.first = packet.time;
+            self.wake(packet.time, active);
         }
+        self.start_early(packet.time, active);
         self.note(packet, options, way);
         self.count(packet, way);
+        if self.hot.since(packet.time) > 0 {
+            self.hot.last_due = packet.time << 16 | self.hot.last_due & DUE;
+        }
+        if self.hot.is_due(packet.time) {
+            self.renew_due(active);
+        }
     }
 
     /// SYN, FIN, RST, fragment: what is remembered of them.
     fn note(&mut self, packet: &Packet<K>, options: Option<&SynOptions>, way: usize) {
         if packet.flags & FRAGMENT != 0 {
-            // It may have waited for the fragment that told its ports.
-            self.birth.first = self.birth.first.min(packet.time);
             self.birth.fragments = self.birth.fragments.saturating_add(1);
         }
         if packet.flags & Tcp::SYN != 0 {
@@ -358,12 +371,13 @@ impl<K: Key> Entry<K> {
             state |= if packet.flags & Tcp::FIN != 0 { state::FIN } else { 0 };
             state |= if packet.flags & Tcp::RST != 0 { state::RST | state::CLOSED } else { 0 };
         }
-        let about = if packet.origin == COMMON { About::common(place.frame) } else { About::general(packet.origin, &mut place) };
+        let about =
+            if packet.origin == COMMON { About::common(place.frame) } else { About::general(packet.origin, packet.part, &mut place) };
         self.key = packet.key;
         let ttl = u64::from(packet.ttl);
         self.hot = Hot {
             octets_ttl: [u64::from(packet.octets) | ttl << 48 | ttl << 56, 0],
-            last: packet.time,
+            last_due: packet.time << 16 | u64::from(tick_after(packet.time.saturating_add(place.active), packet.time)),
             counts: [counts::NONE.wrapping_add(counts::one(packet.overhead)), counts::NONE],
             state,
             measured: 0,
@@ -518,34 +532,6 @@ impl<K: Key> Entry<K> {
         self.hot.state & state::CLOSED != 0
     }
 
-    /// When the entry has to be looked at.
-    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> u64 {
-        let hot = &self.hot;
-        if hot.state & state::CLOSED != 0 {
-            return hot.last.saturating_add(timeouts.linger.min(timeouts.idle));
-        }
-        let idle = hot.last.saturating_add(timeouts.idle);
-        if hot.state & state::DORMANT != 0 { idle } else { idle.min(self.birth.first.saturating_add(timeouts.active)) }
-    }
-
-    /// What is due at `now`.
-    pub(crate) fn due(&self, now: u64, timeouts: &Timeouts) -> Due {
-        let deadline = self.deadline(timeouts);
-        if now < deadline {
-            return Due::At(deadline);
-        }
-        let hot = &self.hot;
-        if hot.state & state::DORMANT != 0 {
-            Due::Remove
-        } else if hot.state & state::CLOSED != 0 {
-            Due::End(EndReason::EndOfFlow)
-        } else if hot.last.saturating_add(timeouts.idle) <= now {
-            Due::End(EndReason::Idle)
-        } else {
-            Due::Report(EndReason::Active)
-        }
-    }
-
     /// Whether the flow began before the one with this id.
     #[inline(always)]
     pub(crate) fn is_older_than(&self, flow_id: u64) -> bool {
@@ -559,7 +545,7 @@ impl<K: Key> Entry<K> {
 
     /// The record of the flow as it is, in words: what `Record::encode` would write.
     #[inline(always)]
-    pub(crate) fn words(&self, reason: EndReason, worker: u8) -> [u64; HEAD_WORDS] {
+    pub(crate) fn words(&self, reason: EndReason, origin: Origin) -> [u64; HEAD_WORDS] {
         let (hot, birth) = (&self.hot, &self.birth);
         let ends = self.key.ends(state::low(hot.state) & state::low(state::FORWARD));
         let ([s0, s1], [d0, d1]) = (ends.src, ends.dst);
@@ -578,7 +564,7 @@ impl<K: Key> Entry<K> {
             head(ends.kind, ends.view),
             birth.flow_id,
             birth.first,
-            hot.last,
+            self.last(),
             s0,
             s1,
             d0,
@@ -590,14 +576,14 @@ impl<K: Key> Entry<K> {
             counts::wire(counts0, octets0),
             counts::wire(counts1, octets1),
             quad(ends.sport, ends.dport, 0, 0) | u64::from(hot.state >> 8 & 0xfff) << 32 | u64::from(hot.state >> 20) << 48,
-            pack([ends.protocol, reason as u8, initiator, worker, t0, t1, birth.tos, birth.syn_wscale]),
+            pack([ends.protocol, reason as u8, initiator, origin.worker, t0, t1, birth.tos, birth.syn_wscale]),
             quad(v0, v1, birth.ingress, birth.syn_len),
             pack([m0, m1, m2, m3, m4, m5, e0, e1]),
             pack([n0, n1, n2, n3, n4, n5, i0, i1]),
             quad(birth.syn_window, birth.syn_mss, 0, 0) | u64::from(fragments) << 32,
             pack([l0, l1, l2, birth.ip_flags, 0, 0, 0, 0]) | (word0 >> 48) << 32 | (word1 >> 48) << 48,
             lone,
-            0,
+            origin.offset.cast_unsigned(),
             0,
         ]
     }
@@ -609,6 +595,8 @@ impl<K: Key> Entry<K> {
         if let Some(pattern) = sides.pattern.get_mut(self.pattern_place()) {
             pattern.rest();
         }
+        // The latest packet's time is kept modulo three days: it is told from one that is near.
+        self.birth.first = self.last();
         let hot = &mut self.hot;
         hot.octets_ttl = [0; 2];
         hot.counts = [counts::NONE; 2];

@@ -11,7 +11,8 @@ use crate::side::{Side, Twin};
 use crate::tracker::{Flush, Policy, Sizing, Tracker};
 use crate::{Counter, Room};
 
-const IDLE: u64 = 1 << 60;
+/// Nothing times out: all packets are of one moment.
+const TIMEOUTS: Timeouts = Timeouts { idle: 30_000_000_000, active: 300_000_000_000, linger: 2_000_000_000 };
 
 fn nothing() -> Sides {
     let wanted = Wanted { huge: false, populate: false };
@@ -54,7 +55,7 @@ impl Driven {
     }
 
     fn report(&mut self) {
-        let words = self.entry.words(EndReason::Active, 0);
+        let words = self.entry.words(EndReason::Active, Origin { worker: 0, offset: 0 });
         let record = Record::decode(&words).expect("a record of this version");
         for way in 0..2 {
             add(&mut self.said, [record.packets[way], record.octets[way], record.wire[way]], way);
@@ -64,10 +65,10 @@ impl Driven {
 
     /// As a table does with a packet of the flow.
     fn feed(&mut self, packet: &Packet<Key4>) {
-        if self.entry.add(packet, IDLE) {
+        if self.entry.add(packet, Near::new(&TIMEOUTS)) {
             return;
         }
-        match self.entry.before(packet, IDLE, false) {
+        match self.entry.before(packet, &TIMEOUTS, Opening::This) {
             Before::Report(reason) => {
                 assert_eq!(reason, EndReason::Active);
                 self.report();
@@ -75,7 +76,7 @@ impl Driven {
             }
             other => assert_eq!(other, Before::Add),
         }
-        self.entry.add_special(packet, None);
+        self.entry.add_special(packet, None, TIMEOUTS.active);
     }
 }
 

@@ -10,11 +10,14 @@ use crate::counters::{Counter, Counters};
 use crate::entry::{Due, Entry, Sides, Timeouts};
 use crate::extension::EXTENSION_WORDS_MAX;
 use crate::key::Key;
-use crate::record::{EndReason, Output};
+use crate::record::{EndReason, Origin, Output};
 use crate::table::{PLACES, Slot, Table, tick, tick_after};
 
 /// Longest time of one pass over the table, in nanoseconds.
 pub const PERIOD_MAX: u64 = 1_000_000_000;
+
+/// A clock that is further back than this, in nanoseconds, was set: the sweep does not wait for it.
+const BACK_MAX: u64 = 60_000_000_000;
 
 /// How far the sweep has come.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,11 +78,11 @@ impl<K: Key> Table<K> {
         now: u64,
         timeouts: &Timeouts,
         budget: u32,
-        worker: u8,
+        origin: Origin,
         counters: &mut Counters,
         out: &mut O,
     ) {
-        if self.sweep.until == 0 {
+        if self.sweep.until == 0 || self.sweep.until.saturating_sub(now) > BACK_MAX {
             self.sweep.until = now;
         }
         let period = Sweep::period(timeouts);
@@ -120,15 +123,15 @@ impl<K: Key> Table<K> {
                     filled += 1;
                 }
                 if filled == STEP {
-                    self.expire(&step, now, timeouts, worker, counters, out);
+                    self.expire(&step, now, timeouts, origin, counters, out);
                     filled = 0;
                 }
             }
         }
-        self.expire(step.get(..filled).unwrap_or_default(), now, timeouts, worker, counters, out);
+        self.expire(step.get(..filled).unwrap_or_default(), now, timeouts, origin, counters, out);
     }
 
-    fn expire<O: Output>(&mut self, slots: &[Slot], now: u64, timeouts: &Timeouts, worker: u8, counters: &mut Counters, out: &mut O) {
+    fn expire<O: Output>(&mut self, slots: &[Slot], now: u64, timeouts: &Timeouts, origin: Origin, counters: &mut Counters, out: &mut O) {
         if !self.sides.are_empty() {
             let entries = slots.iter().filter_map(|slot| self.entries.get(*slot as usize));
             entries.for_each(|entry| entry.measured().prefetch_whole(&self.sides));
@@ -136,15 +139,19 @@ impl<K: Key> Table<K> {
         for &slot in slots {
             let Some(entry) = self.entries.get_mut(slot as usize) else { continue };
             match entry.due(now, timeouts) {
-                Due::At(deadline) => self.set_deadline(slot, tick_after(deadline, now)),
+                Due::At(deadline) => {
+                    // The timeouts may be others than when it was noted.
+                    entry.renew_due(timeouts.active);
+                    self.set_deadline(slot, tick_after(deadline, now));
+                }
                 Due::Report(reason) => {
-                    write(entry, &self.sides, reason, worker, counters, out);
+                    write(entry, &self.sides, reason, origin, counters, out);
                     entry.rest(&mut self.sides, counters);
                     let deadline = entry.deadline(timeouts);
                     self.set_deadline(slot, tick_after(deadline, now));
                 }
                 Due::End(reason) => {
-                    write(entry, &self.sides, reason, worker, counters, out);
+                    write(entry, &self.sides, reason, origin, counters, out);
                     self.vacate(slot);
                     counters.sub(Counter::FlowsActive, 1);
                 }
@@ -157,7 +164,7 @@ impl<K: Key> Table<K> {
     }
 
     /// Writes and removes the flows of at most `lines` lines from line `from` on; the line to go on with, `None` at the end.
-    pub(crate) fn flush<O: Output>(&mut self, from: u32, lines: u32, worker: u8, counters: &mut Counters, out: &mut O) -> Option<u32> {
+    pub(crate) fn flush<O: Output>(&mut self, from: u32, lines: u32, origin: Origin, counters: &mut Counters, out: &mut O) -> Option<u32> {
         let end = from.saturating_add(lines).min(self.lines);
         for line in from..end {
             let Some(tags) = self.tags.get(line as usize) else { continue };
@@ -167,7 +174,7 @@ impl<K: Key> Table<K> {
                 taken &= taken.wrapping_sub(1);
                 let Some(entry) = self.entries.get(slot as usize) else { continue };
                 if entry.has_news() {
-                    write(entry, &self.sides, EndReason::Forced, worker, counters, out);
+                    write(entry, &self.sides, EndReason::Forced, origin, counters, out);
                 }
                 self.vacate(slot);
                 counters.sub(Counter::FlowsActive, 1);
@@ -183,7 +190,7 @@ pub(crate) fn write<K: Key, O: Output>(
     entry: &Entry<K>,
     sides: &Sides,
     reason: EndReason,
-    worker: u8,
+    origin: Origin,
     counters: &mut Counters,
     out: &mut O,
 ) {
@@ -195,7 +202,7 @@ pub(crate) fn write<K: Key, O: Output>(
         EndReason::LackOfResources => Counter::RecordsLackOfResources,
     };
     counters.add(counter, 1);
-    let head = entry.words(reason, worker);
+    let head = entry.words(reason, origin);
     if entry.has_sides() {
         let mut words = [0; EXTENSION_WORDS_MAX];
         let filled = entry.extend(sides, &mut words);

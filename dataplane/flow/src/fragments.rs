@@ -1,5 +1,7 @@
 //! Ports for fragments that have none: those of the first fragment, before or after it.
 //!
+//! ICMP's type and code, where they are in the key, stand in the place of ports (`icmp`).
+//!
 //! Only the first fragment of a packet has the transport header (RFC 791 section 3.2, RFC 8200 section 4.5). Without this, the
 //! others would make a flow of their own with ports 0. What one worker remembers is bounded: [`PLACES`] first fragments, and
 //! [`WAITING`] fragments that came before theirs, with the beginning of their frames: one that waits in vain begins a flow. Packets
@@ -9,6 +11,7 @@
 
 use sonde_packet::{Frame, Headers, Link, Network, has_ports};
 
+use crate::icmp::is_icmp;
 use crate::record::View;
 use crate::track::BURST;
 
@@ -59,6 +62,8 @@ pub(crate) struct Held {
     pub(crate) time: u64,
     /// Whether the frame is counted by this packet: one that is metered twice is not.
     pub(crate) counts: bool,
+    /// Subframe of an A-MSDU, by its offset in the frame; 0: the first one, or the frame has none.
+    pub(crate) part: u16,
 }
 
 /// The beginning of a frame that is gone.
@@ -155,10 +160,12 @@ impl Fragments {
         self.gone.clear();
     }
 
-    /// Remembers a first fragment; gives another its ports where they are known, and else lets it wait.
-    pub(crate) fn resolve(&mut self, mut packet: Held, frame: &Frame<'_>) -> Outcome {
+    /// Remembers a first fragment; gives another its ports where they are known, and else lets it wait. `icmp`: whether ICMP has a number
+    /// in the place of ports.
+    pub(crate) fn resolve(&mut self, mut packet: Held, frame: &Frame<'_>, icmp: bool) -> Outcome {
         let fragment = packet.headers.fragment;
-        if !fragment.is_fragment() || !has_ports(packet.headers.protocol) {
+        let ported = has_ports(packet.headers.protocol) || (icmp && is_icmp(packet.headers.protocol));
+        if !fragment.is_fragment() || !ported {
             return Outcome::Meter(packet);
         }
         let identity = packet.identity();
@@ -319,7 +326,7 @@ mod tests {
             dport: if sport == 0 { 0 } else { 53 },
             ..Headers::default()
         };
-        Held { headers, view: View::First, overlay: 0, vlan: 5, wire_len: 100, time, counts: true }
+        Held { headers, view: View::First, overlay: 0, vlan: 5, wire_len: 100, time, counts: true, part: 0 }
     }
 
     /// The frame of a fragment: its octets tell its time.
@@ -335,7 +342,7 @@ mod tests {
 
     /// Ports a fragment is metered with; `None` when it waits.
     fn resolve(fragments: &mut Fragments, packet: Held) -> Option<(u16, u16)> {
-        match fragments.resolve(packet, &frame_of(&packet)) {
+        match fragments.resolve(packet, &frame_of(&packet), true) {
             Outcome::Meter(held) => Some(ports(&held)),
             Outcome::Wait(displaced) => {
                 assert_eq!(displaced, None, "there is room");
@@ -425,9 +432,14 @@ mod tests {
     #[test]
     fn a_protocol_without_ports_is_left_alone() {
         let mut fragments = Fragments::new(1);
-        let icmp = |offset| Held { headers: Headers { protocol: 1, ..fragment(7, offset, 0, 1).headers }, ..fragment(7, offset, 0, 1) };
-        assert_eq!(resolve(&mut fragments, icmp(0)), Some((0, 0)));
-        assert_eq!(resolve(&mut fragments, icmp(8)), Some((0, 0)));
+        // GRE; and ICMP, where its type is not in the key.
+        for protocol in [47, 1] {
+            for offset in [0, 8] {
+                let packet = fragment(7, offset, 0, 1);
+                let packet = Held { headers: Headers { protocol, sport: 0, dport: 0, ..packet.headers }, ..packet };
+                assert_eq!(fragments.resolve(packet, &frame_of(&packet), protocol != 1), Outcome::Meter(packet));
+            }
+        }
     }
 
     #[test]
@@ -437,7 +449,8 @@ mod tests {
             resolve(&mut fragments, fragment(id, 0, 1 + (id % 60_000) as u16, 1));
         }
         assert_eq!(fragments.places.len(), PLACES);
-        let try_one = |id: u32, fragments: &mut Fragments| fragments.resolve(fragment(id, 8, 0, 1), &frame_of(&fragment(id, 8, 0, 1)));
+        let try_one =
+            |id: u32, fragments: &mut Fragments| fragments.resolve(fragment(id, 8, 0, 1), &frame_of(&fragment(id, 8, 0, 1)), true);
         let known = |id: &u32| matches!(try_one(*id, &mut fragments), Outcome::Meter(_));
         let count = (0..100_000).filter(known).count();
         assert!(count > PLACES / 2 && count <= PLACES, "{count}");

@@ -8,7 +8,7 @@ use sonde_memory::slab::{OutOfMemory, Wanted};
 use crate::counters::{Counter, Counters};
 use crate::expiry::write;
 use crate::key::Key;
-use crate::record::{EndReason, Output};
+use crate::record::{EndReason, Origin, Output};
 use crate::table::{LOAD_PERCENT, PATTERNS_MAX, PLACES, PLACES_MASK, Place, Room, Table, tick};
 
 /// By how much a table grows: all moves together cost a third of one more look at each flow.
@@ -59,7 +59,7 @@ impl<K: Key> Table<K> {
                 let (Place::Home(slot) | Place::Second(slot)) = larger.place(hash, tick(now)) else {
                     // Two lines that are full where a quarter is: cannot be excluded, and loses nothing but the flow's continuity.
                     if entry.has_news() {
-                        write(entry, &self.sides, EndReason::LackOfResources, context.worker, context.counters, context.out);
+                        write(entry, &self.sides, EndReason::LackOfResources, context.origin, context.counters, context.out);
                     }
                     entry.release(&mut self.sides);
                     context.counters.sub(Counter::FlowsActive, 1);
@@ -80,7 +80,7 @@ impl<K: Key> Table<K> {
 
 /// Where a flow goes that finds no place.
 pub(crate) struct Context<'a, O> {
-    pub(crate) worker: u8,
+    pub(crate) origin: Origin,
     pub(crate) counters: &'a mut Counters,
     pub(crate) out: &'a mut O,
 }

@@ -1,5 +1,5 @@
-//! What makes packets one conversation: both endpoints in a fixed order, protocol, VLAN ids; for a flow inside a tunnel the virtual
-//! network, too.
+//! What makes packets one conversation: both endpoints in a fixed order, protocol, VLAN ids; the type and code of ICMP (`icmp`); for a
+//! flow inside a tunnel the virtual network, too, and behind a provider's backbone the service instance.
 //!
 //! A key is canonical: the smaller endpoint comes first, so that both directions have one key, and a direction bit says which
 //! way a packet went. It is compared whole after a tag match: identity by hash would merge two customers' flows.
@@ -7,6 +7,7 @@
 use bytemuck::Zeroable;
 use sonde_packet::{Fast4, Headers, Inner4, Network, has_ports};
 
+use crate::icmp::is_icmp;
 use crate::record::{Kind, View};
 
 /// Random words that the hash is mixed with, so that nobody outside can aim at one line of the table.
@@ -66,7 +67,7 @@ pub(crate) fn vlan_bits(headers: &Headers) -> u32 {
 /// the association together with the destination). Each direction of ESP has its own, and is a flow of its own.
 #[inline(always)]
 pub(crate) fn ports(headers: &Headers) -> (u16, u16) {
-    if headers.spi == 0 || has_ports(headers.protocol) {
+    if headers.spi == 0 || has_ports(headers.protocol) || (headers.sport != 0 && is_icmp(headers.protocol)) {
         return (headers.sport, headers.dport);
     }
     let [a, b, c, d] = headers.spi.to_be_bytes();
@@ -140,7 +141,7 @@ pub(crate) struct KeyWide {
     high: [u64; 2],
     /// Lower port (16 bits), higher port (16), protocol (8), VLAN ids (24).
     rest: u64,
-    /// 4, 6, or 2 for a flow without IP; from bit 8 on [`View`]; in the high half the virtual network the flow is in.
+    /// 4, 6, or 2 for a flow without IP; from bit 8 on [`View`]; in the high half the virtual network, or service instance, it is in.
     kind: u64,
 }
 
@@ -158,22 +159,24 @@ impl KeyWide {
     }
 
     /// The key of a packet in a tunnel that the fast decoder knows, and its direction: as [`KeyWide::of`] makes it. It has no VLAN tag.
+    /// `networks`: the bits of the virtual network that are part of the key, all or none.
     #[inline(always)]
-    pub(crate) fn inner4(inner: &Inner4) -> (Self, u8) {
+    pub(crate) fn inner4(inner: &Inner4, networks: u32) -> (Self, u8) {
         let packet = &inner.packet;
         let from = u64::from(packet.src) << 16 | u64::from(packet.sport);
         let to = u64::from(packet.dst) << 16 | u64::from(packet.dport);
         let (low, high) = (from.min(to), from.max(to));
         let rest = low << 48 | (high & 0xffff) << 32 | u64::from(packet.protocol) << 24;
-        let kind = 4 | (View::Inner as u64) << 8 | u64::from(inner.network) << 32;
+        let kind = 4 | (View::Inner as u64) << 8 | u64::from(inner.network & networks) << 32;
         (Self { low: [0, low >> 16], high: [0, high >> 16], rest, kind }, u8::from(from > to))
     }
 
     /// The key of a frame without IP, MAC addresses and ethertype, and its direction.
-    fn layer2(headers: &Headers, vlan: u32) -> (Self, u8) {
+    fn layer2(headers: &Headers, vlan: u32, network: u32) -> (Self, u8) {
         let number = |[a, b, c, d, e, f]: [u8; 6]| u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
         let (from, to) = (number(headers.smac), number(headers.dmac));
-        let key = Self { low: [from.min(to), 0], high: [from.max(to), u64::from(headers.ethertype)], rest: u64::from(vlan), kind: 2 };
+        let (low, high) = ([from.min(to), 0], [from.max(to), u64::from(headers.ethertype)]);
+        let key = Self { low, high, rest: u64::from(vlan), kind: 2 | u64::from(network) << 32 };
         (key, u8::from(from > to))
     }
 
@@ -185,7 +188,7 @@ impl KeyWide {
                 let number = |address: &[u8; 4]| u128::from(u32::from_be_bytes(*address));
                 Self::ip(4, view, number(src), number(dst), headers, vlan, network)
             }
-            Network::None => Self::layer2(headers, vlan),
+            Network::None => Self::layer2(headers, vlan, network),
         }
     }
 }

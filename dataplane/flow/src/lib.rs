@@ -24,6 +24,7 @@ mod expiry;
 pub mod extension;
 mod fragments;
 mod grow;
+mod icmp;
 mod key;
 mod measure;
 pub mod pattern;

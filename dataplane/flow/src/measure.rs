@@ -9,7 +9,7 @@ use crate::datagram::Datagrams;
 use crate::entry::{Birthplace, Entry, FRAGMENT, PATTERN, Packet, SEGMENT, Sides, TCP_FLAGS};
 use crate::key::Key;
 use crate::pattern::Sample;
-use crate::perf::{LoneSyn, Segment, TcpMut, TcpRef};
+use crate::perf::{LoneSyn, Opening, Segment, TcpMut, TcpRef};
 use crate::record;
 use crate::table::Room;
 
@@ -313,14 +313,16 @@ impl<K: Key> Entry<K> {
         }
     }
 
-    /// Whether a packet opens another connection between the ports of this one, whose end nobody saw.
-    pub(crate) fn is_reused_by(&self, packet: &Packet<K>, frame: &Frame<'_>, sides: &Sides) -> bool {
+    /// Which connection a SYN opens: another one between the ports of this one, whose end nobody saw, or this one.
+    pub(crate) fn opening_of(&self, packet: &Packet<K>, frame: &Frame<'_>, sides: &Sides) -> Opening {
         let measured = self.measured();
+        let Some(segment) = segment(packet, frame, self.way(packet)) else { return Opening::Unknown };
         if let Some(syn) = self.lone_syn() {
-            return segment(packet, frame, self.way(packet)).is_some_and(|segment| segment.way == 0 && segment.seq != syn.isn);
+            let another = segment.way == 0 && segment.seq != syn.isn;
+            return if another { Opening::Another } else { Opening::Unknown };
         }
-        let Some((ways, rest)) = sides.tcp.get(measured.place()).filter(|_| measured.kind() == Kind::Tcp) else { return false };
-        segment(packet, frame, self.way(packet)).is_some_and(|segment| TcpRef { ways, rest }.is_reused_by(&segment))
+        let state = sides.tcp.get(measured.place()).filter(|_| measured.kind() == Kind::Tcp);
+        state.map_or(Opening::Unknown, |(ways, rest)| TcpRef { ways, rest }.opening_of(&segment))
     }
 }
 

@@ -88,7 +88,7 @@ pub enum Initiator {
 /// One flow record. "Forward" is the direction of the first packet: from `src` to `dst`.
 ///
 /// Arrays of two hold the forward value first, then the reverse one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Unique in the probe's life (`flowId`, 148).
     pub flow_id: u64,
@@ -149,7 +149,8 @@ pub struct Record {
     pub ethertype: u16,
     /// Packets that were fragments.
     pub fragments: u32,
-    /// ICMP type and code of the first packet (32/139 and 33/140 by version).
+    /// ICMP type and code of the first packet (`icmpTypeCodeIPv4` 32, `icmpTypeCodeIPv6` 139); [`NO_ICMP`] where they were not seen, 0 in
+    /// other protocols.
     pub icmp: [u8; 2],
     /// Length of the IP packet of the first SYN; 0 when none was seen (`8057:902`).
     pub syn_len: u16,
@@ -178,6 +179,56 @@ pub struct Record {
     pub nettisa: Option<NetTisa>,
 }
 
+/// Zeros, and no VLAN tag.
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            flow_id: 0,
+            kind: Kind::default(),
+            end_reason: EndReason::default(),
+            view: View::default(),
+            initiator: Initiator::default(),
+            worker: 0,
+            ingress: 0,
+            start: 0,
+            end: 0,
+            src: [0; 16],
+            dst: [0; 16],
+            sport: 0,
+            dport: 0,
+            proto: 0,
+            octets: [0; 2],
+            packets: [0; 2],
+            wire: [0; 2],
+            tcp_flags: [0; 2],
+            ttl: [0; 2],
+            ttl_min: [0; 2],
+            ttl_max: [0; 2],
+            ip_flags: 0,
+            flow_label: 0,
+            tos: 0,
+            vlan_tci: [NO_VLAN; 2],
+            smac: [0; 6],
+            dmac: [0; 6],
+            ethertype: 0,
+            fragments: 0,
+            icmp: [0; 2],
+            syn_len: 0,
+            syn_window: 0,
+            syn_mss: 0,
+            syn_wscale: 0,
+            layers: None,
+            tcp: None,
+            udp: None,
+            quic: None,
+            histograms: None,
+            first_packets: None,
+            bursts: None,
+            nettisa: None,
+        }
+    }
+}
+
 /// The VLAN id of a tag, or [`NO_VLAN`].
 pub const fn vlan_id(tci: u16) -> u16 {
     if tci == NO_VLAN { NO_VLAN } else { tci & 0x0fff }
@@ -185,6 +236,8 @@ pub const fn vlan_id(tci: u16) -> u16 {
 
 /// There is no VLAN tag. As a tag it would be that of the reserved id 4095 with every bit set.
 pub const NO_VLAN: u16 = 0xffff;
+/// Type and code of ICMP were not seen: they were cut off, or only later fragments came. Type 255 is reserved (RFC 4443 section 2.1).
+pub const NO_ICMP: [u8; 2] = [0xff; 2];
 /// `syn_wscale` holds no shift.
 pub const NO_WSCALE: u8 = 0xff;
 
@@ -239,8 +292,8 @@ impl Record {
             quad(self.syn_window, self.syn_mss, 0, 0) | u64::from(self.fragments) << 32,
             u64::from(self.flow_label) | pack([0, 0, 0, self.ip_flags, min0, max0, min1, max1]),
             0, // a lone SYN, see `lone_syn`: of a record put together elsewhere it is an extension
+            0, // what is to be added to all times of a record that a tracker wrote
             0, // growth: written as zero, ignored by readers of this version
-            0,
         ]
     }
 
@@ -273,6 +326,7 @@ impl Record {
     pub fn from_parts(head: &[u64; HEAD_WORDS], rest: &[u64]) -> Option<Self> {
         let [first, flow_id, start, end, s0, s1, d0, d1, o0, o1, p0, p1, w0, w1, ports, misc, tags, src_mac, dst_mac, syn, more, lone, ..] =
             *head;
+        let [.., offset, _] = *head;
         let [len0, len1, version, kind_view, ..] = first.to_le_bytes();
         if usize::from(u16::from_le_bytes([len0, len1])) < HEAD_WORDS || version != VERSION {
             return None;
@@ -326,17 +380,11 @@ impl Record {
             syn_window,
             syn_mss,
             syn_wscale,
-            layers: None,
-            tcp: None,
-            udp: None,
-            quic: None,
-            histograms: None,
-            first_packets: None,
-            bursts: None,
-            nettisa: None,
+            ..Self::default()
         };
         record.tcp = record.lone_syn(lone).map(|syn| syn.performance());
         record.extend(rest);
+        record.shift(offset.cast_signed());
         Some(record)
     }
 
@@ -345,6 +393,17 @@ impl Record {
         let ([isn, _], [_, _, notes, mark], [ttl, _]) = (unpair(word), unquad(word), self.ttl);
         let Self { start: time, syn_window: window, syn_mss: mss, syn_wscale: wscale, syn_len: octets, .. } = *self;
         (mark == LONE_SYN).then_some(LoneSyn { time, isn, notes, window, mss, wscale, octets, ttl })
+    }
+
+    /// Adds to all times.
+    fn shift(&mut self, offset: i64) {
+        if offset == 0 {
+            return;
+        }
+        self.start = self.start.saturating_add_signed(offset);
+        self.end = self.end.saturating_add_signed(offset);
+        self.first_packets.iter_mut().for_each(|first| first.shift(offset));
+        self.bursts.iter_mut().for_each(|bursts| bursts.shift(offset));
     }
 
     /// Takes the extensions that this version knows.
@@ -363,6 +422,15 @@ impl Record {
             }
         }
     }
+}
+
+/// Where a record comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Number of the worker.
+    pub(crate) worker: u8,
+    /// What is added to times for them to be those of the wall clock, in nanoseconds. The reader of a record does it.
+    pub(crate) offset: i64,
 }
 
 /// What the highest 16 bits of the word of [`lone_syn`] are.
@@ -468,7 +536,7 @@ mod tests {
             syn_window: 65_535,
             syn_mss: 1460,
             syn_wscale: 14,
-            layers: Some(Layers { pppoe_session: 7, tunnel_id: 9, ..Layers::default() }),
+            layers: Some(Layers { pppoe_session: 7, gre_key: Some(9), ..Layers::default() }),
             tcp: Some(TcpPerformance { client: 1, server_rtt: 5, ..TcpPerformance::default() }),
             udp: Some(UdpPerformance { application: Some(Application::Snmp), repeated: 2, ..UdpPerformance::default() }),
             quic: Some(QuicPerformance { valid: 3, client_rtt: 9, ..QuicPerformance::default() }),

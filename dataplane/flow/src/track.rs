@@ -10,11 +10,12 @@ use bytemuck::Zeroable;
 use sonde_packet::{Frame, Link, Tcp, Tunnels};
 
 use crate::counters::{Counter, Counters};
-use crate::entry::{Before, Birthplace, Entry, Packet, Sides, Timeouts};
+use crate::entry::{Before, Birthplace, Entry, Near, Packet, Sides, Timeouts};
 use crate::expiry::write;
 use crate::fragments::Head;
 use crate::key::Key;
-use crate::record::{EndReason, Output};
+use crate::perf::Opening;
+use crate::record::{EndReason, Origin, Output};
 use crate::table::{Home, PLACES, Place, Slot, Table, tick, tick_after};
 
 /// Most packets of a burst.
@@ -105,9 +106,14 @@ impl<K: Key> Lane<K> {
         taken
     }
 
+    /// Packets that can still be taken.
+    pub(crate) fn room(&self) -> usize {
+        BURST.saturating_sub(self.len)
+    }
+
     /// Whether another packet can be taken.
     pub(crate) fn has_room(&self) -> bool {
-        self.len < BURST
+        self.room() > 0
     }
 }
 
@@ -128,8 +134,9 @@ pub(crate) struct Work<'a, 'f, O> {
     pub(crate) gone: &'f [Head],
     pub(crate) now: u64,
     pub(crate) timeouts: &'a Timeouts,
+    pub(crate) near: Near,
     pub(crate) tunnels: &'a Tunnels,
-    pub(crate) worker: u8,
+    pub(crate) origin: Origin,
     pub(crate) next_id: &'a mut u64,
     pub(crate) counters: &'a mut Counters,
     pub(crate) out: &'a mut O,
@@ -335,7 +342,7 @@ fn update<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>, range: Ra
 #[inline(always)]
 fn hit<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Slot, work: &mut Work<'_, '_, O>) {
     let Some(entry) = table.entries.get_mut(slot as usize) else { return };
-    if !entry.add(packet, work.timeouts.idle) {
+    if !entry.add(packet, work.near) {
         special(table, packet, slot, work);
     } else if entry.is_followed(packet) {
         // A SYN is special: there are no options here.
@@ -349,16 +356,16 @@ fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Sl
     let frame = work.frame(packet.frame);
     let Some(entry) = table.entries.get_mut(slot as usize) else { return };
     let opens = packet.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN;
-    let reused = opens && entry.is_reused_by(packet, &frame, &table.sides);
-    let restart = match entry.before(packet, work.timeouts.idle, reused) {
+    let opening = if opens { entry.opening_of(packet, &frame, &table.sides) } else { Opening::Unknown };
+    let restart = match entry.before(packet, work.timeouts, opening) {
         Before::Add => false,
         Before::Report(reason) => {
-            write(entry, &table.sides, reason, work.worker, work.counters, work.out);
+            write(entry, &table.sides, reason, work.origin, work.counters, work.out);
             entry.rest(&mut table.sides, work.counters);
             false
         }
         Before::Restart(reason) => {
-            write(entry, &table.sides, reason, work.worker, work.counters, work.out);
+            write(entry, &table.sides, reason, work.origin, work.counters, work.out);
             true
         }
         Before::RestartSilently => true,
@@ -371,7 +378,7 @@ fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Sl
         let options = packet.syn_options(&frame);
         // Before the packet is a part of what a lone SYN would be put together of.
         entry.settle_syn(&mut table.sides, work.counters);
-        entry.add_special(packet, options.as_ref());
+        entry.add_special(packet, options.as_ref(), work.timeouts.active);
         entry.measure(packet, &frame, options.as_ref(), &mut table.sides, work.counters);
     }
     if restart || (entry.is_closed(), entry.has_news()) != was {
@@ -442,7 +449,11 @@ fn begin<K: Key, O: Output>(entry: &mut Entry<K>, packet: &Packet<K>, sides: &mu
     work.counters.add(Counter::FlowsCreated, 1);
     let options = packet.syn_options(&frame);
     let (frame, options) = (&frame, options.as_ref());
-    entry.begin(packet, id, Birthplace { frame, options, tunnels: work.tunnels, sides, counters: work.counters });
+    entry.begin(
+        packet,
+        id,
+        Birthplace { frame, options, tunnels: work.tunnels, sides, counters: work.counters, active: work.timeouts.active },
+    );
 }
 
 /// Where a new flow goes, and whether the place is taken: as planned, unless an earlier packet of this burst began a flow there.
@@ -478,7 +489,7 @@ fn evict<K: Key, O: Output>(table: &mut Table<K>, mut slot: Slot, work: &mut Wor
     }
     if let Some(entry) = table.entries.get(slot as usize) {
         if entry.has_news() {
-            write(entry, &table.sides, EndReason::LackOfResources, work.worker, work.counters, work.out);
+            write(entry, &table.sides, EndReason::LackOfResources, work.origin, work.counters, work.out);
         }
         table.vacate(slot);
         work.counters.sub(Counter::FlowsActive, 1);

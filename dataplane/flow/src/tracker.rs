@@ -3,15 +3,16 @@
 use sonde_memory::prefetch::prefetch_slice;
 use sonde_memory::slab::{Backing, OutOfMemory, Wanted};
 use sonde_memory::tags::Simd;
-use sonde_packet::{Fast4, Frame, Network, Tunnels, decapsulate, fast4, inner4, proto};
+use sonde_packet::{Fast4, Frame, Network, Packets, Part, Tunnels, decapsulate, decapsulate_part, fast4, inner4, proto};
 
 use crate::counters::{Counter, Counters};
-use crate::entry::{BIG, COMMON, FRAGMENT, GENERAL, INNER, Packet, SEGMENT, Timeouts};
+use crate::entry::{BIG, COMMON, FRAGMENT, GENERAL, INNER, Near, Packet, SEGMENT, Timeouts};
 use crate::fragments::{Fragments, Held, Outcome};
 use crate::grow::Context;
+use crate::icmp::{self, is_icmp};
 use crate::key::{Key4, KeyWide, Seed, ports, vlan_bits};
 use crate::measure;
-use crate::record::{Output, View};
+use crate::record::{Origin, Output, View};
 use crate::table::{Footprint, Room, Table};
 use crate::track::{BURST, Lane, Work, track};
 
@@ -25,13 +26,23 @@ pub struct Policy {
     pub timeouts: Timeouts,
     /// Whether VLAN ids are part of the key.
     pub vlan_in_key: bool,
+    /// Whether the type and code of ICMP and ICMPv6 are part of the key.
+    pub icmp_type_in_key: bool,
+    /// Whether virtual networks (VNI, VSID, I-SID) are part of the key.
+    pub virtual_network_in_key: bool,
     /// Which flow of a tunnelled packet is metered.
     pub tunnels: Tunnels,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { timeouts: Timeouts::default(), vlan_in_key: true, tunnels: Tunnels::default() }
+        Self {
+            timeouts: Timeouts::default(),
+            vlan_in_key: true,
+            icmp_type_in_key: true,
+            virtual_network_in_key: true,
+            tunnels: Tunnels::default(),
+        }
     }
 }
 
@@ -72,11 +83,13 @@ pub struct Tracker {
     fragments: Fragments,
     policy: Policy,
     counters: Counters,
-    worker: u8,
+    origin: Origin,
     next_id: u64,
     mark: u16,
     /// Flows that may have begun before [`Tracker::make_room`] must look at the tables again.
     room_until: u64,
+    /// The next packet of an A-MSDU for which the burst had no room.
+    pending: Option<Part>,
 }
 
 impl Tracker {
@@ -94,10 +107,11 @@ impl Tracker {
             fragments: Fragments::new(sizing.seed),
             policy,
             counters: Counters::default(),
-            worker: sizing.worker,
+            origin: Origin { worker: sizing.worker, offset: 0 },
             mark: measure::mark([sizing.ipv4, sizing.wide]),
             next_id: u64::from(sizing.worker) << 56 | sizing.first_id & ((1 << 56) - 1),
             room_until: 0,
+            pending: None,
         })
     }
 
@@ -114,6 +128,13 @@ impl Tracker {
     /// The pages the tables stand in: the lesser of the two.
     pub fn backing(&self) -> Backing {
         self.ipv4.backing().max(self.wide.backing())
+    }
+
+    /// Says what is added to times for records to show them by the wall clock, in nanoseconds: it was stepped since the source's clock
+    /// was set. Nothing but what records show changes.
+    #[inline]
+    pub fn set_offset(&mut self, offset: i64) {
+        self.origin.offset = offset;
     }
 
     /// Takes over another policy. Flows that are due under shorter timeouts end within one pass of the sweep.
@@ -133,18 +154,27 @@ impl Tracker {
         if frames.is_empty() && self.fragments.held() > 0 {
             self.burst(&[], now, out);
         }
-        for burst in frames.chunks(size) {
-            self.burst(burst, now, out);
+        for mut burst in frames.chunks(size) {
+            loop {
+                let taken = self.burst(burst, now, out);
+                // Frames that are several packets each may leave no room for all.
+                burst = burst.get(taken..).unwrap_or_default();
+                if burst.is_empty() {
+                    break;
+                }
+            }
         }
     }
 
+    /// Brings the flows of a burst up to date; how many frames it has done with. The first of those that are left may be half done.
     #[inline(always)]
-    fn burst<O: Output>(&mut self, frames: &[Frame<'_>], now: u64, out: &mut O) {
-        self.stage(frames);
+    fn burst<O: Output>(&mut self, frames: &[Frame<'_>], now: u64, out: &mut O) -> usize {
+        let taken = self.stage(frames);
         if self.fragments.held() > 0 {
             self.stage_waiting(now, false);
         }
         self.run(frames, now, out);
+        taken
     }
 
     /// Stages 2 to 4 of both tables.
@@ -154,8 +184,9 @@ impl Tracker {
             gone: self.fragments.gone(),
             now,
             timeouts: &self.policy.timeouts,
+            near: Near::new(&self.policy.timeouts),
             tunnels: &self.policy.tunnels,
-            worker: self.worker,
+            origin: self.origin,
             next_id: &mut self.next_id,
             counters: &mut self.counters,
             out,
@@ -164,77 +195,174 @@ impl Tracker {
         track(&mut self.wide, &mut self.lane_wide, &mut work);
     }
 
-    /// Stage 1: decodes every frame into the lane of its table.
-    fn stage(&mut self, burst: &[Frame<'_>]) {
+    /// Stage 1: decodes every frame into the lane of its table. How many frames it has done with: all, unless there was no room for
+    /// what they carry.
+    fn stage(&mut self, burst: &[Frame<'_>]) -> usize {
         self.lane4.clear();
         self.lane_wide.clear();
         self.fragments.forget_gone();
         let (mut rest, mut common, mark) = (burst, 0, self.mark);
+        if let (Some(part), Some((frame, behind))) = (self.pending.take(), burst.split_first()) {
+            self.stage_subframes(frame, 0, part);
+            if self.pending.is_some() {
+                return 0;
+            }
+            self.count_received(std::slice::from_ref(frame));
+            rest = behind;
+        }
+        let begun = burst.len() - rest.len();
         // The common frames in one loop; another one ends it, and is taken in its turn.
         loop {
             let first = burst.len() - rest.len();
             let ahead = |frame: &Frame<'_>| prefetch_slice(frame.bytes);
-            let taken = self.lane4.fill(&self.ipv4, rest, ahead, |at, frame| common_packet(frame, first + at, mark));
+            let tunnels = &self.policy.tunnels;
+            let taken = self.lane4.fill(&self.ipv4, rest, ahead, |at, frame| common_packet(frame, first + at, mark, tunnels));
             common += taken as u64;
-            let Some(others) = rest.get(taken..).filter(|others| !others.is_empty()) else { break };
+            let Some(others) = rest.get(taken..).filter(|others| !others.is_empty()) else {
+                rest = &[];
+                break;
+            };
             let inner = self.stage_inner(others, first + taken);
             common += inner as u64;
             rest = others.get(inner..).unwrap_or_default();
             if inner == 0
                 && let Some((frame, behind)) = rest.split_first()
             {
-                self.stage_general(frame, u16::try_from(first + taken).unwrap_or(u16::MAX));
+                let several = self.stage_general(frame, u16::try_from(first + taken).unwrap_or(u16::MAX));
+                if self.pending.is_some() {
+                    break;
+                }
                 rest = behind;
+                if several && !self.has_room_for(rest.len()) {
+                    break;
+                }
             }
         }
-        self.counters.add(Counter::Received, burst.len() as u64);
-        self.counters.add(Counter::ReceivedOctets, burst.iter().map(|frame| u64::from(frame.wire_len)).sum());
-        let cut = burst.iter().map(|frame| u64::from(frame.bytes.len() < frame.wire_len as usize)).sum();
-        self.counters.add(Counter::FramesCut, cut);
+        let done = burst.len() - rest.len();
+        self.count_received(burst.get(begun..done).unwrap_or_default());
         self.counters.add(Counter::MeteredIpv4, common);
+        done
+    }
+
+    fn count_received(&mut self, frames: &[Frame<'_>]) {
+        self.counters.add(Counter::Received, frames.len() as u64);
+        self.counters.add(Counter::ReceivedOctets, frames.iter().map(|frame| u64::from(frame.wire_len)).sum());
+        let cut = frames.iter().map(|frame| u64::from(frame.bytes.len() < frame.wire_len as usize)).sum();
+        self.counters.add(Counter::FramesCut, cut);
+    }
+
+    /// Whether so many frames find room in this burst, one packet each, or two where both flows of a tunnelled packet are metered.
+    fn has_room_for(&self, frames: usize) -> bool {
+        let packets = if self.policy.tunnels.any_both() { 2 * frames } else { frames };
+        self.lane4.room().min(self.lane_wide.room()) >= packets
     }
 
     /// The common frames in tunnels, in a loop of their own, up to the first other one. `first`: place of the first frame in the burst.
     /// How many it has taken.
     #[inline(never)]
     fn stage_inner(&mut self, frames: &[Frame<'_>], first: usize) -> usize {
-        let (tunnels, mark) = (self.policy.tunnels, self.mark);
+        let (tunnels, mark) = (&self.policy.tunnels, self.mark);
+        let networks = if self.policy.virtual_network_in_key { u32::MAX } else { 0 };
         let ahead = |frame: &Frame<'_>| {
             prefetch_slice(frame.bytes);
             // The inner headers.
             prefetch_slice(frame.bytes.get(LINE..).unwrap_or_default());
         };
-        self.lane_wide.fill(&self.wide, frames, ahead, |at, frame| inner_packet(frame, first + at, mark, &tunnels))
+        self.lane_wide.fill(&self.wide, frames, ahead, |at, frame| inner_packet(frame, first + at, mark, (tunnels, networks)))
     }
 
-    /// What the fast decoders do not know.
+    /// What the fast decoders do not know. Whether it was several packets.
     #[inline(never)]
-    fn stage_general(&mut self, frame: &Frame<'_>, at: u16) {
+    fn stage_general(&mut self, frame: &Frame<'_>, at: u16) -> bool {
         let packets = match decapsulate(frame, &self.policy.tunnels) {
             Ok(packets) => packets,
-            Err(reason) => return self.counters.not_metered(reason),
+            Err(reason) => {
+                self.counters.not_metered(reason);
+                return false;
+            }
         };
-        self.counters.add(Counter::TunnelTooDeep, u64::from(packets.too_deep));
-        self.counters.add(Counter::TunnelUnreadable, u64::from(packets.unreadable));
         let wire_len = packets.outer.wire_octets(frame);
+        let outer = Held {
+            headers: packets.outer,
+            view: View::First,
+            overlay: packets.network,
+            vlan: 0,
+            wire_len,
+            time: frame.time,
+            counts: true,
+            part: 0,
+        };
         if wire_len > frame.wire_len {
             // Its source did not know that the frame was cut.
             self.counters.add(Counter::FramesCut, 1);
             self.counters.add(Counter::ReceivedOctets, u64::from(wire_len - frame.wire_len));
         }
-        let packet = |headers, view, overlay, counts| Held { headers, view, overlay, vlan: 0, wire_len, time: frame.time, counts };
         let Some(inner) = packets.inner else {
-            return self.stage_packet(packet(packets.outer, View::First, 0, true), frame, at);
+            self.note_tunnels(&packets);
+            self.stage_packet(outer, frame, at);
+            return false;
         };
-        self.stage_packet(packet(inner.headers, View::Inner, inner.network, true), frame, at);
+        self.stage_inner_packet(&packets, frame, at, None);
         if inner.keep_outer {
             self.counters.add(Counter::MeteredTwice, 1);
-            self.stage_packet(packet(packets.outer, View::First, 0, false), frame, at);
+            self.stage_packet(Held { counts: false, ..outer }, frame, at);
+        }
+        if let Some(next) = packets.next {
+            self.stage_subframes(frame, at, next);
+        }
+        packets.next.is_some()
+    }
+
+    fn note_tunnels(&mut self, packets: &Packets) {
+        self.counters.add(Counter::TunnelTooDeep, u64::from(packets.too_deep));
+        self.counters.add(Counter::TunnelUnreadable, u64::from(packets.unreadable));
+        self.counters.add(Counter::SubframesSkipped, u64::from(packets.skipped));
+    }
+
+    /// A packet inside a tunnel; `part`: one of several of its frame, behind the first.
+    fn stage_inner_packet(&mut self, packets: &Packets, frame: &Frame<'_>, at: u16, part: Option<Part>) {
+        self.note_tunnels(packets);
+        let Some(inner) = packets.inner else { return };
+        let held = Held {
+            headers: inner.headers,
+            view: View::Inner,
+            overlay: inner.network,
+            vlan: 0,
+            // What the source did not tell of a frame that was cut belongs to its first packet.
+            wire_len: packets.wire_len + if part.is_none() { packets.outer.wire_octets(frame) - frame.wire_len } else { 0 },
+            time: frame.time,
+            counts: part.is_none(),
+            part: part.map_or(0, |Part(at)| at),
+        };
+        self.counters.add(Counter::Subframes, u64::from(part.is_some()));
+        self.stage_packet(held, frame, at);
+    }
+
+    /// The packets of an A-MSDU behind the first, as far as the burst has room: the others are the first of the next burst.
+    #[inline(never)]
+    fn stage_subframes(&mut self, frame: &Frame<'_>, at: u16, mut part: Part) {
+        loop {
+            if !self.has_room_for(1) {
+                self.pending = Some(part);
+                return;
+            }
+            let Ok(packets) = decapsulate_part(frame, &self.policy.tunnels, part) else { return };
+            self.stage_inner_packet(&packets, frame, at, Some(part));
+            let Some(next) = packets.next else { return };
+            part = next;
         }
     }
 
     fn stage_packet(&mut self, mut packet: Held, frame: &Frame<'_>, at: u16) {
         packet.vlan = if self.policy.vlan_in_key { vlan_bits(&packet.headers) } else { 0 };
+        let icmp = self.policy.icmp_type_in_key;
+        if icmp && is_icmp(packet.headers.protocol) {
+            let number = icmp::number(&packet.headers);
+            (packet.headers.sport, packet.headers.dport) = (number, number);
+        }
+        if !self.policy.virtual_network_in_key {
+            packet.overlay = 0;
+        }
         if packet.headers.transport_truncated(frame) {
             self.counters.add(Counter::TransportTruncated, 1);
         }
@@ -243,7 +371,7 @@ impl Tracker {
         }
         self.counters.add(Counter::Fragments, 1);
         let (fragments, mut lanes) = self.lanes();
-        match fragments.resolve(packet, frame) {
+        match fragments.resolve(packet, frame, icmp) {
             Outcome::Meter(packet) => lanes.push(&packet, at),
             Outcome::Wait(displaced) => {
                 lanes.counters.add(Counter::FragmentsWaiting, u64::from(packet.counts));
@@ -280,8 +408,8 @@ impl Tracker {
     /// Ends flows that are due, as far as `budget` lines of each table go.
     pub fn sweep<O: Output>(&mut self, now: u64, budget: u32, out: &mut O) {
         let timeouts = &self.policy.timeouts;
-        self.ipv4.sweep(now, timeouts, budget, self.worker, &mut self.counters, out);
-        self.wide.sweep(now, timeouts, budget, self.worker, &mut self.counters, out);
+        self.ipv4.sweep(now, timeouts, budget, self.origin, &mut self.counters, out);
+        self.wide.sweep(now, timeouts, budget, self.origin, &mut self.counters, out);
     }
 
     /// Makes room for the flows of another burst, in larger tables if need be, but none for more than `flows_max` flows. For
@@ -295,9 +423,9 @@ impl Tracker {
         if created.saturating_add(BURST as u64) < self.room_until {
             return Ok(());
         }
-        let Self { worker, counters, .. } = self;
-        let narrow = self.ipv4.make_room(flows_max, now, Context { worker: *worker, counters, out })?;
-        let wide = self.wide.make_room(flows_max, now, Context { worker: *worker, counters, out })?;
+        let Self { origin, counters, .. } = self;
+        let narrow = self.ipv4.make_room(flows_max, now, Context { origin: *origin, counters, out })?;
+        let wide = self.wide.make_room(flows_max, now, Context { origin: *origin, counters, out })?;
         self.room_until = created.saturating_add(narrow.min(wide));
         Ok(())
     }
@@ -318,9 +446,9 @@ impl Tracker {
     pub fn flush<O: Output>(&mut self, from: &mut Flush, out: &mut O) -> bool {
         const LINES: u32 = 128;
         if let Some(line) = from.ipv4 {
-            from.ipv4 = self.ipv4.flush(line, LINES, self.worker, &mut self.counters, out);
+            from.ipv4 = self.ipv4.flush(line, LINES, self.origin, &mut self.counters, out);
         } else if let Some(line) = from.wide {
-            from.wide = self.wide.flush(line, LINES, self.worker, &mut self.counters, out);
+            from.wide = self.wide.flush(line, LINES, self.origin, &mut self.counters, out);
         }
         from.ipv4.is_some() || from.wide.is_some()
     }
@@ -344,7 +472,7 @@ impl Lanes<'_> {
     /// Takes a packet into the lane of its table. `at` is the place of its frame in the burst, or behind its end.
     fn push(&mut self, held: &Held, at: u16) {
         let Held { headers, view, overlay, vlan, counts, .. } = held;
-        if let (Network::V4(src, dst), View::First) = (headers.network, view) {
+        if let (Network::V4(src, dst), View::First, 0) = (headers.network, view, overlay) {
             let ((sport, dport), protocol) = (ports(headers), headers.protocol);
             let (key, direction) = Key4::new(u32::from_be_bytes(src), u32::from_be_bytes(dst), sport, dport, protocol, *vlan);
             self.counters.add(Counter::MeteredIpv4, u64::from(*counts));
@@ -381,17 +509,17 @@ impl Default for Flush {
 }
 
 #[inline(always)]
-fn common_packet(frame: &Frame<'_>, at: usize, mark: u16) -> Option<Packet<Key4>> {
-    let fast = fast4(frame)?;
+fn common_packet(frame: &Frame<'_>, at: usize, mark: u16, tunnels: &Tunnels) -> Option<Packet<Key4>> {
+    let fast = fast4(frame, tunnels)?;
     let (key, direction) = Key4::of(&fast);
     // Ethernet and an IPv4 header without options are before it.
     Some(fast_packet(key, direction, &fast, frame, at, (COMMON, mark, 34)))
 }
 
 #[inline(always)]
-fn inner_packet(frame: &Frame<'_>, at: usize, mark: u16, tunnels: &Tunnels) -> Option<Packet<KeyWide>> {
+fn inner_packet(frame: &Frame<'_>, at: usize, mark: u16, (tunnels, networks): (&Tunnels, u32)) -> Option<Packet<KeyWide>> {
     let inner = inner4(frame, tunnels)?;
-    let (key, direction) = KeyWide::inner4(&inner);
+    let (key, direction) = KeyWide::inner4(&inner, networks);
     Some(fast_packet(key, direction, &inner.packet, frame, at, (INNER, mark, inner.l4_offset)))
 }
 
@@ -414,6 +542,7 @@ fn fast_packet<K>(key: K, direction: u8, fast: &Fast4, frame: &Frame<'_>, at: us
         frame: at as u16,
         l4,
         ip_header: 20,
+        part: 0,
     }
 }
 
@@ -435,6 +564,7 @@ fn general_packet<K>(key: K, direction: u8, held: &Held, at: u16, mark: u16) -> 
         frame: at,
         l4: headers.l4_offset,
         ip_header: headers.l4_offset.saturating_sub(headers.l3_offset),
+        part: held.part,
     }
 }
 

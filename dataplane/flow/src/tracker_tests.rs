@@ -387,7 +387,7 @@ fn the_same_addresses_in_two_networks_are_two_flows_with_the_tunnel_beside_them(
     for record in records {
         let layers = record.layers.expect("a tunnel");
         assert_eq!((record.kind, record.view, record.sport, record.dport), (Kind::Ipv4, crate::record::View::Inner, 5000, 80));
-        assert_eq!(record.packets, if layers.tunnel_id == 7 { [1, 1] } else { [1, 0] });
+        assert_eq!(record.packets, if layers.tunnel_id == Some(7) { [1, 1] } else { [1, 0] });
         assert_eq!((layers.outer_ports, layers.outer_ttl), ([0xc000, 4789], 60));
         assert_eq!(record.wire[0], there.len() as u64 + 50, "octets of the frame, not of what is in the tunnel");
         assert_eq!((record.syn_len, record.octets[0]), (46, 46));
@@ -400,10 +400,11 @@ fn a_packet_in_a_tunnel_is_the_same_whoever_decodes_it() {
     for (from, to, protocol, flags) in [(A, B, 6, 2), (B, A, 6, 0x11), (A, B, 17, 0), (B, A, 17, 0), (A, A, 17, 0)] {
         let bytes = vxlan(7, &ipv4(from, to, 4000, 53, protocol, flags));
         let frame = Frame { wire_len: 900, ..frame(&bytes, START) };
-        let fast = inner_packet(&frame, 9, PATTERN, &tunnels).expect("a common packet");
+        let fast = inner_packet(&frame, 9, PATTERN, (&tunnels, u32::MAX)).expect("a common packet");
         let inner = decapsulate(&frame, &tunnels).expect("a frame").inner.expect("a packet in a tunnel");
         let (headers, view) = (inner.headers, View::Inner);
-        let held = Held { headers, view, overlay: inner.network, vlan: vlan_bits(&headers), wire_len: 900, time: START, counts: true };
+        let held =
+            Held { headers, view, overlay: inner.network, vlan: vlan_bits(&headers), wire_len: 900, time: START, counts: true, part: 0 };
         let (key, direction) = KeyWide::of(&headers, view, held.vlan, held.overlay);
         assert_eq!(format!("{fast:?}"), format!("{:?}", general_packet(key, direction, &held, 9, PATTERN)));
     }
@@ -507,7 +508,7 @@ fn a_fragment_inside_a_tunnel_that_waited_in_vain_knows_the_tunnel() {
     let [record] = records.as_slice() else { panic!("{records:?}") };
     assert_eq!((record.view, record.fragments, record.ingress), (View::Inner, 1, 3));
     let layers = record.layers.expect("layers");
-    assert_eq!((layers.tunnel_id, layers.outer_ports[1], layers.depth), (5, 4789, 1));
+    assert_eq!((layers.tunnel_id, layers.outer_ports[1], layers.depth), (Some(5), 4789, 1));
     assert_eq!(layers.outer, Network::V4([192, 0, 2, 1], [192, 0, 2, 2]));
 }
 
@@ -651,3 +652,6 @@ fn a_growing_table_keeps_patterns() {
     let kept = records.iter().filter(|r| r.first_packets.is_some_and(|first| first.packets().len() == 2)).count();
     assert_eq!((records.len(), kept), (2000, 2000));
 }
+
+#[path = "tracker_network_tests.rs"]
+mod networks;

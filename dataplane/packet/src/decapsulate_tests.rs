@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::layers::{Arp, SegmentRouting};
-use crate::tunnel::{Tunnel, View};
-use crate::{Link, Network};
+use crate::{Link, Network, Tunnel, View};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -53,7 +52,7 @@ fn show(hex: &str, tunnels: &Tunnels) -> String {
     let names: Vec<_> = layers.tunnel_names().collect();
     let more = [("too deep", packets.too_deep), ("unreadable", packets.unreadable)];
     let more: String = more.iter().filter(|(_, is)| *is).map(|(name, _)| format!(" {name}")).collect();
-    format!("{} {} {ends} p{} {}>{}{more}", names.join("/"), layers.tunnel_id, headers.protocol, headers.sport, headers.dport)
+    format!("{} {} {ends} p{} {}>{}{more}", names.join("/"), layers.tunnel_id.unwrap_or(0), headers.protocol, headers.sport, headers.dport)
 }
 
 fn check(hex: &str, expected: &str) {
@@ -239,7 +238,7 @@ fn layers_tell_what_was_passed() {
     assert_eq!(long.arp, Arp::default(), "addresses stand elsewhere");
     assert_eq!(of(&ipv4(50, "00000abc 00000001")).spi, 0xabc);
     assert_eq!(of(&ipv4(51, &format!("0404 0000 00000abd 00000001 000000000000000000000000 {}", "c000 0035 0008 0000"))).spi, 0xabd);
-    assert_eq!(of(&ipv4(47, &format!("2000 0800 00000007 {INNER4}"))).gre_key, 7);
+    assert_eq!(of(&ipv4(47, &format!("2000 0800 00000007 {INNER4}"))).gre_key, Some(7));
     let plain = of(&format!("{ETHERNET} 0800 {INNER4}"));
     assert!(plain.is_empty(), "{plain:?}");
     let segments = "20010db80000000000000000000000ff 20010db80000000000000000000000fe";
@@ -256,7 +255,7 @@ fn the_outer_header_stands_beside_the_inner_flow() {
     let (metered, found) = layers(&frame(&bytes(&hex)), &Tunnels::default(), true).expect("a packet");
     assert_eq!(found.outer, Network::V4([192, 0, 2, 1], [192, 0, 2, 2]));
     assert_eq!((found.outer_ports, found.outer_protocol, found.outer_ttl), ([0xc000, 4789], 17, 64));
-    assert_eq!((found.inner_macs, found.inner_vlan), ([4, 0, 0, 0, 0, 2, 4, 0, 0, 0, 0, 1], 5));
+    assert_eq!((found.inner_macs, found.inner_vlan), ([4, 0, 0, 0, 0, 2, 4, 0, 0, 0, 0, 1], Some(5)));
     assert_eq!((metered.vlan, metered.tags, metered.smac), ([5, 0], 1, [2, 0, 0, 0, 0, 1]), "the inner tag, the outer address");
 }
 
@@ -266,7 +265,7 @@ fn a_tag_belongs_to_the_header_it_stands_behind() {
     let carried = bytes(&inside).iter().skip(14).map(|octet| format!("{octet:02x}")).collect::<String>();
     let hex = udp(4789, &format!("08000000 00007a00 {INNER_ETHERNET} 8100 0005 0800 {carried}"));
     let (metered, found) = layers(&frame(&bytes(&hex)), &Tunnels::default(), true).expect("a packet");
-    assert_eq!((found.depth, found.inner_vlan, metered.tags), (2, 0, 0), "the outer tunnel's tag is none of the inner one's");
+    assert_eq!((found.depth, found.inner_vlan, metered.tags), (2, None, 0), "the outer tunnel's tag is none of the inner one's");
 }
 
 #[test]
@@ -274,16 +273,16 @@ fn an_identifier_belongs_to_the_innermost_tunnel_that_has_one() {
     let of = |carried: &str| {
         let hex = udp(4789, &format!("08000000 00007a00 {INNER_ETHERNET} {carried}"));
         let found = layers(&frame(&bytes(&hex)), &Tunnels::default(), true).expect("a packet").1;
-        (found.depth, found.identified().map(Tunnel::name), found.tunnel_id)
+        (found.depth, found.identified.map(Tunnel::name), found.tunnel_id)
     };
     let carried = |hex: &str| bytes(hex).iter().skip(12).map(|octet| format!("{octet:02x}")).collect::<String>();
-    assert_eq!(of(&format!("0800 {INNER4}")), (1, Some("vxlan"), 122));
-    assert_eq!(of(&carried(&ipv4(47, &format!("0000 0800 {INNER4}")))), (2, Some("vxlan"), 122));
-    assert_eq!(of(&carried(&ipv4(47, &format!("2000 0800 00000007 {INNER4}")))), (2, Some("gre"), 7));
-    assert_eq!(of(&carried(&udp(4789, &format!("08000000 00000000 {INNER_ETHERNET} 0800 {INNER4}")))), (2, Some("vxlan"), 0));
-    assert_eq!(of(&carried(&ipv4(47, &format!("0000 88be {INNER_ETHERNET} 0800 {INNER4}")))), (2, Some("erspan"), 0));
+    assert_eq!(of(&format!("0800 {INNER4}")), (1, Some("vxlan"), Some(122)));
+    assert_eq!(of(&carried(&ipv4(47, &format!("0000 0800 {INNER4}")))), (2, Some("vxlan"), Some(122)));
+    assert_eq!(of(&carried(&ipv4(47, &format!("2000 0800 00000007 {INNER4}")))), (2, Some("gre"), Some(7)));
+    assert_eq!(of(&carried(&udp(4789, &format!("08000000 00000000 {INNER_ETHERNET} 0800 {INNER4}")))), (2, Some("vxlan"), Some(0)));
+    assert_eq!(of(&carried(&ipv4(47, &format!("0000 88be {INNER_ETHERNET} 0800 {INNER4}")))), (2, Some("vxlan"), Some(122)));
     let plain = layers(&frame(&bytes(&ipv4(4, INNER4))), &Tunnels::default(), true).expect("a packet").1;
-    assert_eq!(plain.identified(), None);
+    assert_eq!(plain.identified, None);
 }
 
 #[test]
@@ -297,11 +296,11 @@ fn a_packet_that_ends_carries_nothing_behind_its_end() {
 
 #[test]
 fn every_tunnel_port_is_found_and_no_other() {
-    let found = (0..=u16::MAX).filter(|port| crate::tunnel::is_tunnel_port(*port)).collect::<Vec<_>>();
-    assert_eq!(found, [1701, 2152, 3386, 3544, 4754, 4789, 4790, 5247, 6081, 6635, 8472]);
+    let found = (0..=u16::MAX).filter(|port| Tunnels::default().ports().kind(*port).is_some()).collect::<Vec<_>>();
+    assert_eq!(found, [1701, 2152, 3386, 3544, 4754, 4789, 4790, 5072, 5247, 6081, 6635, 8472]);
     for port in found {
         let hex = bytes(&udp(port, "00"));
-        assert_eq!(crate::fast4(&frame(&[hex.as_slice(), &[0; 20]].concat())), None, "{port}");
+        assert_eq!(crate::fast4(&frame(&[hex.as_slice(), &[0; 20]].concat()), &Tunnels::default()), None, "{port}");
     }
 }
 
@@ -312,4 +311,198 @@ fn kinds_have_numbers_and_names_of_their_own() {
     }
     let names: std::collections::HashSet<_> = Tunnel::ALL.map(Tunnel::name).into_iter().collect();
     assert_eq!(names.len(), Tunnel::ALL.len());
+}
+
+/// An IEEE 802.11 data frame: frame control, then 22 octets with the fragment number, and what else stands before the payload.
+fn wireless(control: &str, sequence: &str, more: &str, payload: &str) -> String {
+    format!("{control} 0000 020000000001 060000000002 060000000003 {sequence} {more} {payload}")
+}
+
+/// A subframe of an A-MSDU, padded to four octets.
+fn subframe(payload: &str) -> String {
+    let octets = bytes(payload).len();
+    let padding = "00".repeat((4 - (14 + octets) % 4) % 4);
+    format!("060000000003 060000000002 {octets:04x} {payload} {padding}")
+}
+
+const SNAP: &str = "aaaa03 000000 0800";
+
+#[test]
+fn wireless_frames_in_gre_of_every_form() {
+    let payload = format!("{SNAP} {INNER4}");
+    let inside = format!("gre+ieee80211 0 {UDP4}");
+    let outside = " 0 192.0.2.1 > 192.0.2.2 p47 0>0";
+    let plain = wireless("0801", "0010", "", &payload);
+    for protocol in ["8200", "8210", "824f"] {
+        check(&ipv4(47, &format!("0000 {protocol} {plain}")), &inside);
+    }
+    for protocol in ["81ff", "8250"] {
+        check(&ipv4(47, &format!("0000 {protocol} {plain}")), &format!("gre 0 {}", "192.0.2.1 > 192.0.2.2 p47 0>0"));
+    }
+    let gre = |frame: &str| ipv4(47, &format!("2000 8200 00000000 {frame}"));
+    for (why, frame) in [
+        ("four addresses", wireless("0803", "0010", "060000000004", &payload)),
+        ("to nobody's system", wireless("0800", "0010", "", &payload)),
+        ("quality of service", wireless("8802", "0010", "0700", &payload)),
+        ("and HT control", wireless("8882", "0010", "0700 00000001", &payload)),
+        ("a bridge tunnel", wireless("0801", "0010", "", &format!("aaaa03 0000f8 0800 {INNER4}"))),
+        ("a mesh", wireless("8803", "0010", "060000000004 0701", &format!("0105 00000001 060000000005 {payload}"))),
+        ("no mesh, and the same bit", wireless("8802", "0010", "0701", &payload)),
+    ] {
+        assert_eq!(show(&gre(&frame), &Tunnels::default()), inside, "{why}");
+    }
+    for (why, frame) in [
+        ("protected", wireless("0841", "0010", "", &payload)),
+        ("a first fragment", wireless("0805", "0010", "", &payload)),
+        ("a later fragment", wireless("0801", "0110", "", &payload)),
+        ("no data", wireless("4801", "0010", "", &payload)),
+        ("management", wireless("8000", "0010", "", &payload)),
+        ("the octets of frame control turned over", wireless("0108", "0010", "", &payload)),
+        ("no SNAP", wireless("0801", "0010", "", "4242030000000000")),
+    ] {
+        assert_eq!(show(&gre(&frame), &Tunnels::default()), outside, "{why}");
+    }
+    let found = layers(&frame(&bytes(&gre(&plain))), &Tunnels::default(), true).expect("a packet").1;
+    assert_eq!(found.inner_macs, [6, 0, 0, 0, 0, 3, 6, 0, 0, 0, 0, 2], "destination and source of the station");
+    assert_eq!((found.tunnel_id, found.gre_key), (None, Some(0)), "a key of 0 is one");
+}
+
+#[test]
+fn every_subframe_with_a_packet_is_one_and_they_share_the_frame() {
+    let (four, six) = (format!("{SNAP} {INNER4}"), format!("aaaa03 000000 86dd {INNER6}"));
+    let arp = "aaaa03 000000 0806 0001";
+    let broken = format!("{SNAP} 1500");
+    let gre = |payload: &str| ipv4(47, &format!("0000 8200 {}", wireless("8802", "0010", "8700", payload)));
+    let parts = |subframes: &[&str]| {
+        let payload: String = subframes.iter().map(|payload| subframe(payload)).collect();
+        let bytes = bytes(&gre(&payload));
+        let (mut found, mut skipped, mut part) = (Vec::new(), 0, None);
+        loop {
+            let packets = match part {
+                None => decapsulate(&frame(&bytes), &Tunnels::default()),
+                Some(part) => decapsulate_part(&frame(&bytes), &Tunnels::default(), part),
+            };
+            let packets = packets.expect("an outer packet");
+            if let Some(inner) = packets.inner {
+                let (metered, _) = layers_part(&frame(&bytes), &Tunnels::default(), true, part).expect("decoded before");
+                assert_eq!(metered, inner.headers);
+                found.push((matches!(metered.network, Network::V6(..)), packets.wire_len));
+            }
+            skipped += packets.skipped;
+            match packets.next {
+                Some(next) => part = Some(next),
+                None => return (found, skipped, bytes.len()),
+            }
+        }
+    };
+    for (subframes, versions, skipped) in [
+        (&[four.as_str()][..], &[false][..], 0),
+        (&[&four, &six, &four], &[false, true, false], 0),
+        (&[arp, &four, arp, &six], &[false, true], 2),
+        (&[&four, arp, &broken], &[false], 2),
+        (&[arp, arp], &[], 0),
+    ] {
+        let (found, passed_over, octets) = parts(subframes);
+        assert_eq!(found.iter().map(|(six, _)| *six).collect::<Vec<_>>(), versions, "{subframes:?}");
+        assert_eq!(passed_over, skipped, "{subframes:?}");
+        let shares: u32 = found.iter().map(|(_, share)| share).sum();
+        if passed_over == 0 && !found.is_empty() {
+            assert_eq!(shares as usize, octets);
+        }
+    }
+    // Every prefix is a value, from each of its subframes on.
+    let whole = bytes(&gre(&[&four, &six, &four].map(|payload| subframe(payload)).concat()));
+    for end in 0..whole.len() {
+        for part in 0..u16::try_from(end).expect("short") {
+            let _ = decapsulate_part(&frame(&whole[..end]), &Tunnels::default(), Part(part));
+        }
+    }
+    // Of an A-MSDU inside of one the first packet is metered.
+    let nested = gre(&[subframe(&four), subframe(&four)].concat());
+    let nested: String = bytes(&nested).iter().skip(14).map(|octet| format!("{octet:02x}")).collect();
+    let nested = bytes(&gre(&[subframe(&format!("{SNAP} {nested}")), subframe(&six)].concat()));
+    let packets = decapsulate(&frame(&nested), &Tunnels::default()).expect("a packet");
+    let next = decapsulate_part(&frame(&nested), &Tunnels::default(), packets.next.expect("another")).expect("a packet");
+    assert!(matches!(next.inner.expect("IPv6").headers.network, Network::V6(..)) && next.next.is_none());
+}
+
+#[test]
+fn ayiya_with_every_length_and_operation() {
+    let inside = format!("ayiya 0 {UDP6}");
+    for (identity, signature) in [(0, 0), (4, 5), (3, 15), (15, 0)] {
+        let skipped = "55".repeat((1 << identity) + 4 * signature);
+        let header = |operation, next| format!("{identity:x}1 {signature:x}2 1{operation:x} {next} 00000001 {skipped}");
+        check(&udp(5072, &format!("{} {INNER6}", header(1, "29"))), &inside);
+        check(&udp(5072, &format!("{} {INNER4}", header(3, "04"))), &format!("ayiya 0 {UDP4}"));
+        for (operation, next) in [(0, "29"), (2, "29"), (4, "29"), (1, "3b")] {
+            check(&udp(5072, &format!("{} {INNER6}", header(operation, next))), " 0 192.0.2.1 > 192.0.2.2 p17 49152>5072");
+        }
+    }
+}
+
+#[test]
+fn tags_between_ethernet_and_ip_are_passed_over() {
+    let of = |hex: &str| {
+        let bytes = bytes(hex);
+        for end in 0..bytes.len() {
+            let _ = decapsulate(&frame(&bytes[..end]), &Tunnels::default());
+        }
+        let (headers, layers) = layers(&frame(&bytes), &Tunnels::default(), false).expect("a packet");
+        (headers.sport, headers.vlan, headers.tags, layers.service_instance)
+    };
+    let plain = (53, [0; 2], 0, None);
+    for (why, tag) in [
+        ("TTag", "8988 0000655abd40"),
+        ("Cisco metadata", "8909 01 01 0001 0002"),
+        ("Cisco metadata with two options", "8909 01 02 0001 0002 0002 0003"),
+        ("HSR", "892f 1034 0001"),
+        ("MACsec, only authenticated", "88e5 01 00 00000001"),
+        ("MACsec with its channel", "88e5 21 00 00000001 0200000000010001"),
+    ] {
+        assert_eq!(of(&format!("{ETHERNET} {tag} 0800 {INNER4}")), plain, "{why}");
+        assert_eq!(of(&format!("{ETHERNET} 8100 0007 {tag} 0800 {INNER4}")), (53, [7, 0], 1, None), "{why} behind a VLAN tag");
+        assert_eq!(of(&format!("{ETHERNET} {tag} 8100 0007 0800 {INNER4}")), (53, [7, 0], 1, None), "{why} before a VLAN tag");
+        check(&ipv4(47, &format!("0000 88be {INNER_ETHERNET} {tag} 0800 {INNER4}")), &format!("gre+erspan 0 {UDP4}"));
+    }
+    for encrypted in ["88e5 0d 00 00000001", "88e5 05 00 00000001", "88e5 81 00 00000001"] {
+        assert_eq!(of(&format!("{ETHERNET} {encrypted} 0800 {INNER4}")), (0, [0; 2], 0, None));
+    }
+    let bridged = |more: &str, tag: &str| of(&format!("{ETHERNET} {more} 88e7 {tag} {INNER_ETHERNET} 0800 {INNER4}"));
+    assert_eq!(bridged("", "00000123"), (53, [0; 2], 0, Some(0x123)));
+    assert_eq!(bridged("88a8 0064", "e8000000"), (53, [100, 0], 1, Some(0xe800_0000)), "I-SID 0, priority 7, UCA");
+    assert_eq!(
+        of(&format!(
+            "{ETHERNET} 88a8 0064 88e7 00000001 {INNER_ETHERNET} 88a8 0065 88e7 00000002 {INNER_ETHERNET} 8100 0007 0800 {INNER4}"
+        )),
+        (53, [100, 101], 3, Some(2)),
+        "twice"
+    );
+    assert_eq!(of(&format!("{ETHERNET} 8847 00064140 {INNER_ETHERNET} 88e7 00000123 {INNER_ETHERNET} 0800 {INNER4}")).3, Some(0x123));
+    let instance = |hex: &str| {
+        let packets = decapsulate(&frame(&bytes(hex)), &Tunnels::default()).expect("a packet");
+        packets.inner.map_or((packets.network, false), |inner| (inner.network, true))
+    };
+    let [one, two] = ["00000001", "00000002"].map(|tag| instance(&format!("{ETHERNET} 88e7 {tag} {INNER_ETHERNET} 0800 {INNER4}")));
+    assert!(one != two && one.0 != 0 && instance(&format!("{ETHERNET} 0800 {INNER4}")) == (0, false), "each is a network of its own");
+    let inside = |tag: &str| format!("08000000 00000700 {INNER_ETHERNET} {tag} 0800 {INNER4}");
+    let vxlan = instance(&udp(4789, &inside("")));
+    let bridged = instance(&udp(4789, &inside(&format!("88e7 00000001 {INNER_ETHERNET}"))));
+    assert_eq!((bridged.0, bridged.1), (one.0, true));
+    assert_ne!(vxlan, bridged);
+}
+
+#[test]
+fn further_ports_are_those_of_their_kind() {
+    let tunnels = Tunnels::default().with_port(Tunnel::Vxlan, 48_879).and_then(|t| t.with_port(Tunnel::GtpU, 3000)).expect("free ports");
+    let vxlan = udp(48_879, &format!("08000000 00000000 {INNER_ETHERNET} 0800 {INNER4}"));
+    assert_eq!(show(&vxlan, &tunnels), format!("vxlan 0 {UDP4}"));
+    check(&vxlan, " 0 192.0.2.1 > 192.0.2.2 p17 49152>48879");
+    assert_eq!(show(&udp(3000, &format!("30ff 0000 00000005 {INNER4}")), &tunnels), format!("gtp 5 {UDP4}"));
+    let back = vxlan.replace("c000 beef", "beef c000");
+    assert_eq!(show(&back, &tunnels), format!("vxlan 0 {UDP4}"));
+    for hex in [vxlan, back] {
+        let found = crate::inner4(&frame(&[bytes(&hex), vec![0; 20]].concat()), &tunnels).expect("a common packet");
+        assert_eq!((found.packet.sport, found.network), (53, (Tunnel::Vxlan as u32) << 24));
+        assert!(crate::fast4(&frame(&[bytes(&hex), vec![0; 20]].concat()), &tunnels).is_none());
+    }
 }

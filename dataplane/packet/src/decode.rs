@@ -1,10 +1,11 @@
 //! The general decoder.
 
-use crate::Frame;
 use crate::cursor::Cursor;
 use crate::headers::{Fragment, Headers, Malformed, Network, Tcp, has_ports, proto};
 use crate::layers::{Arp, Notes, SegmentRouting};
 use crate::link::{ethertype, link};
+use crate::wireless;
+use crate::{Frame, Link};
 
 /// Most extension headers of an IPv6 packet: a limit on work, well above what RFC 8200 section 4.1 recommends.
 pub const EXTENSIONS_MAX: u8 = 16;
@@ -16,15 +17,20 @@ pub const EXTENSIONS_MAX: u8 = 16;
 ///
 /// # Errors
 /// The reason why the frame has no readable headers.
+#[inline]
 pub fn decode(frame: &Frame<'_>) -> Result<Headers, Malformed> {
     first(frame, &mut ())
 }
 
 /// [`decode`] with somebody who listens.
+#[inline(always)]
 pub(crate) fn first(frame: &Frame<'_>, notes: &mut impl Notes) -> Result<Headers, Malformed> {
     let mut headers = Headers::default();
     let mut at = Cursor::new(frame.bytes);
-    link(frame.link, &mut at, &mut headers, notes)?;
+    match frame.link {
+        Link::Ieee80211 => wireless::link(&mut at, &mut headers, notes)?,
+        kind => link(kind, &mut at, &mut headers, notes)?,
+    }
     network(frame, at, &mut headers, None, notes)?;
     Ok(headers)
 }
@@ -242,7 +248,10 @@ fn transport(at: Cursor<'_>, headers: &mut Headers, offset: usize) {
                 });
             }
         }
-        proto::ICMP | proto::ICMPV6 | proto::IGMP => headers.icmp = at.peek().copied().unwrap_or_default(),
+        proto::ICMP | proto::ICMPV6 | proto::IGMP => {
+            headers.icmp_seen = at.peek::<2>().is_some();
+            headers.icmp = at.peek().copied().unwrap_or_default();
+        }
         // RFC 4303 section 2: it comes first.
         proto::ESP => headers.spi = at.peek().map_or(0, |octets| u32::from_be_bytes(*octets)),
         _ => {}

@@ -1,6 +1,7 @@
 //! One vector per rule; every vector is also cut at every length.
 
 use super::*;
+use crate::Tunnels;
 use crate::fast4;
 use crate::{Link, TAGS_MAX};
 
@@ -19,7 +20,7 @@ fn show(link: Link, hex: &str) -> String {
     for end in 0..bytes.len() {
         // Every prefix is a value or a reason.
         let _ = decode(&frame(&bytes[..end], link));
-        let _ = fast4(&frame(&bytes[..end], link));
+        let _ = fast4(&frame(&bytes[..end], link), &Tunnels::default());
     }
     match decode(&frame(&bytes, link)) {
         Err(reason) => reason.name().to_owned(),
@@ -72,7 +73,7 @@ fn what_stands_behind_the_packet_is_padding() {
         check(Link::Ethernet, &hex, &format!("10.0.0.1 > 10.0.0.2 {expected} frag 0"));
         let bytes = bytes(&hex);
         let frame = frame(&bytes, Link::Ethernet);
-        let (headers, fast) = (decode(&frame).expect("a packet"), fast4(&frame));
+        let (headers, fast) = (decode(&frame).expect("a packet"), fast4(&frame, &Tunnels::default()));
         assert_eq!(fast.is_some(), has_ports(headers.protocol) && !headers.transport_truncated(&frame), "{hex}");
     }
     // A payload length of 0 is that of the frame: segmentation offload leaves it.
@@ -271,7 +272,7 @@ fn the_fast_decoder_agrees_with_the_general_one() {
             frame_bytes[at] = random().to_le_bytes()[0];
         }
         let frame = frame(&frame_bytes, Link::Ethernet);
-        let Some(fast) = fast4(&frame) else { continue };
+        let Some(fast) = fast4(&frame, &Tunnels::default()) else { continue };
         accepted += 1;
         let slow = decode(&frame).expect("the fast decoder accepted it");
         let Network::V4(src, dst) = slow.network else { panic!("not IPv4") };

@@ -1,9 +1,11 @@
 //! The straight-line decoders for what most frames are: Ethernet, IPv4 without options, not a fragment, TCP or UDP that is no tunnel's
 //! ([`fast4`]), and the same inside one tunnel over such an IPv4 header ([`inner4`]).
 
+use crate::choice::Tunnels;
 use crate::cursor::Cursor;
 use crate::headers::proto;
-use crate::tunnel::{Next, Tunnels, any_tunnel_port, is_vxlan, recognise, vxlan};
+use crate::ports::UdpPorts;
+use crate::tunnel::{Next, is_vxlan, recognise, vxlan};
 use crate::{Frame, Link};
 
 /// What [`fast4`] finds: the fields every packet of a flow needs.
@@ -42,9 +44,9 @@ const LENGTH: usize = ETHERNET + IPV4 + 20;
 ///
 /// Budget: 3 ns a frame in L1 (bench `decode/fast4`). The branches left are taken the same way for nearly every frame.
 #[inline(always)]
-pub fn fast4(frame: &Frame<'_>) -> Option<Fast4> {
+pub fn fast4(frame: &Frame<'_>, tunnels: &Tunnels) -> Option<Fast4> {
     let bytes: &[u8; LENGTH] = frame.bytes.first_chunk()?;
-    let packet = common(bytes.last_chunk()?, true, frame.link)?;
+    let packet = common(bytes.last_chunk()?, true, frame.link, tunnels.ports())?;
     is_whole(packet.octets, frame).then_some(packet)
 }
 
@@ -56,7 +58,7 @@ fn is_whole(octets: u16, frame: &Frame<'_>) -> bool {
 
 /// Reads an IPv4 packet that has nothing uncommon. `ethernet`: whether the two octets before it are the ethertype.
 #[inline(always)]
-fn common(bytes: &[u8; WINDOW], ethernet: bool, link: Link) -> Option<Fast4> {
+fn common(bytes: &[u8; WINDOW], ethernet: bool, link: Link, ports: &UdpPorts) -> Option<Fast4> {
     // Ethertype and IPv4; ports; the rest of TCP as far as its flags. Laid out by hand: a name a line would take sixty.
     #[rustfmt::skip]
     let [
@@ -76,7 +78,10 @@ fn common(bytes: &[u8; WINDOW], ethernet: bool, link: Link) -> Option<Fast4> {
         (start >> 8 & known == 0x0008_0045 & known) & (fragment & 0x3fff == 0) & (is_tcp | is_udp) & (link as u8 == Link::Ethernet as u8);
     // A packet that ends before its ports or flags is not common: padding stands in their place.
     let least = if is_tcp { 36 } else { 24 };
-    if !common | (octets < least) || is_udp & any_tunnel_port(sport, dport) {
+    if !common | (octets < least) {
+        return None;
+    }
+    if is_udp & ports.perhaps(sport, dport) && ports.surely(sport, dport) {
         return None;
     }
     let tcp = if is_tcp { 0x0fff } else { 0 };
@@ -139,7 +144,7 @@ pub fn inner4(frame: &Frame<'_>, tunnels: &Tunnels) -> Option<Inner4> {
     // A packet that ends before what the tunnel would carry is not common: padding follows.
     let carries = octets > 36;
     let opening = vxlan(header).filter(|opening| carries & tunnels.enters_alone(opening.kind))?;
-    let packet = common(bytes.last_chunk()?, true, Link::Ethernet)?;
+    let packet = common(bytes.last_chunk()?, true, Link::Ethernet, tunnels.ports())?;
     let network = opening.network().unwrap_or(0);
     Some(Inner4 { packet, network, l4_offset: INSIDE_VXLAN })
 }
@@ -149,7 +154,7 @@ pub fn inner4(frame: &Frame<'_>, tunnels: &Tunnels) -> Option<Inner4> {
 fn other4(frame: &Frame<'_>, tunnels: &Tunnels, octets: u16, protocol: u8, sport: u16, dport: u16) -> Option<Inner4> {
     let mut at = Cursor::new(frame.bytes.get(ETHERNET + IPV4..)?);
     let behind = at.rest().len();
-    let opening = recognise(protocol, sport, dport, &mut at, &mut ())?;
+    let opening = recognise((protocol, sport, dport), tunnels.ports(), &mut at, &mut ())?;
     let header = behind.wrapping_sub(at.rest().len());
     let carries = usize::from(octets) > header.wrapping_add(IPV4);
     if !carries | !tunnels.enters_alone(opening.kind) {
@@ -158,10 +163,10 @@ fn other4(frame: &Frame<'_>, tunnels: &Tunnels, octets: u16, protocol: u8, sport
     let (ethernet, octets) = match opening.next {
         Next::Ethernet => (true, ETHERNET),
         Next::Ip | Next::Ethertype(0x0800) => (false, 0),
-        Next::Ethertype(_) | Next::Ppp => return None,
+        Next::Ethertype(_) | Next::Ppp | Next::Subframes => return None,
     };
     let l3 = header.wrapping_add(octets).wrapping_add(ETHERNET + IPV4);
-    let packet = common(frame.bytes.get(l3.wrapping_sub(2)..)?.first_chunk()?, ethernet, Link::Ethernet)?;
+    let packet = common(frame.bytes.get(l3.wrapping_sub(2)..)?.first_chunk()?, ethernet, Link::Ethernet, tunnels.ports())?;
     let network = opening.network().unwrap_or(0);
     Some(Inner4 { packet, network, l4_offset: u16::try_from(l3.wrapping_add(IPV4)).ok()? })
 }

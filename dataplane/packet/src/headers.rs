@@ -182,6 +182,8 @@ pub struct Headers {
     pub vlan: [u16; 2],
     /// VLAN tags found (may be more than two).
     pub tags: u8,
+    /// Service instance of provider backbone bridges (I-SID, `dot1qServiceInstanceId`), the innermost; it is a network of its own.
+    pub service_instance: ServiceInstance,
     /// Addresses.
     pub network: Network,
     /// Offset of the IP header, or of what follows the ethertype.
@@ -209,10 +211,35 @@ pub struct Headers {
     pub dport: u16,
     /// Type and code of ICMP or ICMPv6; type and maximum response code of IGMP.
     pub icmp: [u8; 2],
+    /// Whether they are there: not those of a later fragment, or of a message that was cut off.
+    pub icmp_seen: bool,
     /// TCP's fixed header, when the protocol is TCP and enough was captured.
     pub tcp: Option<Tcp>,
     /// Offset of the transport header; 0 when there is none to see (other fragments, no IP).
     pub l4_offset: u16,
+}
+
+/// A service instance of provider backbone bridges (I-SID), or none: the number of a network beside those of tunnels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ServiceInstance(u32);
+
+impl ServiceInstance {
+    /// In place of the number of a tunnel's kind.
+    const MARK: u32 = 0x3f00_0000;
+
+    pub(crate) fn new(id: u32) -> Self {
+        Self(Self::MARK | id & 0x00ff_ffff)
+    }
+
+    /// The I-SID.
+    pub fn id(self) -> Option<u32> {
+        (self.0 != 0).then_some(self.0 & 0x00ff_ffff)
+    }
+
+    /// Its number among networks; 0 where there is none.
+    pub(crate) fn network(self) -> u32 {
+        self.0
+    }
 }
 
 impl Headers {

@@ -2,7 +2,7 @@
 //! flow is asked for. The decoder tells a [`Notes`] of them as it passes; a decoder that nobody listens to pays nothing.
 
 use crate::headers::{Headers, Network};
-use crate::tunnel::Tunnel;
+use crate::kind::Tunnel;
 
 /// Most VLAN tags that are kept, outermost first.
 pub const VLAN_TAGS_KEPT: usize = 4;
@@ -21,12 +21,16 @@ pub(crate) trait Notes {
     fn pppoe(&mut self, _session: u16) {}
     /// An Ethernet header.
     fn ethernet(&mut self, _destination: [u8; 6], _source: [u8; 6]) {}
+    /// Destination and source of a frame of IEEE 802.11 in a tunnel.
+    fn stations(&mut self, _destination: [u8; 6], _source: [u8; 6]) {}
     /// An ARP message for IPv4 over Ethernet (RFC 826).
     fn arp(&mut self, _arp: Arp) {}
     /// The key of a GRE header (RFC 2890).
     fn gre_key(&mut self, _key: u32) {}
     /// A segment routing header (RFC 8754).
     fn segment_routing(&mut self, _header: SegmentRouting) {}
+    /// The tag of a service instance: priority (3 bits), DEI, flags (4), I-SID (24) (IEEE 802.1Q section 9.7).
+    fn service_instance(&mut self, _tag: u32) {}
     /// A tunnel, with its identifier if it has one, and the headers it stands in.
     fn tunnel(&mut self, _kind: Tunnel, _id: Option<u32>, _outer: &Headers) {}
 }
@@ -77,8 +81,12 @@ pub struct Layers {
     pub tunnels: [u8; TUNNELS_KEPT],
     /// Tunnels found.
     pub depth: u8,
-    /// Identifier of the innermost tunnel that has one: VNI, VSID, TEID, session.
-    pub tunnel_id: u32,
+    /// Identifier of the innermost tunnel that has one: VNI, VSID, TEID, session. It may be 0.
+    pub tunnel_id: Option<u32>,
+    /// The kind of the tunnel that it belongs to.
+    pub identified: Option<Tunnel>,
+    /// I-TAG of a service instance, the innermost: priority (3 bits), DEI, flags (4), I-SID (24).
+    pub service_instance: Option<u32>,
     /// Headers of the outermost tunnel: source and destination.
     pub outer: Network,
     /// Its ports, source first.
@@ -91,12 +99,12 @@ pub struct Layers {
     pub outer_tos: u8,
     /// Ethernet header inside the innermost tunnel that carries one: destination, then source.
     pub inner_macs: [u8; 12],
-    /// Its VLAN tag, the last of several; 0 where there is none.
-    pub inner_vlan: u16,
+    /// Its VLAN tag, the last of several.
+    pub inner_vlan: Option<u16>,
     /// MPLS label inside a tunnel (OTV over GRE); 0 where there is none.
     pub inner_mpls: u32,
     /// GRE key.
-    pub gre_key: u32,
+    pub gre_key: Option<u32>,
     /// Security parameters index of the metered headers.
     pub spi: u32,
     /// ARP.
@@ -121,15 +129,10 @@ impl Layers {
                 (Tunnel::IpInIp, 2) => "4in6",
                 (Tunnel::IpInIp, _) => "6in6",
                 (Tunnel::Erspan, _) => "gre+erspan",
+                (Tunnel::Ieee80211, _) => "gre+ieee80211",
                 (kind, _) => kind.name(),
             })
         })
-    }
-
-    /// The kind of the tunnel that [`Layers::tunnel_id`] belongs to: the innermost of those that are kept and have an identifier.
-    pub fn identified(&self) -> Option<Tunnel> {
-        let kept = self.tunnels.iter().take(self.depth.into()).filter_map(|entry| Tunnel::from_u8(entry & 0x3f));
-        kept.rev().find(|kind| kind.has_identifier() && (*kind != Tunnel::Gre || self.gre_key != 0))
     }
 
     /// The kind of the innermost tunnel.
@@ -153,7 +156,7 @@ impl Layers {
 impl Notes for Layers {
     fn vlan(&mut self, tci: u16) {
         if self.depth > 0 {
-            self.inner_vlan = tci;
+            self.inner_vlan = Some(tci);
             return;
         }
         if let Some(place) = self.vlan.get_mut(usize::from(self.vlan_tags)) {
@@ -179,11 +182,15 @@ impl Notes for Layers {
 
     fn ethernet(&mut self, destination: [u8; 6], source: [u8; 6]) {
         if self.depth > 0 {
-            let ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]) = (destination, source);
-            self.inner_macs = [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5];
-            // A tag that stood in the tunnel around this one is not this header's.
-            self.inner_vlan = 0;
+            self.stations(destination, source);
         }
+    }
+
+    fn stations(&mut self, destination: [u8; 6], source: [u8; 6]) {
+        let ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]) = (destination, source);
+        self.inner_macs = [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5];
+        // A tag that stood in the tunnel around this one is not this header's.
+        self.inner_vlan = None;
     }
 
     fn arp(&mut self, arp: Arp) {
@@ -191,11 +198,15 @@ impl Notes for Layers {
     }
 
     fn gre_key(&mut self, key: u32) {
-        self.gre_key = key;
+        self.gre_key = Some(key);
     }
 
     fn segment_routing(&mut self, header: SegmentRouting) {
         self.srh = header;
+    }
+
+    fn service_instance(&mut self, tag: u32) {
+        self.service_instance = Some(tag);
     }
 
     fn tunnel(&mut self, kind: Tunnel, id: Option<u32>, outer: &Headers) {
@@ -214,8 +225,8 @@ impl Notes for Layers {
             self.outer_ttl = outer.ttl;
             self.outer_tos = outer.tos;
         }
-        if let Some(id) = id {
-            self.tunnel_id = id;
+        if id.is_some() {
+            (self.tunnel_id, self.identified) = (id, Some(kind));
         }
         self.depth = self.depth.saturating_add(1);
     }
@@ -227,15 +238,14 @@ mod tests {
 
     #[test]
     fn the_identifier_belongs_to_the_innermost_tunnel_that_has_one() {
-        let of = |kinds: &[Tunnel], gre_key| {
-            let mut layers = Layers { depth: u8::try_from(kinds.len()).expect("few"), gre_key, ..Layers::default() };
-            layers.tunnels.iter_mut().zip(kinds).for_each(|(place, kind)| *place = *kind as u8 | 0x40);
-            layers.identified()
+        let of = |tunnels: &[(Tunnel, Option<u32>)]| {
+            let mut layers = Layers::default();
+            tunnels.iter().for_each(|(kind, id)| Notes::tunnel(&mut layers, *kind, *id, &Headers::default()));
+            layers.identified.zip(layers.tunnel_id)
         };
-        assert_eq!(of(&[Tunnel::Vxlan, Tunnel::IpInIp], 0), Some(Tunnel::Vxlan));
-        assert_eq!(of(&[Tunnel::Vxlan, Tunnel::Gre], 0), Some(Tunnel::Vxlan));
-        assert_eq!(of(&[Tunnel::Vxlan, Tunnel::Gre], 7), Some(Tunnel::Gre));
-        assert_eq!(of(&[Tunnel::GtpU], 0), Some(Tunnel::GtpU));
-        assert_eq!(of(&[Tunnel::EtherIp], 0), None);
+        assert_eq!(of(&[(Tunnel::Vxlan, Some(5)), (Tunnel::IpInIp, None)]), Some((Tunnel::Vxlan, 5)));
+        assert_eq!(of(&[(Tunnel::Vxlan, Some(5)), (Tunnel::Gre, None)]), Some((Tunnel::Vxlan, 5)));
+        assert_eq!(of(&[(Tunnel::Vxlan, Some(5)), (Tunnel::Gre, Some(0))]), Some((Tunnel::Gre, 0)));
+        assert_eq!(of(&[(Tunnel::EtherIp, None)]), None);
     }
 }

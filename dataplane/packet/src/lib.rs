@@ -1,10 +1,12 @@
-//! packet: bytes -> [`Headers`]. No dependency, no unsafe, no allocation, no clock.
+//! packet: bytes -> [`Headers`]. No dependency, no unsafe, no allocation for a packet, no clock.
 //!
 //! [`decode`] is a total function: every byte string is a value or a [`Malformed`] reason. [`fast4`] is its straight-line
 //! twin for the frames that make up most traffic; what it does not recognise goes to [`decode`].
 //!
 //! [`decapsulate`] goes on through tunnels to the innermost packet ([`inner4`] is its twin for common packets in one tunnel), [`layers`]
 //! tells what was passed on the way.
+//!
+//! [`Affinity`] says to which worker a frame goes.
 //!
 //! Not here: reassembly, and what ESP hides.
 #![forbid(unsafe_code)]
@@ -13,26 +15,34 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::panic, clippy::expect_used)
 )]
 
+mod affinity;
+mod choice;
 mod cursor;
 mod decapsulate;
 mod decode;
 mod fast;
 mod frame;
 mod headers;
+mod kind;
 mod layers;
 mod link;
+mod ports;
 mod tcp;
 mod tunnel;
+mod wireless;
 
-pub use decapsulate::{Inner, Packets, decapsulate, layers};
+pub use affinity::{Affinity, Choice, Hasher, worker_of};
+pub use choice::{TUNNEL_DEPTH_MAX, Tunnels, View};
+pub use decapsulate::{Inner, Packets, Part, decapsulate, decapsulate_part, layers, layers_part};
 pub use decode::{EXTENSIONS_MAX, decode};
 pub use fast::{Fast4, Inner4, fast4, inner4};
 pub use frame::{Frame, Link};
-pub use headers::{Fragment, Headers, Malformed, Network, Tcp, has_ports, proto};
+pub use headers::{Fragment, Headers, Malformed, Network, ServiceInstance, Tcp, has_ports, proto};
+pub use kind::Tunnel;
 pub use layers::{Arp, Layers, MPLS_LABELS_KEPT, SegmentRouting, TUNNELS_KEPT, VLAN_TAGS_KEPT};
 pub use link::TAGS_MAX;
+pub use ports::{TUNNEL_PORTS_MAX, UdpPorts};
 pub use tcp::{SynOptions, syn_options};
-pub use tunnel::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
 
 #[cfg(test)]
 mod lengths_tests;

@@ -2,7 +2,7 @@
 
 use crate::Link;
 use crate::cursor::Cursor;
-use crate::headers::{Headers, Malformed};
+use crate::headers::{Headers, Malformed, ServiceInstance};
 use crate::layers::Notes;
 
 /// Most VLAN tags of a frame.
@@ -29,6 +29,16 @@ pub(crate) mod ethertype {
     pub(super) const NSH: u16 = 0x894f;
     /// PPP's own protocols.
     pub(super) const PPP: u16 = 0x880b;
+    /// The I-TAG of provider backbone bridges (IEEE 802.1Q section 9.7, once 802.1ah).
+    pub(super) const I_TAG: u16 = 0x88e7;
+    /// MACsec (IEEE 802.1AE).
+    pub(super) const MACSEC: u16 = 0x88e5;
+    /// High-availability seamless redundancy (IEC 62439-3).
+    pub(super) const HSR: u16 = 0x892f;
+    /// Cisco metadata: the security group of a frame.
+    pub(super) const CMD: u16 = 0x8909;
+    /// Cisco's timestamp in a fabric (TTag).
+    pub(super) const TTAG: u16 = 0x8988;
     /// Up to here it is a length (IEEE 802.3 section 3.2.6), and LLC follows.
     pub(super) const LENGTH_MAX: u16 = 1500;
 }
@@ -44,7 +54,6 @@ pub(crate) fn link(kind: Link, at: &mut Cursor<'_>, headers: &mut Headers, notes
             headers.ethertype = ip_version(*at)?;
             return Ok(());
         }
-        Link::Unknown => return Ok(()),
         Link::Ppp => ppp(at, headers)?,
         Link::CiscoHdlc => cisco_hdlc(at, headers)?,
         Link::PppSerial => match at.peek() {
@@ -53,7 +62,8 @@ pub(crate) fn link(kind: Link, at: &mut Cursor<'_>, headers: &mut Headers, notes
         },
         Link::Pppoe => headers.ethertype = ethertype::PPPOE_SESSION,
         Link::Mpls => headers.ethertype = ethertype::MPLS,
-        Link::Ieee80211 => return Ok(()),
+        // The frames of IEEE 802.11 are read by `wireless`.
+        Link::Ieee80211 | Link::Unknown => return Ok(()),
     }
     follow(at, headers, notes)
 }
@@ -75,8 +85,10 @@ pub(crate) fn enter_ethernet(at: &mut Cursor<'_>, headers: &mut Headers, notes: 
 }
 
 /// One layer; `false` when there is none that Sonde looks into.
+#[inline(always)]
 fn layer(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<bool, Malformed> {
     match headers.ethertype {
+        ethertype::IPV4 | ethertype::IPV6 => return Ok(false),
         ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD | ethertype::QINQ_OLDER => tag(at, headers, notes)?,
         // Four octets between ethertypes, and six (IEEE 802.1BR section 7.5).
         ethertype::VN_TAG => skip_tag(at, headers, 4)?,
@@ -89,12 +101,32 @@ fn layer(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> 
         ethertype::MPLS | ethertype::MPLS_UPSTREAM => return labels(at, headers, notes),
         ethertype::PPPOE_SESSION => return pppoe(at, headers, notes),
         ethertype::NSH => return service_header(at, headers, notes),
-        0..=ethertype::LENGTH_MAX => return Ok(snap(at, headers)),
+        0..=ethertype::LENGTH_MAX => {
+            let Some(ethertype) = snap(at) else { return Ok(false) };
+            headers.ethertype = ethertype;
+        }
+        _ => return rare(at, headers, notes),
+    }
+    Ok(true)
+}
+
+/// The layers that few networks have.
+#[cold]
+#[inline(never)]
+fn rare(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<bool, Malformed> {
+    match headers.ethertype {
+        ethertype::HSR => skip_tag(at, headers, 4)?,
+        // A time of six octets.
+        ethertype::TTAG => skip_tag(at, headers, 6)?,
+        ethertype::CMD => metadata(at, headers)?,
+        ethertype::I_TAG => service_instance(at, headers, notes)?,
+        ethertype::MACSEC => return secured(at, headers),
         _ => return Ok(false),
     }
     Ok(true)
 }
 
+#[inline(always)]
 fn macs(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<(), Malformed> {
     headers.dmac = *at.take().ok_or(Malformed::LinkTruncated)?;
     headers.smac = *at.take().ok_or(Malformed::LinkTruncated)?;
@@ -104,6 +136,7 @@ fn macs(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> R
 }
 
 /// IEEE 802.1Q section 9.3.
+#[inline(always)]
 fn tag(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<(), Malformed> {
     if headers.tags >= TAGS_MAX {
         return Err(Malformed::TooManyTags);
@@ -125,14 +158,43 @@ fn skip_tag(at: &mut Cursor<'_>, headers: &mut Headers, octets: usize) -> Result
     Ok(())
 }
 
-/// LLC with SNAP and an ethertype (IEEE 802 section 9.5, RFC 1042).
-fn snap(at: &mut Cursor<'_>, headers: &mut Headers) -> bool {
-    let Some(&[0xaa, 0xaa, 0x03, 0, 0, 0, e0, e1]) = at.peek::<8>() else { return false };
-    if at.skip(8).is_none() {
-        return false;
+/// Cisco metadata: version, length in words of four octets, so many options.
+fn metadata(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Malformed> {
+    let &[_, words] = at.peek::<2>().ok_or(Malformed::VlanTruncated)?;
+    skip_tag(at, headers, usize::from(words).saturating_mul(4).saturating_add(2))
+}
+
+/// IEEE 802.1Q section 9.7: priority, flags, and I-SID in four octets, then the customer's Ethernet header. The addresses before it were
+/// those of bridges.
+fn service_instance(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) -> Result<(), Malformed> {
+    let tag = u32::from_be_bytes(*at.take().ok_or(Malformed::VlanTruncated)?);
+    headers.service_instance = ServiceInstance::new(tag);
+    notes.service_instance(tag);
+    macs(at, headers, notes)
+}
+
+/// IEEE 802.1AE section 9: what is only authenticated can be read, what is encrypted (E) or otherwise changed (C) cannot.
+fn secured(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<bool, Malformed> {
+    const VERSION: u8 = 0x80;
+    const EXPLICIT_SCI: u8 = 0x20;
+    const ENCRYPTED: u8 = 0x08;
+    const CHANGED: u8 = 0x04;
+    let &[control] = at.peek::<1>().ok_or(Malformed::VlanTruncated)?;
+    if control & (VERSION | ENCRYPTED | CHANGED) != 0 {
+        return Ok(false);
     }
-    headers.ethertype = u16::from_be_bytes([e0, e1]);
-    true
+    // Control, short length, packet number; the secure channel where it is said.
+    skip_tag(at, headers, if control & EXPLICIT_SCI != 0 { 14 } else { 6 })?;
+    Ok(true)
+}
+
+/// LLC with SNAP and an ethertype (IEEE 802 section 9.5): as RFC 1042 has it, or by the bridge tunnel of IEEE 802.1H. `None`, and
+/// nothing is passed over, when it is something else.
+#[inline]
+pub(crate) fn snap(at: &mut Cursor<'_>) -> Option<u16> {
+    let &[0xaa, 0xaa, 0x03, 0, 0, 0 | 0xf8, e0, e1] = at.peek::<8>()? else { return None };
+    at.skip(8)?;
+    Some(u16::from_be_bytes([e0, e1]))
 }
 
 /// RFC 3032 section 2.1. What follows the stack is not said (section 2.2): the first four bits tell (RFC 4928 section 2).
@@ -168,6 +230,7 @@ fn labels(at: &mut Cursor<'_>, headers: &mut Headers, notes: &mut impl Notes) ->
 
 /// Whether the IP header whose version stands next is one in more than its first four bits: its length is that of what is left, or
 /// IPv4's checksum (RFC 1071) is right.
+#[inline]
 fn is_ip(at: Cursor<'_>) -> bool {
     let Some([first, _, t0, t1, p0, p1]) = at.peek::<6>().copied() else { return true };
     let left = at.rest().len();
@@ -196,6 +259,9 @@ pub(crate) fn carries_ethernet(mut at: Cursor<'_>, offset: usize) -> bool {
                     | ethertype::QINQ
                     | ethertype::MPLS
                     | ethertype::PPPOE_SESSION
+                    | ethertype::I_TAG
+                    | ethertype::CMD
+                    | ethertype::TTAG
             )
         )
 }

@@ -2,193 +2,10 @@
 
 use crate::cursor::Cursor;
 use crate::headers::proto;
+use crate::kind::Tunnel;
 use crate::layers::Notes;
-
-/// A kind of tunnel: what stands between two IP headers.
-///
-/// The operator chooses for each kind which flow is metered: the inner one, the outer one, or both ([`Tunnels`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Tunnel {
-    /// IPv4 or IPv6 directly in IPv4 or IPv6 (RFC 2003, RFC 2473, RFC 4213).
-    IpInIp,
-    /// GRE (RFC 2784, RFC 2890), in UDP too (RFC 8086), its version 1 with PPP (RFC 2637). OTV over GRE is GRE with an MPLS label and Ethernet below it.
-    Gre,
-    /// NVGRE (RFC 7637): GRE with a key of 0x100000 or above and Ethernet; smaller keys are GRE's.
-    Nvgre,
-    /// ERSPAN type I, II or III: a mirrored frame in GRE (draft-foschiano-erspan-03).
-    Erspan,
-    /// VXLAN (RFC 7348), also at port 8472, where OTV and old Linux VXLAN have the same header.
-    Vxlan,
-    /// VXLAN with a next-protocol field (draft-ietf-nvo3-vxlan-gpe-13).
-    VxlanGpe,
-    /// GENEVE (RFC 8926).
-    Geneve,
-    /// GTP user plane, version 1 and 0 (3GPP TS 29.281 section 5, TS 29.060).
-    GtpU,
-    /// Teredo (RFC 4380).
-    Teredo,
-    /// L2TP version 2 (RFC 2661) and 3 (RFC 3931).
-    L2tp,
-    /// MPLS in IP (RFC 4023) or UDP (RFC 7510).
-    MplsInIp,
-    /// EtherIP (RFC 3378), and Ethernet in IP without that header (next header 143, RFC 8986 section 10.1).
-    EtherIp,
-    /// CAPWAP data (RFC 5415 section 4): frames of wireless stations between access point and controller.
-    Capwap,
-}
-
-impl Tunnel {
-    /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
-        Self::IpInIp,
-        Self::Gre,
-        Self::Nvgre,
-        Self::Erspan,
-        Self::Vxlan,
-        Self::VxlanGpe,
-        Self::Geneve,
-        Self::GtpU,
-        Self::Teredo,
-        Self::L2tp,
-        Self::MplsInIp,
-        Self::EtherIp,
-        Self::Capwap,
-    ];
-
-    /// The name in settings and output.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::IpInIp => "ip-in-ip",
-            Self::Gre => "gre",
-            Self::Nvgre => "nvgre",
-            Self::Erspan => "erspan",
-            Self::Vxlan => "vxlan",
-            Self::VxlanGpe => "vxlan-gpe",
-            Self::Geneve => "geneve",
-            Self::GtpU => "gtp",
-            Self::Teredo => "teredo",
-            Self::L2tp => "l2tp",
-            Self::MplsInIp => "mpls-in-ip",
-            Self::EtherIp => "etherip",
-            Self::Capwap => "capwap",
-        }
-    }
-
-    /// The kind with this number.
-    pub fn from_u8(value: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(value)).copied()
-    }
-
-    /// Whether the identifier names a virtual network, the same in both directions, whose addresses may be those of another network,
-    /// too: then it is part of the flow key. A GTP tunnel endpoint has another identifier in each direction.
-    pub const fn separates(self) -> bool {
-        matches!(self, Self::Nvgre | Self::Vxlan | Self::VxlanGpe | Self::Geneve)
-    }
-
-    /// Whether headers of this kind have an identifier. GRE's, the key, may be left out.
-    pub const fn has_identifier(self) -> bool {
-        match self {
-            Self::Gre | Self::Nvgre | Self::Erspan | Self::Vxlan | Self::VxlanGpe | Self::Geneve | Self::GtpU | Self::L2tp => true,
-            Self::IpInIp | Self::Teredo | Self::MplsInIp | Self::EtherIp | Self::Capwap => false,
-        }
-    }
-
-    const fn bit(self) -> u16 {
-        1 << self as u8
-    }
-}
-
-/// Which flow of a tunnelled packet is metered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum View {
-    /// The innermost flow, with the outer header beside it.
-    #[default]
-    Inner,
-    /// The outer flow: the tunnel is one flow.
-    Outer,
-    /// Both.
-    Both,
-}
-
-/// Most levels of tunnels that can be looked into.
-pub const TUNNEL_DEPTH_MAX: u8 = 8;
-
-/// What the operator has chosen for each kind of tunnel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tunnels {
-    enter: u16,
-    both: u16,
-    depth_max: u8,
-}
-
-impl Default for Tunnels {
-    /// Inner flows, at most four tunnels deep.
-    fn default() -> Self {
-        Self::new(View::Inner, 4)
-    }
-}
-
-impl Tunnels {
-    /// The same view for every kind. `depth_max`: tunnels one in another, at most [`TUNNEL_DEPTH_MAX`].
-    pub const fn new(view: View, depth_max: u8) -> Self {
-        let all = u16::MAX;
-        let depth_max = if depth_max > TUNNEL_DEPTH_MAX { TUNNEL_DEPTH_MAX } else { depth_max };
-        match view {
-            View::Inner => Self { enter: all, both: 0, depth_max },
-            View::Outer => Self { enter: 0, both: 0, depth_max },
-            View::Both => Self { enter: all, both: all, depth_max },
-        }
-    }
-
-    /// Another view for one kind.
-    #[must_use]
-    pub const fn with(mut self, kind: Tunnel, view: View) -> Self {
-        self.enter &= !kind.bit();
-        self.both &= !kind.bit();
-        match view {
-            View::Outer => {}
-            View::Inner => self.enter |= kind.bit(),
-            View::Both => {
-                self.enter |= kind.bit();
-                self.both |= kind.bit();
-            }
-        }
-        self
-    }
-
-    /// The view of a kind.
-    pub const fn view(&self, kind: Tunnel) -> View {
-        match (self.enter & kind.bit() != 0, self.both & kind.bit() != 0) {
-            (false, _) => View::Outer,
-            (true, false) => View::Inner,
-            (true, true) => View::Both,
-        }
-    }
-
-    /// Tunnels one in another that are looked into.
-    pub const fn depth_max(&self) -> u8 {
-        self.depth_max
-    }
-
-    /// Whether a frame may be metered twice.
-    pub const fn any_both(&self) -> bool {
-        self.both != 0
-    }
-
-    pub(crate) const fn enters(&self, kind: Tunnel) -> bool {
-        self.enter & kind.bit() != 0
-    }
-
-    /// Whether a packet in a tunnel of this kind is looked for, and the tunnel itself is no flow.
-    pub(crate) const fn enters_alone(&self, kind: Tunnel) -> bool {
-        (self.enter & !self.both) & kind.bit() != 0 && self.depth_max > 0
-    }
-
-    pub(crate) const fn keeps_outer(&self, kind: Tunnel) -> bool {
-        self.both & kind.bit() != 0
-    }
-}
+use crate::ports::{self, UdpPorts};
+use crate::wireless::{self, ByteOrder, Data};
 
 /// What stands behind the header of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,32 +16,38 @@ pub(crate) enum Next {
     /// IPv4 or IPv6: the first four bits tell.
     Ip,
     Ppp,
+    /// Subframes of an A-MSDU, each with a packet.
+    Subframes,
+}
+
+impl From<Data> for Next {
+    fn from(data: Data) -> Self {
+        match data {
+            Data::Msdu(ethertype) => Self::Ethertype(ethertype),
+            Data::Aggregate => Self::Subframes,
+        }
+    }
 }
 
 /// A tunnel that was recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Opening {
     pub(crate) kind: Tunnel,
-    /// Virtual network, tunnel endpoint or session; 0 where there is none.
-    pub(crate) id: u32,
+    /// Virtual network, tunnel endpoint, session or key, where the header has one.
+    pub(crate) id: Option<u32>,
     pub(crate) next: Next,
 }
 
 impl Opening {
     #[inline(always)]
-    fn new(kind: Tunnel, id: u32, next: Next) -> Self {
-        Self { kind, id, next }
+    fn new(kind: Tunnel, id: impl Into<Option<u32>>, next: Next) -> Self {
+        Self { kind, id: id.into(), next }
     }
 
     /// Kind and identifier of a network that the tunnel separates from others ([`Tunnel::separates`]).
     #[inline(always)]
     pub(crate) fn network(&self) -> Option<u32> {
-        self.kind.separates().then_some((self.kind as u32) << 24 | self.id & 0x00ff_ffff)
-    }
-
-    /// The identifier, where the header has one; 0 for the session of ERSPAN of type I.
-    pub(crate) fn identifier(&self) -> Option<u32> {
-        (self.kind.has_identifier() && (self.kind != Tunnel::Gre || self.id != 0)).then_some(self.id)
+        self.id.filter(|_| self.kind.separates()).map(|id| (self.kind as u32) << 24 | id & 0x00ff_ffff)
     }
 }
 
@@ -234,110 +57,54 @@ const MPLS: u16 = 0x8847;
 const TRANSPARENT_ETHERNET: u16 = 0x6558;
 const PPP: u16 = 0x880b;
 
-/// UDP ports of tunnels (IANA; 8472 and 3386 by long use).
-mod port {
-    pub(super) const L2TP: u16 = 1701;
-    pub(super) const GTP_U: u16 = 2152;
-    pub(super) const GTP_V0: u16 = 3386;
-    pub(super) const TEREDO: u16 = 3544;
-    pub(super) const GRE: u16 = 4754;
-    pub(super) const VXLAN: u16 = 4789;
-    pub(super) const VXLAN_GPE: u16 = 4790;
-    pub(super) const CAPWAP: u16 = 5247;
-    pub(super) const GENEVE: u16 = 6081;
-    pub(super) const MPLS: u16 = 6635;
-    pub(super) const VXLAN_OTV: u16 = 8472;
-}
-
-const PORTS: [u16; 11] = [
-    port::L2TP,
-    port::GTP_U,
-    port::GTP_V0,
-    port::TEREDO,
-    port::GRE,
-    port::VXLAN,
-    port::VXLAN_GPE,
-    port::CAPWAP,
-    port::GENEVE,
-    port::MPLS,
-    port::VXLAN_OTV,
-];
-
-/// Whether a UDP port is that of a tunnel.
-pub(crate) fn is_tunnel_port(port: u16) -> bool {
-    PORTS.contains(&port)
-}
-
-/// Places of [`PERHAPS`], by the low bits of a port.
-const PLACES: usize = 1 << 11;
-
-/// Where the low bits of a port are those of a tunnel's.
-const PERHAPS: [bool; PLACES] = {
-    let mut places = [false; PLACES];
-    let mut rest: &[u16] = &PORTS;
-    while let [port, behind @ ..] = rest {
-        let (_, from) = places.split_at_mut(*port as usize % PLACES);
-        if let [place, ..] = from {
-            *place = true;
-        }
-        rest = behind;
-    }
-    places
-};
-
-/// Whether one of two UDP ports is that of a tunnel. Two loads tell of 99 packets in a hundred that none is.
-#[inline(always)]
-pub(crate) fn any_tunnel_port(sport: u16, dport: u16) -> bool {
-    let perhaps = |port: u16| PERHAPS.get(usize::from(port) % PLACES).is_some_and(|place| *place);
-    perhaps(sport) | perhaps(dport) && surely(sport, dport)
-}
-
-#[cold]
-#[inline(never)]
-fn surely(sport: u16, dport: u16) -> bool {
-    is_tunnel_port(sport) | is_tunnel_port(dport)
-}
-
 /// Whether VXLAN is what a packet carries, by the port it is sent to.
 #[inline(always)]
 pub(crate) fn is_vxlan(protocol: u8, dport: u16) -> bool {
-    (protocol == proto::UDP) & ((dport == port::VXLAN) | (dport == port::VXLAN_OTV))
+    (protocol == proto::UDP) & ((dport == ports::VXLAN) | (dport == ports::VXLAN_OTV))
 }
 
 /// Recognises a tunnel by protocol and ports of its outer packet; `at` begins behind the IP header and is moved to what is carried.
-pub(crate) fn recognise(protocol: u8, sport: u16, dport: u16, at: &mut Cursor<'_>, notes: &mut impl Notes) -> Option<Opening> {
+pub(crate) fn recognise(
+    (protocol, sport, dport): (u8, u16, u16),
+    ports: &UdpPorts,
+    at: &mut Cursor<'_>,
+    notes: &mut impl Notes,
+) -> Option<Opening> {
     let opening = match protocol {
-        proto::IPIP => Opening::new(Tunnel::IpInIp, 0, Next::Ethertype(IPV4)),
-        proto::IPV6 => Opening::new(Tunnel::IpInIp, 0, Next::Ethertype(IPV6)),
+        proto::IPIP => Opening::new(Tunnel::IpInIp, None, Next::Ethertype(IPV4)),
+        proto::IPV6 => Opening::new(Tunnel::IpInIp, None, Next::Ethertype(IPV6)),
         proto::GRE => gre(at, notes)?,
         proto::ETHERIP => etherip(at)?,
-        proto::ETHERNET => Opening::new(Tunnel::EtherIp, 0, Next::Ethernet),
+        proto::ETHERNET => Opening::new(Tunnel::EtherIp, None, Next::Ethernet),
         proto::L2TP => l2tp_v3(at)?,
-        proto::MPLS => Opening::new(Tunnel::MplsInIp, 0, Next::Ethertype(MPLS)),
-        proto::UDP if is_tunnel_port(sport) | is_tunnel_port(dport) => {
+        proto::MPLS => Opening::new(Tunnel::MplsInIp, None, Next::Ethertype(MPLS)),
+        proto::UDP => {
+            let (client, server) = (ports.kind(sport), ports.kind(dport));
+            client.or(server)?;
             at.skip(8)?;
             // The port of the server first; Teredo's and GTP's answers come from it.
-            udp(dport, at, notes).or_else(|| udp(sport, at, notes))?
+            udp(server, at, notes).or_else(|| udp(client, at, notes))?
         }
         _ => return None,
     };
     Some(opening)
 }
 
-/// What a UDP port carries. `at` stays where it is when there is no tunnel.
-fn udp(port: u16, at: &mut Cursor<'_>, notes: &mut impl Notes) -> Option<Opening> {
+/// What UDP carries at a port of this kind. `at` stays where it is when there is no tunnel.
+fn udp(kind: Option<Tunnel>, at: &mut Cursor<'_>, notes: &mut impl Notes) -> Option<Opening> {
     let mut inside = *at;
-    let opening = match port {
-        port::VXLAN | port::VXLAN_OTV => vxlan(inside.take()?)?,
-        port::VXLAN_GPE => vxlan_gpe(&mut inside)?,
-        port::GENEVE => geneve(&mut inside)?,
-        port::GTP_U | port::GTP_V0 => gtp(&mut inside)?,
-        port::TEREDO => teredo(&mut inside)?,
-        port::L2TP => l2tp(&mut inside)?,
-        port::GRE => gre(&mut inside, notes)?,
-        port::CAPWAP => capwap(&mut inside)?,
-        port::MPLS => Opening::new(Tunnel::MplsInIp, 0, Next::Ethertype(MPLS)),
-        _ => return None,
+    let opening = match kind? {
+        Tunnel::Vxlan => vxlan(inside.take()?)?,
+        Tunnel::VxlanGpe => vxlan_gpe(&mut inside)?,
+        Tunnel::Geneve => geneve(&mut inside)?,
+        Tunnel::GtpU => gtp(&mut inside)?,
+        Tunnel::Teredo => teredo(&mut inside)?,
+        Tunnel::L2tp => l2tp(&mut inside)?,
+        Tunnel::Gre => gre(&mut inside, notes)?,
+        Tunnel::Capwap => capwap(&mut inside, notes)?,
+        Tunnel::MplsInIp => Opening::new(Tunnel::MplsInIp, None, Next::Ethertype(MPLS)),
+        Tunnel::Ayiya => ayiya(&mut inside)?,
+        Tunnel::IpInIp | Tunnel::Nvgre | Tunnel::Erspan | Tunnel::EtherIp | Tunnel::Ieee80211 => return None,
     };
     *at = inside;
     Some(opening)
@@ -434,7 +201,7 @@ fn teredo(at: &mut Cursor<'_>) -> Option<Opening> {
     if at.peek() == Some(&[0, 0]) {
         at.skip(8)?;
     }
-    (first(*at)? >> 4 == 6).then(|| Opening::new(Tunnel::Teredo, 0, Next::Ethertype(IPV6)))
+    (first(*at)? >> 4 == 6).then(|| Opening::new(Tunnel::Teredo, None, Next::Ethertype(IPV6)))
 }
 
 /// RFC 2661 section 3.1; version 3 over UDP is RFC 3931 section 4.1.2. Control messages carry nothing.
@@ -478,7 +245,7 @@ fn l2tp_v3(at: &mut Cursor<'_>) -> Option<Opening> {
 }
 
 /// RFC 5415 section 4.3, RFC 5416: 802.3 or 802.11 frames; those that are encrypted, or parts of one, carry nothing to see.
-fn capwap(at: &mut Cursor<'_>) -> Option<Opening> {
+fn capwap(at: &mut Cursor<'_>, notes: &mut impl Notes) -> Option<Opening> {
     let [preamble, b1, b2, b3] = *at.peek::<4>()?;
     let (words, fragment, native) = (b1 >> 3, b3 & 0x80 != 0, b2 & 1 != 0);
     if preamble != 0 || fragment {
@@ -486,29 +253,33 @@ fn capwap(at: &mut Cursor<'_>) -> Option<Opening> {
     }
     at.skip(usize::from(words).saturating_mul(4))?;
     if !native {
-        return Some(Opening::new(Tunnel::Capwap, 0, Next::Ethernet));
+        return Some(Opening::new(Tunnel::Capwap, None, Next::Ethernet));
     }
-    // IEEE 802.11 section 9.2.4.1: a data frame has type 2. Some controllers send the two octets of frame control in turned order.
-    let (kind, flags) = match *at.peek::<2>()? {
-        [kind, flags] if kind & 0x0f == 0x08 => (kind, flags),
-        [flags, kind] if kind & 0x0f == 0x08 => (kind, flags),
-        _ => return None,
-    };
-    let (null, protected, both_systems) = (kind & 0x40 != 0, flags & 0x40 != 0, flags & 0x03 == 0x03);
-    if null || protected {
+    // Some controllers send the two octets of frame control in turned order.
+    let next = wireless::data(at, ByteOrder::Any, notes)?;
+    Some(Opening::new(Tunnel::Capwap, None, next.into()))
+}
+
+/// draft-massar-v6ops-ayiya-02 section 4: lengths of identity (a power of two) and signature (in words), what is to be done, the next
+/// header; then the time, the identity, the signature. Operation 1 forwards a packet, 3 answers, too; the others carry none.
+fn ayiya(at: &mut Cursor<'_>) -> Option<Opening> {
+    let [identity, signature, operation, next, _, _, _, _] = *at.take::<8>()?;
+    if !matches!(operation & 0x0f, 1 | 3) {
         return None;
     }
-    let address4 = if both_systems { 6usize } else { 0 };
-    let quality = if kind & 0x80 == 0 { 0 } else { 2usize };
-    at.skip(address4.saturating_add(quality).saturating_add(24))?;
-    // IEEE 802 section 9.5: LLC and SNAP.
-    let [0xaa, 0xaa, 3, 0, 0, 0, e0, e1] = *at.take::<8>()? else { return None };
-    Some(Opening::new(Tunnel::Capwap, 0, Next::Ethertype(u16::from_be_bytes([e0, e1]))))
+    at.skip(1usize.checked_shl(u32::from(identity >> 4))?)?;
+    at.skip(usize::from(signature >> 4).saturating_mul(4))?;
+    let carried = match next {
+        proto::IPIP => Next::Ethertype(IPV4),
+        proto::IPV6 => Next::Ethertype(IPV6),
+        _ => return None,
+    };
+    Some(Opening::new(Tunnel::Ayiya, None, carried))
 }
 
 /// RFC 3378 section 3: version 3 in four bits, the other twelve zero.
 fn etherip(at: &mut Cursor<'_>) -> Option<Opening> {
-    (at.u16()? == 0x3000).then(|| Opening::new(Tunnel::EtherIp, 0, Next::Ethernet))
+    (at.u16()? == 0x3000).then(|| Opening::new(Tunnel::EtherIp, None, Next::Ethernet))
 }
 
 /// RFC 2784, RFC 2890; RFC 1701's routing; RFC 2637 section 4.1 (version 1).
@@ -527,10 +298,11 @@ fn gre(at: &mut Cursor<'_>, notes: &mut impl Notes) -> Option<Opening> {
     if version == 0 && flags & (CHECKSUM | ROUTING) != 0 {
         at.skip(4)?;
     }
-    let mut key = 0;
+    let mut key = None;
     if flags & KEY != 0 {
-        key = u32::from_be_bytes(*at.take()?);
-        notes.gre_key(key);
+        let found = u32::from_be_bytes(*at.take()?);
+        notes.gre_key(found);
+        key = Some(found);
     }
     if flags & SEQUENCE != 0 {
         at.skip(4)?;
@@ -540,6 +312,7 @@ fn gre(at: &mut Cursor<'_>, notes: &mut impl Notes) -> Option<Opening> {
             at.skip(4)?;
         }
         // The key's high half is the length of the payload: an acknowledgement has none.
+        let key = key.unwrap_or(0);
         return (ethertype == PPP && key >> 16 != 0).then(|| Opening::new(Tunnel::Gre, key & 0xffff, Next::Ppp));
     }
     if flags & ROUTING != 0 {
@@ -548,11 +321,13 @@ fn gre(at: &mut Cursor<'_>, notes: &mut impl Notes) -> Option<Opening> {
     match ethertype {
         // RFC 7637 section 3.2: the key's high 24 bits are the virtual subnet, whose first 4096 numbers are reserved: such a key is
         // one of RFC 2890.
-        TRANSPARENT_ETHERNET if flags & (CHECKSUM | ROUTING | KEY | SEQUENCE) == KEY && key >> 8 > 0x0fff => {
-            Some(Opening::new(Tunnel::Nvgre, key >> 8, Next::Ethernet))
+        TRANSPARENT_ETHERNET if flags & (CHECKSUM | ROUTING | KEY | SEQUENCE) == KEY && key.is_some_and(|key| key >> 8 > 0x0fff) => {
+            Some(Opening::new(Tunnel::Nvgre, key.map(|key| key >> 8), Next::Ethernet))
         }
         0x88be => erspan(at, flags & SEQUENCE != 0),
         0x22eb => erspan_three(at),
+        // Frames of wireless stations; the low octet tells access points and priorities apart.
+        0x8200..=0x824f => Some(Opening::new(Tunnel::Ieee80211, None, wireless::data(at, ByteOrder::Standard, notes)?.into())),
         // WCCP: a redirect header may stand before the IPv4 packet (draft-wilson-wrec-wccp-v2 section 4.12).
         0x883e => {
             if first(*at)? >> 4 != 4 {
@@ -580,7 +355,7 @@ fn source_routes(at: &mut Cursor<'_>) -> Option<()> {
 /// ERSPAN type I has no header of its own, type II one of eight octets: GRE's sequence number tells.
 fn erspan(at: &mut Cursor<'_>, sequence: bool) -> Option<Opening> {
     if !sequence {
-        return Some(Opening::new(Tunnel::Erspan, 0, Next::Ethernet));
+        return Some(Opening::new(Tunnel::Erspan, None, Next::Ethernet));
     }
     let [_, _, s0, s1, _, _, _, _] = *at.take::<8>()?;
     Some(Opening::new(Tunnel::Erspan, u32::from(u16::from_be_bytes([s0, s1]) & 0x03ff), Next::Ethernet))

@@ -85,9 +85,27 @@ pub struct Port {
     pub promiscuous: bool,
     /// Use the NIC's receive timestamps where it has them.
     pub hardware_timestamps: bool,
+    /// By what the device spreads frames over several queues.
+    pub rss: Rss,
     /// Packets a second taken from this port, all queues together; `None`: as they come. Virtual devices only.
     pub pace_pps: Option<NonZeroU32>,
 }
+
+/// By what a device spreads frames over several queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rss {
+    /// So that both directions of what is metered come by one queue, as far as the device can.
+    Auto,
+    /// The innermost addresses and ports.
+    Inner,
+    /// The outermost addresses and ports.
+    OuterPorts,
+    /// The outermost addresses alone.
+    OuterAddresses,
+}
+
+const RSS: &[(&str, Rss)] =
+    &[("auto", Rss::Auto), ("inner", Rss::Inner), ("outer_ports", Rss::OuterPorts), ("outer_addresses", Rss::OuterAddresses)];
 
 /// What EAL opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -324,6 +342,7 @@ fn construct_port(ingress: u16, port: &v1::Port, workers: usize, check: &mut Che
         frame_octets_max: octets.and_then(|o| u16::try_from(o).ok()),
         promiscuous: port.promiscuous.unwrap_or(true),
         hardware_timestamps: check.choice(path("hardware_timestamps"), &port.hardware_timestamps, &[("auto", true), ("off", false)]),
+        rss: check.choice(path("rss"), &port.rss, RSS),
         pace_pps: NonZeroU32::new(port.pace_pps),
     }
 }
@@ -387,6 +406,7 @@ impl From<&Port> for v1::Port {
             frame_octets_max: port.frame_octets_max.map_or(0, u32::from),
             promiscuous: Some(port.promiscuous),
             hardware_timestamps: if port.hardware_timestamps { "auto" } else { "off" }.to_owned(),
+            rss: word(RSS, &port.rss),
             pace_pps: port.pace_pps.map_or(0, NonZeroU32::get),
         }
     }

@@ -271,6 +271,47 @@ fn shape() -> Value {
     Value::Table(tree(&everything()))
 }
 
+/// What is metered of tunnels, all of it set.
+fn tunnels() -> v1::Tunnels {
+    let s = || "s".to_owned();
+    v1::Tunnels {
+        ip_in_ip: s(),
+        gre: s(),
+        nvgre: s(),
+        erspan: s(),
+        vxlan: s(),
+        vxlan_gpe: s(),
+        geneve: s(),
+        gtp: s(),
+        teredo: s(),
+        l2tp: s(),
+        mpls_in_ip: s(),
+        etherip: s(),
+        capwap: s(),
+        ayiya: s(),
+        ieee80211: s(),
+        depth_max: Some(u32::MAX),
+        ports: Some(ports()),
+    }
+}
+
+/// The ports of tunnels, one of each kind.
+fn ports() -> v1::TunnelPorts {
+    let n = || vec![u32::MAX];
+    v1::TunnelPorts {
+        vxlan: n(),
+        vxlan_gpe: n(),
+        geneve: n(),
+        gtp: n(),
+        teredo: n(),
+        l2tp: n(),
+        gre: n(),
+        mpls_in_ip: n(),
+        capwap: n(),
+        ayiya: n(),
+    }
+}
+
 /// The sizes of the tables, all of them set.
 fn table() -> v1::Table {
     let (flows, percent) = (i64::MAX as u64, Some(u32::MAX));
@@ -298,6 +339,7 @@ fn everything() -> v1::Settings {
         frame_octets_max: N,
         promiscuous: Some(true),
         hardware_timestamps: s(),
+        rss: s(),
         pace_pps: N,
     };
     let exporter = v1::Exporter {
@@ -310,6 +352,7 @@ fn everything() -> v1::Settings {
         message_octets_max: N,
         options_interval_s: N,
         enabled: Some(true),
+        icmp_in_port: Some(false),
     };
     let enrichment = v1::Enrichment {
         asn_database: s(),
@@ -331,23 +374,10 @@ fn everything() -> v1::Settings {
         live: Some(v1::Live {
             timeouts: Some(v1::Timeouts { idle_timeout_ms: N, active_timeout_ms: N, tcp_end_linger_ms: Some(N) }),
             vlan_in_key: Some(true),
+            icmp_type_in_key: Some(true),
+            virtual_network_in_key: Some(true),
             exporters: vec![exporter],
-            tunnels: Some(v1::Tunnels {
-                ip_in_ip: s(),
-                gre: s(),
-                nvgre: s(),
-                erspan: s(),
-                vxlan: s(),
-                vxlan_gpe: s(),
-                geneve: s(),
-                gtp: s(),
-                teredo: s(),
-                l2tp: s(),
-                mpls_in_ip: s(),
-                etherip: s(),
-                capwap: s(),
-                depth_max: Some(N),
-            }),
+            tunnels: Some(tunnels()),
             enrichment: Some(enrichment),
         }),
     }

@@ -26,7 +26,7 @@ mod trust;
 
 use sonde_proto::v1;
 
-pub use boot::{Boot, Cores, Device, Eal, HugePages, Placement, PlacementError, Port, Records, Table, WORKERS_MAX};
+pub use boot::{Boot, Cores, Device, Eal, HugePages, Placement, PlacementError, Port, Records, Rss, Table, WORKERS_MAX};
 pub use check::{EXCERPT_MAX, Violation, excerpt, quote};
 pub use document::parse_toml;
 pub use live::{Exporter, Live, Protocol, Timeouts, Transport};

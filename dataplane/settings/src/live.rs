@@ -20,6 +20,10 @@ pub struct Live {
     pub timeouts: Timeouts,
     /// Whether VLAN ids are part of the flow key.
     pub vlan_in_key: bool,
+    /// Whether the type and code of ICMP and ICMPv6 are part of the flow key.
+    pub icmp_type_in_key: bool,
+    /// Whether virtual networks (VNI, VSID, I-SID) are part of the flow key.
+    pub virtual_network_in_key: bool,
     /// Where records are sent; names are unique.
     pub exporters: Vec<Exporter>,
     /// Which flow of a tunnelled packet is metered.
@@ -64,6 +68,8 @@ pub struct Exporter {
     pub options_interval_s: u32,
     /// Whether it sends.
     pub enabled: bool,
+    /// Whether the destination port of ICMP is its type * 256 + code.
+    pub icmp_in_port: bool,
 }
 
 /// How records are written.
@@ -106,7 +112,9 @@ pub(crate) fn construct(live: &v1::Live, check: &mut Check) -> Live {
     check.unique(&names, "a name");
     let tunnels = construct_tunnels(live.tunnels.clone().unwrap_or_default(), check);
     let enrichment = enrichment::construct(live.enrichment.as_ref().unwrap_or(&v1::Enrichment::default()), check);
-    Live { timeouts, vlan_in_key: live.vlan_in_key.unwrap_or(true), exporters, tunnels, enrichment }
+    let (vlan_in_key, icmp_type_in_key) = (live.vlan_in_key.unwrap_or(true), live.icmp_type_in_key.unwrap_or(true));
+    let virtual_network_in_key = live.virtual_network_in_key.unwrap_or(true);
+    Live { timeouts, vlan_in_key, icmp_type_in_key, virtual_network_in_key, exporters, tunnels, enrichment }
 }
 
 /// The words of a view; the first is the default.
@@ -128,12 +136,47 @@ fn tunnel_fields(tunnels: &mut v1::Tunnels) -> [(Tunnel, &mut String); Tunnel::A
         (Tunnel::MplsInIp, &mut tunnels.mpls_in_ip),
         (Tunnel::EtherIp, &mut tunnels.etherip),
         (Tunnel::Capwap, &mut tunnels.capwap),
+        (Tunnel::Ayiya, &mut tunnels.ayiya),
+        (Tunnel::Ieee80211, &mut tunnels.ieee80211),
     ]
+}
+
+/// The further UDP ports of each kind that has such.
+fn port_fields(ports: &mut v1::TunnelPorts) -> [(Tunnel, &mut Vec<u32>); 10] {
+    [
+        (Tunnel::Vxlan, &mut ports.vxlan),
+        (Tunnel::VxlanGpe, &mut ports.vxlan_gpe),
+        (Tunnel::Geneve, &mut ports.geneve),
+        (Tunnel::GtpU, &mut ports.gtp),
+        (Tunnel::Teredo, &mut ports.teredo),
+        (Tunnel::L2tp, &mut ports.l2tp),
+        (Tunnel::Gre, &mut ports.gre),
+        (Tunnel::MplsInIp, &mut ports.mpls_in_ip),
+        (Tunnel::Capwap, &mut ports.capwap),
+        (Tunnel::Ayiya, &mut ports.ayiya),
+    ]
+}
+
+fn construct_ports(mut chosen: Tunnels, mut ports: v1::TunnelPorts, check: &mut Check) -> Tunnels {
+    for (kind, wanted) in port_fields(&mut ports) {
+        for (at, port) in wanted.iter().enumerate() {
+            let added = u16::try_from(*port).map_err(|_| "a UDP port, 1 to 65535").and_then(|port| chosen.with_port(kind, port));
+            match added {
+                Ok(with) => chosen = with,
+                Err(rule) => {
+                    let path = format!("live.tunnels.ports.{}[{at}]", kind.name().replace('-', "_"));
+                    check.refuse(path, rule, port.to_string());
+                }
+            }
+        }
+    }
+    chosen
 }
 
 fn construct_tunnels(mut tunnels: v1::Tunnels, check: &mut Check) -> Tunnels {
     let depth_max = check.ranged("live.tunnels.depth_max".to_owned(), tunnels.depth_max.unwrap_or(4), 4, 0..=u32::from(TUNNEL_DEPTH_MAX));
     let chosen = Tunnels::new(View::Inner, u8::try_from(depth_max).unwrap_or(TUNNEL_DEPTH_MAX));
+    let chosen = construct_ports(chosen, tunnels.ports.take().unwrap_or_default(), check);
     tunnel_fields(&mut tunnels).into_iter().fold(chosen, |chosen, (kind, word)| {
         let path = format!("live.tunnels.{}", kind.name().replace('-', "_"));
         chosen.with(kind, check.choice(path, word, VIEWS))
@@ -146,6 +189,11 @@ fn tunnels(chosen: &Tunnels) -> v1::Tunnels {
     for (kind, field) in tunnel_fields(&mut document) {
         *field = word(VIEWS, &chosen.view(kind));
     }
+    let mut ports = v1::TunnelPorts::default();
+    for (kind, field) in port_fields(&mut ports) {
+        field.extend(chosen.ports().added().filter(|(_, of)| *of == kind).map(|(port, _)| u32::from(port)));
+    }
+    document.ports = Some(ports);
     document
 }
 
@@ -170,6 +218,7 @@ fn construct_exporter(at: usize, exporter: &v1::Exporter, check: &mut Check) -> 
         message_octets_max: u16::try_from(octets).unwrap_or(1400),
         options_interval_s: check.number(path("options_interval_s"), exporter.options_interval_s, 60, 1..=86_400),
         enabled: exporter.enabled.unwrap_or(true),
+        icmp_in_port: exporter.icmp_in_port.unwrap_or(false),
     }
 }
 
@@ -211,6 +260,8 @@ impl From<&Live> for v1::Live {
                 tcp_end_linger_ms: Some(live.timeouts.tcp_end_linger_ms),
             }),
             vlan_in_key: Some(live.vlan_in_key),
+            icmp_type_in_key: Some(live.icmp_type_in_key),
+            virtual_network_in_key: Some(live.virtual_network_in_key),
             exporters: live.exporters.iter().map(v1::Exporter::from).collect(),
             tunnels: Some(tunnels(&live.tunnels)),
             enrichment: Some(enrichment::document(&live.enrichment)),
@@ -235,6 +286,7 @@ impl From<&Exporter> for v1::Exporter {
             message_octets_max: exporter.message_octets_max.into(),
             options_interval_s: exporter.options_interval_s,
             enabled: Some(exporter.enabled),
+            icmp_in_port: Some(exporter.icmp_in_port),
         }
     }
 }

@@ -414,3 +414,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn further_ports_of_tunnels_belong_to_one_kind_each() {
+    let text = format!("{GOOD}[boot.cores]\nworkers = [1]\n[live]\nvirtual_network_in_key = false\n[live.tunnels]\nayiya = \"both\"\n");
+    let live = constructed(&format!("{text}[live.tunnels.ports]\nvxlan = [48879, 4789]\ngtp = [3000]\n")).expect("good").live;
+    let added: Vec<_> = live.tunnels.ports().added().collect();
+    assert_eq!(added, [(48_879, sonde_packet::Tunnel::Vxlan), (3000, sonde_packet::Tunnel::GtpU)]);
+    assert!(!live.virtual_network_in_key && live.tunnels.view(sonde_packet::Tunnel::Ayiya) == sonde_packet::View::Both);
+    // What it says is what was constructed.
+    let document = sonde_proto::v1::Live::from(&live);
+    assert_eq!(document.tunnels.and_then(|tunnels| tunnels.ports).map(|ports| (ports.vxlan, ports.gtp)), Some((vec![48_879], vec![3000])));
+    for (ports, path) in [
+        ("vxlan = [48879]\ngeneve = [48879]", "live.tunnels.ports.geneve[0]"),
+        ("vxlan = [5000, 6081]", "live.tunnels.ports.vxlan[1]"),
+        ("gtp = [0]", "live.tunnels.ports.gtp[0]"),
+        ("vxlan_gpe = [65536]", "live.tunnels.ports.vxlan_gpe[0]"),
+    ] {
+        let violations = constructed(&format!("{text}[live.tunnels.ports]\n{ports}\n")).expect_err("a port too much");
+        assert_eq!(violations.iter().map(|v| v.path.as_str()).collect::<Vec<_>>(), [path]);
+    }
+}

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use dpdk_sys::{Burst, Eal, ring};
+use sonde_packet::{Affinity, Frame, Link, Tunnels, worker_of};
 use sonde_worker::clock::Clock;
+use sonde_worker::mailbox::{Letter, Mailbox};
 
 use super::nic::{AHEAD, Idle, Intake, Patience};
-use super::spread::{spread, worker_of};
+use super::plan::{Options, RING_PLACES};
 
-/// Places in the ring of each worker: 0.4 ms of 10 Mpps, in which a worker may be held up.
-pub(super) const RING_PLACES: u32 = 4096;
 /// Turns given to a worker on the same core before the dispatcher goes on, whatever its ring looks like.
 const TURNS_MAX: u32 = 256;
 
@@ -40,11 +40,20 @@ pub struct Dispatcher {
     now: u64,
     patience: Patience,
     shares_core: bool,
+    affinity: Affinity,
+    /// What is metered of tunnels: the worker is chosen by that.
+    tunnels: Arc<Mailbox<Tunnels>>,
+    held: Arc<Letter<Tunnels>>,
 }
 
 impl Dispatcher {
-    pub(super) fn new(eal: &Eal, clock: Clock, idle: Idle, shares_core: bool) -> Self {
+    pub(super) fn new(eal: &Eal, options: &Options) -> Self {
+        let Options { clock, idle, dispatcher_shares_core: shares_core, seed, ref tunnels, .. } = *options;
+        let mailbox = Arc::new(Mailbox::new(Letter { generation: 0, value: *tunnels }));
         Self {
+            affinity: Affinity::new(seed, tunnels),
+            held: mailbox.latest(),
+            tunnels: mailbox,
             intakes: Vec::new(),
             burst: Burst::new(eal),
             senders: Vec::new(),
@@ -65,6 +74,11 @@ impl Dispatcher {
 
     pub(super) fn add_intake(&mut self, intake: Intake) {
         self.intakes.push(intake);
+    }
+
+    /// Where it is told what is metered of tunnels.
+    pub fn mailbox(&self) -> Arc<Mailbox<Tunnels>> {
+        Arc::clone(&self.tunnels)
     }
 
     /// Polls until told to stop. The thread should be registered with DPDK (`Eal::register_thread`) and pinned.
@@ -104,7 +118,7 @@ impl Dispatcher {
                 let time = intake.stamps.as_ref().map_or(now, |stamps| stamps.time(&self.burst, frame, now));
                 self.burst.mark(frame, intake.port, time);
             }
-            self.hand_over();
+            self.hand_over(now);
         }
         if received == 0 {
             self.now = self.clock.now();
@@ -113,9 +127,15 @@ impl Dispatcher {
     }
 
     /// Sorts the burst by worker and fills the rings.
-    fn hand_over(&mut self) {
-        let workers = self.senders.len();
-        let lost = self.burst.scatter(&mut self.sorted, |burst, at| worker_of(spread(burst.bytes(at)), workers));
+    fn hand_over(&mut self, now: u64) {
+        if self.tunnels.collect(&mut self.held) {
+            self.affinity.obey(&self.held.value);
+        }
+        let (workers, affinity) = (self.senders.len(), &mut self.affinity);
+        let lost = self.burst.scatter(&mut self.sorted, |burst, at| {
+            let frame = Frame { bytes: burst.bytes(at), wire_len: burst.wire_octets(at), link: Link::Ethernet, port: 0, time: now };
+            worker_of(affinity.hash(&frame, now), workers)
+        });
         debug_assert_eq!(lost, 0, "each worker's burst was empty and as large as this one");
         for ((sender, frames), counts) in self.senders.iter_mut().zip(&mut self.sorted).zip(&self.counts) {
             let count = frames.len();

@@ -3,8 +3,8 @@
 //! [`open`] decides for each port how its frames reach the workers, and starts it:
 //! - **direct**: the port has a receive queue for each worker, filled so that both directions of a conversation come by the same
 //!   queue (symmetric RSS, or a device's own way). Worker *n* polls queue *n* of each such port. Nothing stands between.
-//! - **dispatched**: it has fewer. One [`Dispatcher`] thread polls its queues, hashes the addresses symmetrically ([`spread`]), and
-//!   hands the buffers over rings, a burst at a time. A full ring drops and counts.
+//! - **dispatched**: it has fewer, or its device would part the two directions of flows in tunnels. One [`Dispatcher`] thread polls its queues, asks [`sonde_packet::Affinity`] for the worker of each
+//!   frame, and hands the buffers over rings, a burst at a time. A full ring drops and counts.
 //!
 //! A worker sees one [`NicSource`] either way, which lends the frames where they lie and gives them back when the burst is done.
 //!
@@ -15,11 +15,9 @@ mod nic;
 mod open;
 mod pace;
 mod plan;
-mod spread;
 mod stamps;
 
 pub use dispatch::{Dispatcher, WorkerCounts};
 pub use nic::{Idle, NicSource};
-pub use open::{OpenPort, Opened, Options, SourceError, open};
-pub use plan::buffer_octets;
-pub use spread::{spread, worker_of};
+pub use open::{OpenPort, Opened, SourceError, open};
+pub use plan::{Options, buffer_octets};

@@ -5,26 +5,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dpdk_sys::{Confirmed, Driver, Eal, Pool, PoolError, Port, PortConfig, PortError, RxQueue, Stamps, ring};
-use sonde_worker::clock::Clock;
 
-use super::dispatch::{Dispatcher, RING_PLACES, WorkerCounts};
-use super::nic::{Idle, Intake, NicSource};
+use super::dispatch::{Dispatcher, WorkerCounts};
+use super::nic::{Intake, NicSource};
 use super::pace::Pace;
-use super::plan::{Buffers, Route, longest_frame};
+use super::plan::{Buffers, Options, RING_PLACES, Route, Spreading, longest_frame};
 use super::stamps::StampClock;
-
-/// What the ports are opened for.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Workers, at least one.
-    pub workers: u16,
-    /// The clock of all sources.
-    pub clock: Clock,
-    /// What workers and dispatcher do while nothing arrives.
-    pub idle: Idle,
-    /// The dispatcher will run on a worker's core.
-    pub dispatcher_shares_core: bool,
-}
 
 /// Ports that receive, and the sources that take their frames.
 #[derive(Debug)]
@@ -122,7 +108,14 @@ impl Started {
         let name = || settings.name.clone();
         let refused = |cause| SourceError::Port { name: name(), cause };
         let mut port = Port::open(eal, settings.device.as_str()).map_err(refused)?;
+        let spreading = Spreading::of(settings.rss, port.info(), &options.tunnels);
         let mut route = Route::of(settings.rx_queues.map(Into::into), port.info().rx_queues_max, options.workers);
+        if let (Route::Direct { queues: 2.. }, 2..) = (route, options.workers) {
+            notes.extend(spreading.note(&settings.name, settings.rss, port.info(), &options.tunnels));
+            if spreading == Spreading::Software {
+                route = Route::Dispatched { queues: route.queues() };
+            }
+        }
         loop {
             let buffers = Buffers::for_port(route, settings, port.info(), options.workers);
             let pool = Pool::create(eal, &buffers.sum, buffers.frame_octets, port.info().socket)
@@ -133,6 +126,7 @@ impl Started {
                 frame_octets_max: Some(longest_frame(settings)),
                 promiscuous: settings.promiscuous,
                 timestamps: settings.hardware_timestamps,
+                hash: spreading.hash(),
             };
             let (confirmed, queues) = port.start(&config, &pool).map_err(refused)?;
             if confirmed.symmetric || route == (Route::Dispatched { queues: 1 }) {
@@ -189,7 +183,7 @@ impl Opened {
     /// The dispatcher, made with a ring to each worker when the first port needs it.
     fn dispatcher(&mut self, eal: &Eal, options: &Options) -> Result<&mut Dispatcher, SourceError> {
         if self.dispatcher.is_none() {
-            let mut dispatcher = Dispatcher::new(eal, options.clock, options.idle, options.dispatcher_shares_core);
+            let mut dispatcher = Dispatcher::new(eal, options);
             for (source, counts) in self.sources.iter_mut().zip(&self.counts) {
                 let (sender, receiver) = ring::channel(eal, RING_PLACES, None).map_err(SourceError::Rings)?;
                 source.add_ring(receiver);

@@ -2,15 +2,99 @@
 
 use std::path::Path;
 
-use dpdk_sys::{Pool, PoolSum, PortInfo, Spread, kept_octets};
+use dpdk_sys::{Hash, Pool, PoolSum, PortInfo, Spread, kept_octets};
 use sonde_memory::FileMap;
-use sonde_settings::Port;
+use sonde_packet::Tunnels;
+use sonde_settings::{Port, Rss};
 use sonde_worker::capture::{Batch, Capture};
+use sonde_worker::clock::Clock;
 
-use super::dispatch::RING_PLACES;
+use super::nic::Idle;
 
+/// Places in the ring of each worker: 0.4 ms of 10 Mpps, in which a worker may be held up.
+pub(super) const RING_PLACES: u32 = 4096;
 /// Longest frame when the settings do not say, in octets without FCS.
 const FRAME_OCTETS: u32 = 9018;
+
+/// What the ports are opened for.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Workers, at least one.
+    pub workers: u16,
+    /// The clock of all sources.
+    pub clock: Clock,
+    /// What workers and dispatcher do while nothing arrives.
+    pub idle: Idle,
+    /// The dispatcher will run on a worker's core.
+    pub dispatcher_shares_core: bool,
+    /// Secret of the hash that chooses a frame's worker.
+    pub seed: u64,
+    /// What is metered of tunnels: a worker is chosen by that.
+    pub tunnels: Tunnels,
+}
+
+/// What chooses the queue, and with it the worker, of a port's frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spreading {
+    /// The device, by the innermost addresses and ports.
+    Inner,
+    /// The device, by the outermost addresses and ports, or in a way of its own.
+    OuterPorts,
+    /// The device, by the outermost addresses alone.
+    OuterAddresses,
+    /// The dispatcher: the device cannot do what is wanted.
+    Software,
+}
+
+impl Spreading {
+    /// What the settings ask for, and what the device can.
+    pub(super) fn of(asked: Rss, info: &PortInfo, tunnels: &Tunnels) -> Self {
+        let inside = tunnels.enters_any();
+        match (info.spread, asked) {
+            // What each queue holds its operator chose.
+            (Spread::Own, _) | (_, Rss::OuterPorts) => Self::OuterPorts,
+            (Spread::Kernel, Rss::Auto) if !inside => Self::OuterPorts,
+            (Spread::Kernel | Spread::One, _) => Self::Software,
+            (Spread::Rss, Rss::Auto) if !inside => Self::OuterPorts,
+            (Spread::Rss, Rss::Auto | Rss::Inner) if info.can_hash_inner() => Self::Inner,
+            (Spread::Rss, Rss::Auto | Rss::OuterAddresses) if info.can_hash_addresses() => Self::OuterAddresses,
+            // A dispatcher may be too slow for such a port: that is for its operator to decide.
+            (Spread::Rss, Rss::Auto) => Self::OuterPorts,
+            (Spread::Rss, Rss::Inner | Rss::OuterAddresses) => Self::Software,
+        }
+    }
+
+    /// What the device is told.
+    pub(super) fn hash(self) -> Hash {
+        match self {
+            Self::Inner => Hash::InnerPorts,
+            Self::OuterPorts | Self::Software => Hash::OuterPorts,
+            Self::OuterAddresses => Hash::OuterAddresses,
+        }
+    }
+
+    /// What an operator should know of a port with several queues.
+    pub(super) fn note(self, name: &str, asked: Rss, info: &PortInfo, tunnels: &Tunnels) -> Option<String> {
+        let driver = &info.driver;
+        let what = match self {
+            Self::Inner => format!("{driver} spreads frames by the innermost addresses and ports"),
+            Self::OuterPorts if info.spread == Spread::Rss && asked == Rss::Auto && tunnels.enters_any() => format!(
+                "{driver} spreads frames by the outermost ports, which parts the directions of flows in tunnels over UDP; \
+                 boot.ports[].rss = \"inner\" lets the dispatcher do it"
+            ),
+            Self::OuterPorts => return None,
+            Self::OuterAddresses => format!(
+                "{driver} spreads frames by the outermost addresses alone, which keeps both directions of a flow in a tunnel together; \
+                 boot.ports[].rss = \"outer_ports\" spreads more evenly where there are no tunnels"
+            ),
+            Self::Software => format!(
+                "{driver} would part the directions of flows in tunnels, so the dispatcher spreads its frames; \
+                 boot.ports[].rss = \"outer_ports\" leaves it to the device"
+            ),
+        };
+        Some(format!("port \"{name}\": {what}"))
+    }
+}
 
 /// How the frames of a port reach the workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +106,7 @@ pub(super) enum Route {
     },
     /// The dispatcher polls all queues.
     Dispatched {
-        /// Fewer than there are workers.
+        /// Fewer than there are workers, or as many where the device would part flows.
         queues: u16,
     },
 }
@@ -120,7 +204,7 @@ impl Buffers {
         }
         let octets = longest_frame(settings).min(info.frame_octets_max);
         // Virtual devices take as many buffers as a frame needs, and do not say that they can.
-        let scattered = info.can_scatter || info.spread == Spread::Own;
+        let scattered = info.can_scatter || matches!(info.spread, Spread::Own | Spread::Kernel);
         Self::of(route, settings.rx_descriptors, workers, octets, scattered, Repeated::of(settings.device.as_str()))
     }
 }
@@ -148,7 +232,7 @@ pub fn buffer_octets(ports: &[Port], workers: u16, huge: bool) -> u64 {
             if huge { sum.octets(frame) } else { sum.octets_in_ordinary_pages(frame) }
         };
         let direct = octets(Route::Direct { queues: workers });
-        let dispatched = if workers > 1 { octets(Route::Dispatched { queues: workers - 1 }) } else { 0 };
+        let dispatched = if workers > 1 { octets(Route::Dispatched { queues: workers }) } else { 0 };
         // Objects do not cross pages, and the rings stand beside them.
         let most = direct.max(dispatched);
         most + most / 16 + u64::from(workers) * u64::from(RING_PLACES) * 16

@@ -59,7 +59,8 @@ impl Scene {
             writeln!(text, "[[boot.ports]]\nname = \"port-{at}\"\ndevice = \"{device}\"\n{descriptors}\n{more}").expect("a string");
         }
         let settings = Settings::try_from(&parse_toml(&text).expect("good TOML")).expect("good settings");
-        let options = Options { workers, clock: Clock::new(), idle: Idle::Yield, dispatcher_shares_core: false };
+        let tunnels = settings.live.tunnels;
+        let options = Options { workers, clock: Clock::new(), idle: Idle::Yield, dispatcher_shares_core: false, seed: 7, tunnels };
         open(&self.eal, &settings.boot.ports, &options)
     }
 }

@@ -29,7 +29,7 @@ pub struct Stages {
 pub fn stages<S: Source>(source: &mut S, packets: u64) -> Stages {
     let source_ns = pass(source, packets, |_| 0);
     let tunnels = Tunnels::default();
-    let both = pass(source, packets, |frame| match fast4(frame) {
+    let both = pass(source, packets, |frame| match fast4(frame, &tunnels) {
         Some(fast) => seen(&fast),
         None => uncommon(frame, &tunnels),
     });

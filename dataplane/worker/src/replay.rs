@@ -17,7 +17,7 @@ use sonde_packet::{Link, Tunnels, View};
 use sonde_stats::{Block, Kind};
 use sonde_unpack::Packing;
 
-use crate::capture::{Batch, Capture, Fault, Passed};
+use crate::capture::{Batch, Capture, Fault, Passed, Waiting};
 use crate::mailbox::{Letter, Mailbox};
 use crate::source::FileSource;
 use crate::source::feed::Feed;
@@ -35,6 +35,10 @@ pub struct ReplaySettings {
     pub tcp_end_linger_ns: u64,
     /// Whether VLAN ids are part of the flow key.
     pub vlan_in_key: bool,
+    /// Whether the type and code of ICMP are part of the flow key.
+    pub icmp_type_in_key: bool,
+    /// Whether virtual networks (VNI, VSID, I-SID) are part of the flow key.
+    pub virtual_network_in_key: bool,
     /// Which flow of a tunnelled packet is metered.
     pub tunnels: Tunnels,
     /// Which patterns of packets are kept.
@@ -53,6 +57,8 @@ impl Default for ReplaySettings {
             active_timeout_ns: active,
             tcp_end_linger_ns: linger,
             vlan_in_key: true,
+            icmp_type_in_key: true,
+            virtual_network_in_key: true,
             tunnels,
             patterns: Wants::default(),
             flows_max: 4 << 20,
@@ -106,14 +112,24 @@ pub struct Summary {
     pub records: u64,
     /// Records that were written early because the table was full.
     pub evicted: u64,
+    /// Packets whose times were more than an hour away and not believed: they were metered with the time of the packet before.
+    pub absurd_times: u64,
     /// What ended the reading before the end of the file.
     pub fault: Option<Fault>,
     /// Packets of link types that are not read. They are not among those received.
     pub passed: Passed,
 }
 
+/// What the source knows when the reading has ended.
+struct Ended {
+    fault: Option<Fault>,
+    absurd_times: u64,
+    passed: Passed,
+}
+
 impl Summary {
-    fn new(counters: &Counters, fault: Option<Fault>, passed: Passed) -> Self {
+    fn new(counters: &Counters, ended: Ended) -> Self {
+        let Ended { fault, absurd_times, passed } = ended;
         let occurred = counters.reasons().filter(|(_, count)| *count > 0);
         Self {
             received: counters.get(Counter::Received),
@@ -124,6 +140,7 @@ impl Summary {
             flows: counters.get(Counter::FlowsCreated),
             records: counters.records(),
             evicted: counters.get(Counter::RecordsLackOfResources),
+            absurd_times,
             fault,
             passed,
         }
@@ -220,47 +237,49 @@ impl Recording {
     pub fn run(self, settings: &ReplaySettings, output: &mut impl Output, position: Option<&AtomicU64>) -> Result<Summary, ReplayError> {
         let mut worker = worker(settings, output)?;
         let not_readable = |fault| ReplayError::NotReadable { path: self.path.clone(), fault };
-        let (fault, passed) = match self.input {
+        let ended = match self.input {
             Input::Mapped(map) => {
                 let mut source = FileSource::open_map(&map).map_err(not_readable)?;
                 if let Some(position) = position {
                     source = source.with_position(position);
                 }
                 worker.run(&mut source, &AtomicBool::new(false));
-                (source.fault(), source.passed().clone())
+                Ended { fault: source.fault(), absurd_times: source.absurd_times(), passed: source.passed().clone() }
             }
             Input::Fed(mut feed) => run_fed(&mut worker, &mut feed, position).map_err(not_readable)?,
         };
         worker.finish();
-        Ok(Summary::new(worker.tracker().counters(), fault, passed))
+        Ok(Summary::new(worker.tracker().counters(), ended))
     }
 }
 
 /// Runs one piece after the other.
-fn run_fed<O: Output>(worker: &mut Worker<O>, feed: &mut Feed, position: Option<&AtomicU64>) -> Result<(Option<Fault>, Passed), Fault> {
+fn run_fed<O: Output>(worker: &mut Worker<O>, feed: &mut Feed, position: Option<&AtomicU64>) -> Result<Ended, Fault> {
     let mut carried = Carried::default();
+    let mut waiting: Option<Waiting> = None;
     let (mut wanted, mut offset) = (false, 0u64);
+    let ended = |carried: &Carried, fault| Ended { fault, absurd_times: carried.absurd_times(), passed: carried.passed().clone() };
     loop {
         if let Some(position) = position {
             position.store(feed.taken().load(Ordering::Relaxed), Ordering::Relaxed);
         }
         let piece = match feed.gather(wanted) {
             Ok(piece) => piece,
-            Err(what) => return Ok((Some(Fault { offset, what }), carried.passed().clone())),
+            Err(what) => return Ok(ended(&carried, Some(Fault { offset, what }))),
         };
         let goes_on = piece.goes_on;
-        let mut source = FileSource::resume(carried, piece.bytes, piece.margin, goes_on)?;
+        let mut source = FileSource::resume(carried, waiting.as_ref(), piece.bytes, piece.margin, goes_on)?;
         worker.run(&mut source, &AtomicBool::new(false));
         let fault = source.fault();
         let read;
-        (carried, read) = source.pause();
+        (carried, waiting, read) = source.pause();
         feed.read(read);
         wanted = read == 0;
         offset = offset.saturating_add(read as u64);
         if fault.is_some() || !goes_on {
             // What ended the input early is why the last packet is cut.
             let damaged = feed.damage().map(|what| Fault { offset, what });
-            return Ok((damaged.or(fault), carried.passed().clone()));
+            return Ok(ended(&carried, damaged.or(fault)));
         }
     }
 }
@@ -276,6 +295,8 @@ fn worker<O: Output>(settings: &ReplaySettings, output: O) -> Result<Worker<O>, 
     let policy = Policy {
         timeouts: Timeouts { idle: settings.idle_timeout_ns, active: settings.active_timeout_ns, linger: settings.tcp_end_linger_ns },
         vlan_in_key: settings.vlan_in_key,
+        icmp_type_in_key: settings.icmp_type_in_key,
+        virtual_network_in_key: settings.virtual_network_in_key,
         tunnels: settings.tunnels,
     };
     let flows = FLOWS_FIRST.min(settings.flows_max);

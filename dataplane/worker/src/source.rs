@@ -28,7 +28,7 @@ pub enum Polled {
 /// A supplier of frames. One per worker; called by one thread only.
 pub trait Source {
     /// Receives at most [`BURST_MAX`] frames, lends them to `work` together with the time of the burst
-    /// (nanoseconds since 1970 UTC, never going backwards), and takes them back when `work` returns.
+    /// (nanoseconds since 1970 UTC, never going backwards but where all flows have ended before), and takes them back when `work` returns.
     ///
     /// `work` is called exactly once per call, with an empty slice when nothing has arrived: timeouts go on without traffic.
     fn burst<F: FnOnce(&[Frame<'_>], u64)>(&mut self, work: F) -> Polled;

@@ -7,6 +7,7 @@ use sonde_flow::record::Output;
 use sonde_flow::{Flush, NAMES, Policy, Tracker};
 use sonde_stats::Block;
 
+use crate::clock::Offset;
 use crate::mailbox::{Letter, Mailbox};
 use crate::source::{Polled, Source};
 
@@ -54,6 +55,7 @@ pub struct Worker<O: Output> {
     idle_polls: u64,
     now: u64,
     shown_at: u64,
+    offset: Offset,
 }
 
 impl<O: Output> Worker<O> {
@@ -61,9 +63,17 @@ impl<O: Output> Worker<O> {
     /// showing it when the worker has ended.
     pub fn new(tracker: Tracker, output: O, block: impl Into<Arc<Block>>, mailbox: Arc<Mailbox<Policy>>, pace: Pace) -> Self {
         let held = mailbox.latest();
-        let mut worker = Self { tracker, output, block: block.into(), mailbox, held, pace, bursts: 0, idle_polls: 0, now: 0, shown_at: 0 };
+        let block = block.into();
+        let (shown_at, offset) = (0, Offset::default());
+        let mut worker = Self { tracker, output, block, mailbox, held, pace, bursts: 0, idle_polls: 0, now: 0, shown_at, offset };
         worker.tracker.obey(worker.held.value);
         worker
+    }
+
+    /// Records show times by the wall clock, whose distance from the source's this is.
+    #[must_use]
+    pub fn with_offset(self, offset: Offset) -> Self {
+        Self { offset, ..self }
     }
 
     /// Runs until told to stop or until the source ends. Everything that a packet costs is in this function's callees.
@@ -135,12 +145,14 @@ impl<O: Output> Worker<O> {
         } else if self.now.wrapping_sub(self.shown_at) >= SHOW_EVERY_NS {
             self.show();
         }
+        self.tracker.set_offset(self.offset.get());
     }
 
     /// Shows the counters as they are: all of one moment, so that what was received is what was metered and what was not.
     fn show(&mut self) {
         self.shown_at = self.now;
-        let own = [self.held.generation, self.now, self.bursts, self.idle_polls, self.tracker.bytes()];
+        let heartbeat = self.now.saturating_add_signed(self.offset.get());
+        let own = [self.held.generation, heartbeat, self.bursts, self.idle_polls, self.tracker.bytes()];
         self.block.publish(self.tracker.counters().values().iter().chain(&own));
     }
 

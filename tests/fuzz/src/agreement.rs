@@ -1,6 +1,9 @@
 //! What holds of every frame, whoever made it: the decoders give a value or a reason, and agree.
 
-use sonde_packet::{Fast4, Frame, Headers, Network, Tunnel, Tunnels, View, decapsulate, fast4, inner4, layers, syn_options};
+use sonde_packet::{
+    Affinity, Fast4, Frame, Headers, Network, Packets, Tunnel, Tunnels, View, decapsulate, decapsulate_part, fast4, inner4, layers,
+    layers_part, syn_options,
+};
 
 /// Decodes a frame in every way, tunnels `depth` deep.
 ///
@@ -17,6 +20,7 @@ pub fn agreement(frame: &Frame<'_>, depth: u8) {
         assert_eq!(innermost, packets.inner.map_or(packets.outer, |inner| inner.headers), "listening changes nothing");
         assert!(packets.inner.is_none() || found.depth > 0, "an inner packet is in a tunnel");
         assert!(found.depth <= depth, "{} tunnels, {depth} were allowed", found.depth);
+        parts(frame, &tunnels, &packets);
     }
     if let Ok(headers) = &general {
         for offset in [headers.l3_offset, headers.l4_offset] {
@@ -26,12 +30,31 @@ pub fn agreement(frame: &Frame<'_>, depth: u8) {
         let _ = syn_options(bytes.get(usize::from(headers.l4_offset)..).unwrap_or_default());
     }
     let _ = syn_options(bytes);
-    if let Some(fast) = fast4(frame) {
+    if let Some(fast) = fast4(frame, &tunnels) {
         same(&fast, &general.expect("the fast decoder knows it"), frame);
     }
+    let mut affinity = Affinity::new(7, &tunnels);
+    assert_eq!(affinity.hash(frame, 5), affinity.hash(frame, 5), "a frame has one worker");
     for tunnels in [Tunnels::new(View::Inner, depth), tunnels, tunnels.with(Tunnel::Vxlan, View::Inner)] {
         inside(frame, &tunnels);
     }
+}
+
+/// The packets of an A-MSDU come one behind the other, come to an end, and share the frame.
+fn parts(frame: &Frame<'_>, tunnels: &Tunnels, first: &Packets) {
+    let (mut next, mut before, mut share) = (first.next, 0, u64::from(first.wire_len));
+    while let Some(part) = next {
+        assert!(usize::from(part.0) > before && usize::from(part.0) < frame.bytes.len().max(1), "subframe at {part:?} behind {before}");
+        before = part.0.into();
+        let Ok(packets) = decapsulate_part(frame, tunnels, part) else { panic!("the frame was decoded before") };
+        if let Some(inner) = packets.inner {
+            let (metered, _) = layers_part(frame, tunnels, true, Some(part)).expect("decoded before");
+            assert_eq!(metered, inner.headers, "listening changes nothing");
+            share += u64::from(packets.wire_len);
+        }
+        next = packets.next;
+    }
+    assert!(first.next.is_none() || share <= u64::from(frame.wire_len).max(frame.bytes.len() as u64), "{share} octets of a frame");
 }
 
 /// What the fast decoder finds in a tunnel, the general one finds too, and nothing besides.
@@ -41,7 +64,7 @@ fn inside(frame: &Frame<'_>, tunnels: &Tunnels) {
     let inner = packets.inner.expect("the fast decoder knows it");
     same(&fast.packet, &inner.headers, frame);
     assert_eq!((packets.too_deep, packets.unreadable, inner.keep_outer), (false, false, false));
-    assert_eq!((fast4(frame), inner.network), (None, fast.network));
+    assert_eq!((fast4(frame, tunnels), inner.network), (None, fast.network));
     assert_eq!([inner.headers.l3_offset, inner.headers.l4_offset], [fast.l4_offset - 20, fast.l4_offset]);
 }
 

@@ -66,7 +66,8 @@ fn policy(choice: u8) -> Policy {
     let timeouts =
         if choice & 1 == 0 { Timeouts::default() } else { Timeouts { idle: 100 * MILLISECOND, active: 1000 * MILLISECOND, linger: 0 } };
     let tunnels = Tunnels::new(if choice & 128 == 0 { View::Inner } else { View::Both }, choice & 7);
-    Policy { timeouts, vlan_in_key: choice & 2 == 0, tunnels }
+    let [vlan_in_key, icmp_type_in_key, virtual_network_in_key] = [choice & 2 == 0, choice & 1 == 0, choice & 4 == 0];
+    Policy { timeouts, vlan_in_key, icmp_type_in_key, virtual_network_in_key, tunnels }
 }
 
 /// Moves the clock on, and gives the time of the frame: mostly the clock's, sometimes any.
@@ -95,7 +96,7 @@ fn finish(mut tracker: Tracker, mut records: Vec<Record>) {
     assert_eq!(counters.records(), records.len() as u64);
     assert_eq!(
         records.iter().map(|record| record.packets[0] + record.packets[1]).sum::<u64>(),
-        counters.metered() + counters.get(Counter::MeteredTwice)
+        counters.metered() + counters.get(Counter::MeteredTwice) + counters.get(Counter::Subframes)
     );
     for record in &records {
         assert_eq!(record.with_words(Record::from_parts).as_ref(), Some(record));

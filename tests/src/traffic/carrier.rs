@@ -137,13 +137,33 @@ pub enum Carrier {
         /// Most significant octet first.
         big: bool,
     },
+    /// AYIYA (draft-massar-v6ops-ayiya-02 section 4).
+    Ayiya {
+        /// Identity: 1, 2, 4, ... octets.
+        identity: Vec<u8>,
+        /// Signature: whole words.
+        signature: Vec<u8>,
+    },
     /// IEEE 802.11 data (section 9.3.2) from a station, three addresses; SNAP follows.
     Wireless {
         /// Access point, source, destination.
         addresses: [[u8; 6]; 3],
-        /// Traffic identifier of a frame with quality of service.
+        /// Traffic identifier of a frame with quality of service; its highest bit says that an A-MSDU follows ([`aggregate`]).
         quality: Option<u8>,
     },
+}
+
+/// An A-MSDU (IEEE 802.11 section 9.3.2.2.2): payloads from LLC on, as subframes between these two stations.
+pub fn aggregate(destination: [u8; 6], source: [u8; 6], payloads: &[Vec<u8>]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for payload in payloads {
+        // Each but the last is padded to whole words.
+        all.resize(all.len().next_multiple_of(4), 0);
+        all.extend([destination, source].as_flattened());
+        all.extend(len16(payload.len()).to_be_bytes());
+        all.extend(payload);
+    }
+    all
 }
 
 /// How PPP says what it carries.
@@ -244,6 +264,13 @@ impl Carrier {
             Self::Loopback { big } => {
                 let family: u32 = if above.ethertype(0) == 0x86dd { 30 } else { 2 };
                 ((if *big { family.to_be_bytes() } else { family.to_le_bytes() }).to_vec(), Name::Nothing)
+            }
+            Self::Ayiya { identity, signature } => {
+                assert!(identity.len().is_power_of_two() && signature.len().is_multiple_of(4), "lengths that AYIYA can say");
+                let lengths = [identity.len().trailing_zeros().to_le_bytes()[0] << 4 | 1, len8(signature.len() / 4) << 4 | 2];
+                // Authentication by a shared secret, the packet is forwarded; the time.
+                let rest = [&[0x11, above.protocol(), 0, 0, 0, 9], identity.as_slice(), signature].concat();
+                ([lengths.as_slice(), &rest].concat(), Name::Nothing)
             }
             Self::Wireless { addresses, quality } => {
                 let mut header = vec![if quality.is_some() { 0x88 } else { 0x08 }, 1, 0, 0];

@@ -1,7 +1,7 @@
 //! One frame of every layer and tunnel the builder knows, with what a reader of it has to say.
 
 use super::capture::{ETHERNET, LINUX_SLL, LINUX_SLL2, NULL, RAW};
-use super::carrier::{Carrier, Erspan, Gre, Gtp, Ppp};
+use super::carrier::{Carrier, Erspan, Gre, Gtp, Ppp, aggregate};
 use super::fragment::fragments;
 use super::layer::{Arp, Icmp, Ipv4, Ipv6, Layer, Sctp, Tcp, TcpOption, tcp_flags};
 use super::stack::Stack;
@@ -85,6 +85,8 @@ pub fn samples() -> Vec<Sample> {
     all.extend(overlays());
     all.extend(mobile());
     all.extend(sessions());
+    all.extend(backbones());
+    all.extend(stations());
     all.extend(parts());
     all
 }
@@ -578,6 +580,57 @@ fn sessions() -> Vec<Sample> {
             "l2tp.sid=0x00010002",
             v4().udp(1701, 1701).push(three(true, &[9, 8, 7, 6, 5, 4, 3, 2])).inner_ethernet().inner4(),
         ),
+    ]
+}
+
+/// Provider backbone bridges, and tags between ethertypes.
+fn backbones() -> Vec<Sample> {
+    let instance = |tag: [u8; 4]| [tag.as_slice(), &[6, 0, 0, 0, 0, 2], &[6, 0, 0, 0, 0, 1]].concat();
+    let ethernet = Stack::ethernet;
+    let erspan = || {
+        let gre = Carrier::Gre(Gre { protocol: Some(0x88be), ..Gre::default() });
+        v4().push(gre).inner_ethernet()
+    };
+    let ttag = || long_tag(0x8988, &[0, 0, 0x65, 0x5a, 0xbd, 0x40]);
+    vec![
+        sample(
+            "802.1ah",
+            "",
+            "ieee8021ah.isid=291 ieee8021ah.cdst=06:00:00:00:00:02",
+            ethernet().push(tag(0x88a8, 0, false, 100)).push(long_tag(0x88e7, &instance([0, 0, 1, 0x23]))).inner4(),
+        ),
+        sample("802.1ah of instance 0", "", "ieee8021ah.isid=0", ethernet().push(long_tag(0x88e7, &instance([0xe0, 0, 0, 0]))).inner6()),
+        sample("ttag", "", "ttag.type=0x0800", ethernet().push(ttag()).inner4()),
+        sample("ttag in erspan", "gre+erspan", "ttag.type=0x0800 ip.ttl=61,33", erspan().push(ttag()).inner4()),
+        sample("cisco metadata", "", "cmd.sgt=2", ethernet().push(long_tag(0x8909, &[1, 1, 0, 1, 0, 2])).inner4()),
+        sample("hsr", "", "hsr.sequence_nr=1", ethernet().push(long_tag(0x892f, &[0x10, 0x34, 0, 1])).inner4()),
+        sample("macsec", "", "macsec.PN=1", ethernet().push(long_tag(0x88e5, &[1, 0, 0, 0, 0, 1])).inner4().payload([7; 16])),
+    ]
+}
+
+/// Frames of wireless stations in GRE, and AYIYA.
+fn stations() -> Vec<Sample> {
+    let [radio, station, gateway] = [[2, 0, 0, 0, 0, 7], [2, 0, 0, 0, 0, 8], [2, 0, 0, 0, 0, 9]];
+    let gre = |quality| {
+        let carried = Carrier::Gre(Gre { protocol: Some(0x8200), ..Gre::default() });
+        v4().push(carried).push(Carrier::Wireless { addresses: [radio, station, gateway], quality })
+    };
+    let llc = || Layer::Llc { dsap: 0xaa, ssap: 0xaa, control: 3 };
+    let subframe = || Stack::new().push(llc()).push(snap());
+    let packets =
+        [subframe().inner4().build_unpadded(), subframe().ipv4([10, 1, 0, 3], [10, 2, 0, 4]).udp(50_013, 50_014).build_unpadded()];
+    let ayiya = |identity, signature| v4().udp(49_152, 5072).push(Carrier::Ayiya { identity, signature });
+    vec![
+        sample("802.11 in gre", "gre+ieee80211", "gre.proto=0x8200 ip.ttl=61,33", gre(None).push(llc()).push(snap()).inner4()),
+        sample("802.11 in gre with quality of service", "gre+ieee80211", "wlan.qos.tid=5", gre(Some(5)).push(llc()).push(snap()).inner6()),
+        sample(
+            "802.11 in gre with an a-msdu",
+            "gre+ieee80211",
+            "wlan.qos.amsdupresent=1 ip.ttl=61,33,64",
+            gre(Some(0x85)).payload(aggregate(gateway, station, &packets)),
+        ),
+        sample("ayiya", "ayiya", "ayiya.nextheader=0x29", ayiya(vec![7; 16], vec![8; 20]).inner6()),
+        sample("ayiya with ipv4", "ayiya", "ayiya.siglen=0x00", ayiya(vec![7], Vec::new()).inner4()),
     ]
 }
 

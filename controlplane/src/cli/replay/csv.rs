@@ -4,8 +4,8 @@ use super::pen::Pen;
 use super::whose::{self, quoted};
 use super::{Sink, Table};
 use sonde_enrich::Enricher;
-use sonde_flow::record::{Kind, NO_VLAN, NO_WSCALE, Output, Record, View};
-use sonde_packet::{Layers, MPLS_LABELS_KEPT, Tunnel};
+use sonde_flow::record::{Kind, NO_ICMP, NO_VLAN, NO_WSCALE, Output, Record, View};
+use sonde_packet::{Layers, MPLS_LABELS_KEPT};
 use std::io::{self, Write};
 
 /// Columns of `--table flows`, in order.
@@ -130,7 +130,7 @@ fn flow<W: Write>(pen: &mut Pen<W>, record: &Record, ethernet: bool) {
     tunnels(pen, record, layers);
     pen.number(record.fragments.into());
     let [icmp_type, icmp_code] = record.icmp;
-    let icmp = matches!(record.proto, 1 | 58);
+    let icmp = matches!(record.proto, 1 | 58) && record.icmp != NO_ICMP;
     known(pen, icmp_type.into(), icmp);
     known(pen, icmp_code.into(), icmp);
     let syn = record.syn_len > 0;
@@ -188,15 +188,18 @@ fn mpls<W: Write>(pen: &mut Pen<W>, layers: Option<&Layers>) {
 }
 
 /// What stands between the first IP header and the last: the tunnels, outermost first, joined by "/", and the identifier of the
-/// innermost that has one. An outer flow has the tunnels and not the identifier: it may carry many.
+/// innermost that has one. An outer flow has the tunnels and not the identifier: it may carry many. Where no tunnel has one, the service
+/// instance of a provider's backbone bridges.
 fn tunnels<W: Write>(pen: &mut Pen<W>, record: &Record, layers: Option<&Layers>) {
     joined(pen, b'/', layers.into_iter().flat_map(Layers::tunnel_names), |pen, name| pen.text(name.as_bytes()));
     pen.byte(b',');
-    if let Some(layers) = layers.filter(|layers| record.view == View::Inner && layers.tunnel_id != 0) {
-        let kind = layers.identified().map_or("", Tunnel::name);
-        pen.text(kind.as_bytes());
+    if let Some((kind, id)) = layers.filter(|_| record.view == View::Inner).and_then(|layers| layers.identified.zip(layers.tunnel_id)) {
+        pen.text(kind.name().as_bytes());
         pen.byte(b'=');
-        pen.digits(layers.tunnel_id.into());
+        pen.digits(id.into());
+    } else if let Some(tag) = layers.and_then(|layers| layers.service_instance) {
+        pen.text(b"isid=");
+        pen.digits(u64::from(tag & 0x00ff_ffff));
     }
     pen.byte(b',');
 }
@@ -308,7 +311,8 @@ mod tests {
             // A VXLAN with an identifier, and a GRE without.
             tunnels: [4, 1, 0, 0],
             depth: 2,
-            tunnel_id: 123,
+            tunnel_id: Some(123),
+            identified: Some(sonde_packet::Tunnel::Vxlan),
             ..Layers::default()
         };
         let record = Record { view: View::Inner, layers: Some(layers), ..tcp() };
@@ -393,7 +397,8 @@ mod tests {
                 mpls_labels: 9,
                 tunnels: [3; 4],
                 depth: 9,
-                tunnel_id: u32::MAX,
+                tunnel_id: Some(u32::MAX),
+                identified: Some(sonde_packet::Tunnel::Vxlan),
                 ..Layers::default()
             }),
             fragments: u32::MAX,

@@ -21,15 +21,16 @@ pub struct Ipfix<W: Write> {
 
 impl<W: Write> Ipfix<W> {
     /// Writes to `out`; with a table to look up addresses, each record of an IP flow says what was found. `patterns` are those that records
-    /// have.
-    pub fn new(out: W, whose: Option<Enricher>, patterns: Wants) -> Self {
+    /// have. `icmp_in_port`: the destination port of ICMP is its type * 256 + code.
+    pub fn new(out: W, whose: Option<Enricher>, patterns: Wants, icmp_in_port: bool) -> Self {
         let out = BufWriter::with_capacity(256 << 10, out);
         let whose = whose.map(|table| {
             let handle = Handle::default();
             handle.post(Some(table));
             Arc::new(handle)
         });
-        Self { writer: Some(FileWriter::new(out, DOMAIN, Vec::new(), whose, patterns)), fault: None }
+        let writer = FileWriter::new(out, DOMAIN, Vec::new(), whose, patterns).with_icmp_in_port(icmp_in_port);
+        Self { writer: Some(writer), fault: None }
     }
 }
 

@@ -115,8 +115,8 @@ fn tunnel(record: &Record) -> String {
     let names: Vec<_> = layers.tunnel_names().collect();
     match (record.view, layers.tunnel_id) {
         (View::First, _) => format!("is {}", names.join("/")),
-        (View::Inner, 0) => format!("in {}", names.join("/")),
-        (View::Inner, id) => format!("in {} {id}", names.join("/")),
+        (View::Inner, None) => format!("in {}", names.join("/")),
+        (View::Inner, Some(id)) => format!("in {} {id}", names.join("/")),
     }
 }
 
@@ -217,7 +217,7 @@ mod tests {
         record.end = 1_234_567_890;
         table.put(&record);
         table.put(&Record { kind: Kind::Layer2, ..record });
-        let layers = Some(sonde_packet::Layers { tunnels: [4, 0, 0, 0], depth: 1, tunnel_id: 7, ..Default::default() });
+        let layers = Some(sonde_packet::Layers { tunnels: [4, 0, 0, 0], depth: 1, tunnel_id: Some(7), ..Default::default() });
         table.put(&Record { view: View::Inner, layers, ..record });
         table.put(&Record { layers, ..record });
         table.finish().expect("memory");

@@ -32,14 +32,14 @@ pub struct Burst {
     pub end: u64,
 }
 
-/// A burst in two words. Times are milliseconds from `Bursts::start`.
+/// A burst in two words. Times are milliseconds from `Bursts::start`, signed: packets may be out of order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Zeroable)]
 #[repr(C)]
 struct Raw {
     packets: u32,
     octets: u32,
-    start: u32,
-    end: u32,
+    start: i32,
+    end: i32,
 }
 
 /// The first bursts of each direction since the last record.
@@ -68,14 +68,16 @@ impl Gathered {
         if *start == 0 {
             *start = sample.time;
         }
-        let now = u32::try_from(sample.time.saturating_sub(*start) / 1_000_000).unwrap_or(u32::MAX);
+        let since = sample.time.wrapping_sub(*start).cast_signed() / 1_000_000;
+        let now = i32::try_from(since).unwrap_or(if since < 0 { i32::MIN } else { i32::MAX });
         let Some(open) = bursts.get_mut(*count as usize) else { return };
-        let goes_on = open.packets != 0 && sample.time.saturating_sub(*last) < PAUSE;
+        // A clock that goes back so far is a pause, too.
+        let goes_on = open.packets != 0 && sample.time.abs_diff(*last) < PAUSE;
         *last = sample.time;
         if goes_on {
             open.packets = open.packets.saturating_add(1);
             open.octets = open.octets.saturating_add(sample.payload);
-            open.end = now;
+            (open.start, open.end) = (open.start.min(now), open.end.max(now));
             return;
         }
         *count += u32::from(open.packets >= PACKETS_MIN);
@@ -106,13 +108,18 @@ impl Bursts {
 
     /// The bursts of a direction, 0 forward, 1 reverse, in order.
     pub fn bursts(&self, way: u8) -> impl ExactSizeIterator<Item = Burst> {
-        let time = |ms: u32| self.start.saturating_add(u64::from(ms).saturating_mul(1_000_000));
+        let time = |ms: i32| self.start.saturating_add_signed(i64::from(ms).saturating_mul(1_000_000));
         self.raw(way.into()).iter().map(move |raw| Burst {
             packets: raw.packets,
             octets: raw.octets,
             start: time(raw.start),
             end: time(raw.end),
         })
+    }
+
+    /// Adds to all times.
+    pub(crate) fn shift(&mut self, offset: i64) {
+        self.start = self.start.saturating_add_signed(offset);
     }
 
     /// Writes the extension and returns its length in words; 0, and nothing is written, when there is no room for it, or no burst.
@@ -125,7 +132,7 @@ impl Bursts {
         }
         (*head, *start) = (first_word(BURSTS, length) | (forward.len() as u64) << 24, self.start);
         for (place, raw) in places.chunks_exact_mut(2).zip(forward.iter().chain(reverse)) {
-            place.copy_from_slice(&[pair(raw.packets, raw.octets), pair(raw.start, raw.end)]);
+            place.copy_from_slice(&[pair(raw.packets, raw.octets), pair(raw.start.cast_unsigned(), raw.end.cast_unsigned())]);
         }
         length
     }
@@ -146,7 +153,7 @@ impl Bursts {
         for (place, words) in places.zip(rest.get(..length - BEFORE)?.chunks_exact(2)) {
             let [first, second] = *words else { return None };
             let ([packets, octets], [start, end]) = (unpair(first), unpair(second));
-            *place = Raw { packets, octets, start, end };
+            *place = Raw { packets, octets, start: start.cast_signed(), end: end.cast_signed() };
         }
         Some(found)
     }

@@ -45,16 +45,30 @@ pub(super) type Gathered = FirstPackets;
 
 impl FirstPackets {
     pub(super) fn add(&mut self, sample: &Sample, most: u8) {
-        let Some(place) = usize::try_from(self.count).ok().filter(|at| *at < most.into()).and_then(|at| self.packets.get_mut(at)) else {
+        if self.count >= most.into() || self.count >= self.packets.len() as u64 {
             return;
-        };
+        }
         if self.count == 0 {
             self.start = sample.time;
         }
+        if sample.time < self.start {
+            self.begin_earlier(sample.time);
+        }
+        let Some(place) = usize::try_from(self.count).ok().and_then(|at| self.packets.get_mut(at)) else { return };
         let payload = u64::from(u16::try_from(sample.payload).unwrap_or(u16::MAX));
         let time = (sample.time.saturating_sub(self.start) / 1000).min(TIME_MAX);
         *place = payload | u64::from(sample.flags & 0xfff) << 16 | u64::from(sample.way & 1) << 28 | time << 29;
         self.count = self.count.saturating_add(1);
+    }
+
+    /// A packet that is out of order: the times of the others count from its own, where there is room for that.
+    fn begin_earlier(&mut self, time: u64) {
+        let by = self.start.saturating_sub(time).div_ceil(1000);
+        let taken = usize::try_from(self.count).ok().and_then(|count| self.packets.get_mut(..count)).unwrap_or_default();
+        if taken.iter().all(|word| (word >> 29).saturating_add(by) <= TIME_MAX) {
+            taken.iter_mut().for_each(|word| *word = word.wrapping_add(by << 29));
+            self.start = self.start.saturating_sub(by.saturating_mul(1000));
+        }
     }
 
     pub(super) fn report(&self) -> Self {
@@ -76,6 +90,11 @@ impl FirstPackets {
                 way: f1 >> 4 & 1,
             }
         })
+    }
+
+    /// Adds to all times.
+    pub(crate) fn shift(&mut self, offset: i64) {
+        self.start = self.start.saturating_add_signed(offset);
     }
 
     /// Writes the extension and returns its length in words; 0, and nothing is written, when there is no room for it, or no packet.

@@ -48,8 +48,9 @@ impl Gathered {
         let way = usize::from(sample.way & 1);
         count(&mut self.histograms.sizes, way, sample.payload.into());
         let Some(last) = self.last.get_mut(way) else { return };
-        if *last != 0 {
-            count(&mut self.histograms.times, way, sample.time.saturating_sub(*last) / 1_000_000);
+        // A clock that went back measured nothing.
+        if let Some(between) = sample.time.checked_sub(*last).filter(|_| *last != 0) {
+            count(&mut self.histograms.times, way, between / 1_000_000);
         }
         *last = sample.time;
     }

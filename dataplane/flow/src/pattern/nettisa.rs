@@ -38,7 +38,8 @@ pub(super) struct Series {
     max: u32,
     previous: u32,
     switches: u32,
-    _spare: u32,
+    /// Packets whose clock had gone back: they have no difference.
+    back: u32,
 }
 
 /// Nanoseconds as microseconds.
@@ -61,31 +62,41 @@ impl Series {
         self.packets = self.packets.saturating_add(1);
         let packets = f64::from(self.packets);
         let deviation = payload - self.mean;
-        let difference = us(sample.time.saturating_sub(self.last));
-        self.last = self.last.max(sample.time);
         self.squares = self.squares.wrapping_add(u64::from(sample.payload).wrapping_mul(sample.payload.into()));
         self.mean += deviation / packets;
         self.dispersion += deviation.abs();
         self.fourth += deviation.powi(4);
         self.min = self.min.min(sample.payload);
         self.max = self.max.max(sample.payload);
-        self.scaled_time += (us(sample.time.saturating_sub(self.first)) - self.scaled_time) / packets;
+        self.switches = self.switches.saturating_add(u32::from(self.previous != sample.payload));
+        self.previous = sample.payload;
+        self.add_time(sample.time, began);
+    }
+
+    /// What was stamped before the packet that it follows has no place in the series of times.
+    fn add_time(&mut self, time: u64, began: bool) {
+        let Some(difference) = time.checked_sub(self.last).map(us) else {
+            self.back = self.back.saturating_add(1);
+            return;
+        };
+        self.last = time;
+        let timed = self.packets.saturating_sub(self.back);
+        let packets = f64::from(timed);
+        self.scaled_time += (us(time.saturating_sub(self.first)) - self.scaled_time) / packets;
         // The first packet has a difference of zero, which counts for the mean.
         self.difference += (difference - self.difference) / packets;
         self.distribution += (self.difference - difference).abs();
         self.difference_max = self.difference_max.max(difference);
         if !began {
-            self.difference_min = if self.packets == 2 { difference } else { self.difference_min.min(difference) };
+            self.difference_min = if timed == 2 { difference } else { self.difference_min.min(difference) };
         }
-        self.switches = self.switches.saturating_add(u32::from(self.previous != sample.payload));
-        self.previous = sample.payload;
     }
 
     pub(super) fn report(&self) -> NetTisa {
         if self.packets == 0 {
             return NetTisa::default();
         }
-        let packets = f64::from(self.packets);
+        let (packets, timed) = (f64::from(self.packets), f64::from(self.packets.saturating_sub(self.back)));
         let mean_square = float(self.squares) / packets;
         let variance = (mean_square - self.mean * self.mean).max(0.0);
         let over = |value: f64, by: f64| if by > 0.0 { value / by } else { 0.0 };
@@ -101,7 +112,7 @@ impl Series {
             self.difference,
             self.difference_min,
             self.difference_max,
-            over(self.distribution, (packets - 1.0) * self.difference_max),
+            over(self.distribution, (timed - 1.0) * self.difference_max),
             f64::from(self.switches) / packets,
         ])
     }

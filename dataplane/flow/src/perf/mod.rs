@@ -6,6 +6,7 @@
 //!
 //! Not here: which packets are one flow, and when its record is due (the flow table); parsing of TCP headers (`sonde-packet`).
 
+mod handshake;
 mod lone;
 mod quic;
 mod report;
@@ -18,6 +19,7 @@ mod udp;
 mod way;
 pub(crate) mod words;
 
+pub(crate) use handshake::Opening;
 pub(crate) use lone::LoneSyn;
 pub use quic::{QUIC_PERFORMANCE, QUIC_PERFORMANCE_WORDS, QuicPerformance, QuicState, SpinTimes, quic_valid};
 pub(crate) use quic::{has_long_header, is_initial};

@@ -34,6 +34,10 @@ mod bits {
     pub(super) const RETRIED: u16 = 1 << 6;
     /// And the client has not yet.
     pub(super) const ANEW: u16 = 1 << 7;
+    /// The server's half could not be measured: the clock went back, or it is longer than can be kept.
+    pub(super) const NO_SERVER_RTT: u16 = 1 << 8;
+    /// The client's half could not.
+    pub(super) const NO_CLIENT_RTT: u16 = 1 << 9;
 }
 
 /// Bits of [`QuicPerformance::valid`].
@@ -187,7 +191,7 @@ impl QuicState {
     }
 
     fn handshake(&mut self, time: u64, client: bool, packet: Packet) {
-        let since = time.saturating_sub(self.step);
+        let half = time.checked_sub(self.step).and_then(Span::measured);
         match (client, self.bits & bits::ANSWERED != 0, packet) {
             // RFC 9000 section 17.2.5.2: the client begins again, once. What it sends next counts.
             (false, false, Packet::Retry) if self.bits & bits::RETRIED == 0 => {
@@ -199,15 +203,15 @@ impl QuicState {
                 self.step = time;
             }
             (false, false, Packet::Initial | Packet::Handshake) => {
-                self.server_rtt = Span::from_ns(since);
-                self.bits |= bits::ANSWERED;
+                self.server_rtt = half.unwrap_or_default();
+                self.bits |= bits::ANSWERED | if half.is_none() { bits::NO_SERVER_RTT } else { 0 };
                 self.step = time;
             }
             (false, true, _) => self.bits |= bits::ANSWERED_AGAIN,
             // 0-RTT was under way before the answer came.
             (true, true, Packet::Initial | Packet::Handshake | Packet::Short(_)) => {
-                self.client_rtt = Span::from_ns(since);
-                self.bits |= bits::ESTABLISHED;
+                self.client_rtt = half.unwrap_or_default();
+                self.bits |= bits::ESTABLISHED | if half.is_none() { bits::NO_CLIENT_RTT } else { 0 };
             }
             _ => {}
         }
@@ -227,16 +231,16 @@ impl QuicState {
             own.value = value;
             return;
         }
-        let since = time.saturating_sub(own.edge);
-        if own.edge != 0 && since < shortest {
+        let since = time.checked_sub(own.edge).filter(|_| own.edge != 0);
+        if since.is_some_and(|since| since < shortest) {
             own.early = own.early.saturating_add(1);
             return;
         }
         own.value = value;
-        if own.edge != 0 {
-            let span = Span::from_ns(since);
-            own.min = if own.count == 0 || since < own.min.ns() { span } else { own.min };
-            own.max = if since > own.max.ns() { span } else { own.max };
+        // Where the clock went back nothing was measured.
+        if let Some(span) = since.and_then(Span::measured) {
+            own.min = if own.count == 0 || span.ns() < own.min.ns() { span } else { own.min };
+            own.max = if span.ns() > own.max.ns() { span } else { own.max };
             own.last = span;
             own.sum = own.sum.saturating_add(span.ns());
             own.count = own.count.saturating_add(1);
@@ -256,7 +260,8 @@ impl QuicState {
         let has = |bits| self.bits & bits == bits;
         let mut valid = 0;
         let mut offer = |bit: u8, offered: bool| valid |= if offered { bit } else { 0 };
-        let (answered, established) = (has(bits::ANSWERED), has(bits::ESTABLISHED));
+        let answered = has(bits::ANSWERED) && !has(bits::NO_SERVER_RTT);
+        let established = has(bits::ESTABLISHED) && !has(bits::NO_CLIENT_RTT);
         offer(quic_valid::SERVER_RTT, answered);
         offer(quic_valid::SERVER_RTT_KARN, answered && !has(bits::AGAIN));
         offer(quic_valid::CLIENT_RTT, established);

@@ -2,7 +2,6 @@
 
 use super::response::ResponseTimes;
 use super::spacing::Spread;
-use super::span::ticks_ns;
 use super::tcp::{Closing, TcpRef, TcpState, shake, trait_bits};
 use super::way::bits;
 
@@ -127,21 +126,21 @@ pub struct TcpDirection {
     pub window_full: u16,
     /// Keep-alives.
     pub keep_alive: u16,
-    /// Segments with SYN (`tcpSynTotalCount`, 218).
+    /// Segments with SYN of the whole flow, over all its records (`tcpSynTotalCount`, 218).
     pub syn_count: u16,
-    /// Segments with FIN (219).
+    /// As `syn_count`, with FIN (219).
     pub fin_count: u16,
-    /// Segments with RST (220).
+    /// With RST (220).
     pub rst_count: u16,
-    /// Segments with URG (223).
+    /// With URG (223).
     pub urg_count: u16,
-    /// Segments with CWR.
+    /// Segments with CWR in this record.
     pub cwr_count: u16,
-    /// Segments with ECE.
+    /// Segments with ECE in this record.
     pub ece_count: u16,
-    /// Segments with PSH (221).
+    /// Of the whole flow as `syn_count`, with PSH (221); stops at 2^32 - 1.
     pub psh_count: u32,
-    /// Segments with ACK (222).
+    /// With ACK (222); stops at 2^32 - 1.
     pub ack_count: u32,
     /// Initial sequence number; without [`valid::SYN`] one less than the first number seen.
     pub isn: u32,
@@ -203,10 +202,12 @@ impl TcpRef<'_> {
         let has = |bits| shared.bits & bits == bits;
         let mut valid = 0;
         let mut offer = |bit: u64, offered: bool| valid |= if offered { bit } else { 0 };
-        offer(valid::SERVER_RTT, has(shake::SYN | shake::SYN_ACK));
-        offer(valid::SERVER_RTT_KARN, has(shake::SYN | shake::SYN_ACK) && !has(shake::SYN_AGAIN));
-        offer(valid::CLIENT_RTT, has(shake::ESTABLISHED));
-        offer(valid::CLIENT_RTT_KARN, has(shake::ESTABLISHED) && !has(shake::SYN_ACK_AGAIN));
+        let server = has(shake::SYN | shake::SYN_ACK) && !has(shake::NO_SERVER_RTT);
+        let client = has(shake::ESTABLISHED) && !has(shake::NO_CLIENT_RTT);
+        offer(valid::SERVER_RTT, server);
+        offer(valid::SERVER_RTT_KARN, server && !has(shake::SYN_AGAIN));
+        offer(valid::CLIENT_RTT, client);
+        offer(valid::CLIENT_RTT_KARN, client && !has(shake::SYN_ACK_AGAIN));
         offer(valid::BEGINNING, has(shake::SYN) || has(shake::SYN_ACK));
         let responses = self.rest.responses.report();
         offer(valid::RESPONSES, responses.count != 0);
@@ -219,8 +220,8 @@ impl TcpRef<'_> {
             result: self.result(),
             closing: Closing::from_u8(shared.closing).unwrap_or_default(),
             syn_retries: shared.syn_retries,
-            server_rtt: if has(shake::SYN | shake::SYN_ACK) { shared.server_rtt.ns() } else { 0 },
-            client_rtt: if has(shake::ESTABLISHED) { shared.client_rtt.ns() } else { 0 },
+            server_rtt: if server { shared.server_rtt.ns() } else { 0 },
+            client_rtt: if client { shared.client_rtt.ns() } else { 0 },
             responses,
             transfer_time,
             transfers,
@@ -246,13 +247,10 @@ impl TcpRef<'_> {
     /// Time and number of the answers; the one that goes on counts as far as it is seen.
     fn transfers(&self) -> (u64, u32) {
         let shared = &self.rest.shared;
-        if shared.bits & shake::ANSWERING == 0 {
-            return (shared.transfer_sum, shared.transfers);
-        }
         let [forward, reverse] = &self.ways.0;
         let server = if shared.bits & shake::CLIENT == 0 { reverse } else { forward };
-        let open = ticks_ns(shared.answer_tick, server.next_tick);
-        (shared.transfer_sum.saturating_add(open), shared.transfers.saturating_add(1))
+        let sum = shared.transfer_sum.get();
+        shared.answer(server).map_or((sum, shared.transfers), |open| (sum.saturating_add(open), shared.transfers.saturating_add(1)))
     }
 
     /// One direction, with its validity bits as those of forward.
@@ -262,8 +260,9 @@ impl TcpRef<'_> {
         };
         let [segments, data, psh] = own.counted();
         let packets = tally.packets.wrapping_add(segments);
-        let [delays, jitters] = tally.without().map(|without| packets.saturating_sub(without));
-        let [delay, jitter] = own.spreads(tally.base, delays, jitters);
+        let unspaced = self.rest.shared.unspaced.get(way).copied().unwrap_or(0);
+        let [delays, jitters] = tally.without().map(|without| packets.saturating_sub(without).saturating_sub(unspaced.into()));
+        let [delay, jitter] = own.spreads(tally.base.get(), delays, jitters);
         let traits = &tally.traits;
         let [low, high] = traits.kinds.map(u64::from);
         let mut valid = 0;
@@ -279,7 +278,7 @@ impl TcpRef<'_> {
         let direction = TcpDirection {
             delay,
             jitter,
-            payload: tally.payload.wrapping_add(u64::from(own.next.wrapping_sub(tally.mark))),
+            payload: tally.payload.get().wrapping_add(u64::from(own.next.wrapping_sub(tally.mark))),
             packets,
             data_packets: tally.data.wrapping_add(data),
             retransmitted: tally.retransmitted,
@@ -299,8 +298,8 @@ impl TcpRef<'_> {
             urg_count: tally.urg,
             cwr_count: tally.cwr,
             ece_count: tally.ece,
-            psh_count: tally.psh.wrapping_add(psh),
-            ack_count: packets.saturating_sub(u32::from(tally.no_ack)),
+            psh_count: tally.psh.saturating_add(psh),
+            ack_count: tally.acks(packets),
             isn: traits.isn,
             syn: Syn {
                 kinds: low | high << 32,

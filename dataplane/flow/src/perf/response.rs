@@ -28,7 +28,7 @@ const _: () = assert!(size_of::<Responses>() == 64);
 /// Up to 2.1 s they are exact (to 256 ns where they come from TCP), above to the microsecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct ResponseTimes {
-    /// Requests that were answered.
+    /// Requests that were answered in a time that was measured: not those whose answer was stamped earlier, or after 35 minutes.
     pub count: u32,
     /// Shortest.
     pub min: u64,
@@ -43,9 +43,9 @@ pub struct ResponseTimes {
 }
 
 impl Responses {
-    /// Counts one answer. Once a request, not once a packet.
+    /// Counts one answer, unless it took longer than can be kept (35 minutes). Once a request, not once a packet.
     pub(crate) fn add(&mut self, ns: u64) {
-        let span = Span::from_ns(ns);
+        let Some(span) = Span::measured(ns) else { return };
         let ns = span.ns();
         self.sum = self.sum.saturating_add(ns);
         if self.count == 0 || ns < self.min.ns() {

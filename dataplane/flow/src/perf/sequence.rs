@@ -88,11 +88,11 @@ pub(super) fn classify(own: &Way, peer: &Way, segment: &Segment, context: Contex
         return Class::InOrder;
     }
     let wanted = peer.has(bits::KNOWN | bits::ACKED) && duplicates >= FAST_DUPLICATES && peer.ack == seq;
-    if wanted && peer.since(segment.time) < FAST_NS {
+    if wanted && peer.since(segment.time) < FAST_NS.cast_signed() {
         return Class::Fast;
     }
     // Ticks wrap; what moved the order came no later than the latest segment.
-    let late = ticks_ns(own.next_tick, tick(segment.time)).max(own.since(segment.time));
+    let late = ticks_ns(own.next_tick, tick(segment.time)).unwrap_or(0).max(own.since(segment.time).max(0).cast_unsigned());
     if unseen && late < rtt.unwrap_or(REORDERING_NS) && seq.wrapping_add(taken(segment)) != own.next {
         return Class::OutOfOrder;
     }

@@ -18,10 +18,37 @@ impl Span {
         }
     }
 
+    /// A span that was measured; `None` where it is longer than can be kept.
+    pub(crate) fn measured(ns: u64) -> Option<Self> {
+        (ns / 1000 < u64::from(MICROSECONDS)).then(|| Self::from_ns(ns))
+    }
+
     #[inline]
     pub(crate) fn ns(self) -> u64 {
         let value = u64::from(self.0 & !MICROSECONDS);
         if self.0 & MICROSECONDS == 0 { value } else { value.wrapping_mul(1000) }
+    }
+}
+
+/// A number of 48 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Zeroable)]
+#[repr(transparent)]
+pub(crate) struct U48([u16; 3]);
+
+impl U48 {
+    /// The number, modulo 2^48.
+    pub(crate) fn of(number: u64) -> Self {
+        let [a, b, c, d, e, f, ..] = number.to_le_bytes();
+        Self([u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]), u16::from_le_bytes([e, f])])
+    }
+
+    pub(crate) fn get(self) -> u64 {
+        let Self([low, middle, high]) = self;
+        u64::from(low) | u64::from(middle) << 16 | u64::from(high) << 32
+    }
+
+    pub(crate) fn add(&mut self, number: u64) {
+        *self = Self::of(self.get().wrapping_add(number));
     }
 }
 
@@ -37,12 +64,14 @@ pub(crate) const fn tick(time: u64) -> Tick {
 
 /// Spans that ticks cannot measure, in nanoseconds: the last sixteenth of the circle is for clocks that went back.
 pub(crate) const TICKS_MAX_NS: u64 = 15 << 36;
+/// How far a clock may go back for ticks to tell it, in nanoseconds.
+pub(crate) const BACK_MAX_NS: i64 = 1 << 36;
 
-/// Nanoseconds from one tick to a later one; 0 when it is not later.
+/// Nanoseconds from one tick to a later one; `None` when it is earlier.
 #[inline]
-pub(crate) const fn ticks_ns(from: Tick, to: Tick) -> u64 {
+pub(crate) const fn ticks_ns(from: Tick, to: Tick) -> Option<u64> {
     let ns = (to.wrapping_sub(from) as u64) << 8;
-    if ns > TICKS_MAX_NS { 0 } else { ns }
+    if ns > TICKS_MAX_NS { None } else { Some(ns) }
 }
 
 #[cfg(test)]
@@ -66,9 +95,16 @@ mod tests {
 
     #[test]
     fn ticks_wrap_and_a_clock_that_went_back_is_no_span() {
-        assert_eq!(ticks_ns(tick(0), tick(2560)), 2560);
-        assert_eq!(ticks_ns(u32::MAX, 1), 512);
-        assert_eq!(ticks_ns(5, 4), 0);
-        assert_eq!(ticks_ns(tick(0), tick(17 * 60_000_000_000)), 17 * 60_000_000_000);
+        assert_eq!(ticks_ns(tick(0), tick(2560)), Some(2560));
+        assert_eq!(ticks_ns(u32::MAX, 1), Some(512));
+        assert_eq!((ticks_ns(5, 4), ticks_ns(5, 5)), (None, Some(0)));
+        assert_eq!(ticks_ns(tick(0), tick(17 * 60_000_000_000)), Some(17 * 60_000_000_000));
+    }
+
+    #[test]
+    fn what_is_longer_than_a_span_was_not_measured() {
+        let most = 0x7fff_ffff_u64 * 1000;
+        assert_eq!([0, most, most + 999].map(|ns| Span::measured(ns).map(Span::ns)), [Some(0), Some(most), Some(most)]);
+        assert_eq!([most + 1000, u64::MAX].map(Span::measured), [None; 2]);
     }
 }

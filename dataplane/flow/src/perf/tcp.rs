@@ -12,7 +12,7 @@ use sonde_packet::{SynOptions, Tcp};
 
 use super::response::Responses;
 use super::sequence::{Class, Context, Holes, before, classify, taken};
-use super::span::{Span, TICKS_MAX_NS, Tick, tick, ticks_ns};
+use super::span::{BACK_MAX_NS, Span, TICKS_MAX_NS, Tick, U48, tick, ticks_ns};
 use super::way::{FULL, LIMIT_AHEAD, Way, bits};
 
 /// TCP flags beside those of [`Tcp`] (RFC 9293 section 3.1).
@@ -26,6 +26,9 @@ pub(super) const WINDOW_SCALE_MAX: u8 = 14;
 const FLAGS: u16 = 0xff;
 /// Payload that the straight path takes: what it counts between two looks stays far below the 2^32 octets of sequence numbers.
 const PAYLOAD_MAX: u32 = 1 << 20;
+
+/// A part of an answer that is summed up by itself, in nanoseconds: a quarter of what ticks can measure.
+const PART_NS: u64 = TICKS_MAX_NS / 4;
 
 /// One TCP segment of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -56,9 +59,11 @@ pub struct Segment {
 #[repr(C)]
 pub(super) struct Tally {
     /// Octets; what came since `next` was `mark` is not among them.
-    pub(super) payload: u64,
+    pub(super) payload: U48,
     /// The time that delays are counted from, modulo 2^48 ns.
-    pub(super) base: u64,
+    pub(super) base: U48,
+    /// Segments with the ACK flag in the records before this one.
+    pub(super) acks_before: u32,
     pub(super) packets: u32,
     pub(super) data: u32,
     pub(super) psh: u32,
@@ -99,6 +104,11 @@ impl Tally {
 
     fn set_scale(&mut self, scale: u8) {
         self.scale_without = self.scale_without & !15 | scale & 15;
+    }
+
+    /// Segments with the ACK flag, of the flow, given how many segments there were in this record.
+    pub(super) fn acks(&self, packets: u32) -> u32 {
+        self.acks_before.saturating_add(packets.saturating_sub(u32::from(self.no_ack)))
     }
 
     /// Segments of this record without a delay, and without a jitter.
@@ -156,6 +166,12 @@ pub(super) mod shake {
     pub(in super::super) const ASKED: u16 = 1 << 7;
     /// The server is answering since [`super::Shared::answer_tick`].
     pub(in super::super) const ANSWERING: u16 = 1 << 8;
+    /// The server's half of the round trip could not be measured: the clock went back, or it is longer than can be kept.
+    pub(in super::super) const NO_SERVER_RTT: u16 = 1 << 9;
+    /// The client's half could not.
+    pub(in super::super) const NO_CLIENT_RTT: u16 = 1 << 10;
+    /// The clock went back in the answer that goes on.
+    pub(in super::super) const NO_TRANSFER: u16 = 1 << 11;
 }
 
 /// How the connection was closed, and by whom; what happened first counts, but RST above FIN.
@@ -179,10 +195,12 @@ pub enum Closing {
 #[derive(Clone, Copy, Debug, Zeroable)]
 #[repr(C)]
 pub(super) struct Shared {
-    /// Time of the latest step of the handshake.
-    step: u64,
+    /// Time of the latest step of the handshake, modulo 2^48 ns.
+    pub(super) step: U48,
     /// Time the server took to send its answers, in nanoseconds.
-    pub(super) transfer_sum: u64,
+    pub(super) transfer_sum: U48,
+    /// Segments of each direction of this record that the clock stamped before the ones that they follow: they have no delay.
+    pub(super) unspaced: [u16; 2],
     pub(super) server_rtt: Span,
     pub(super) client_rtt: Span,
     pub(super) transfers: u32,
@@ -226,15 +244,6 @@ pub(crate) struct TcpRef<'a> {
     pub(crate) rest: &'a Rest,
 }
 
-impl TcpRef<'_> {
-    /// As [`TcpState::is_reused_by`].
-    pub(crate) fn is_reused_by(&self, segment: &Segment) -> bool {
-        let ([forward, reverse], [first, second]) = (&self.ways.0, &self.rest.tallies);
-        let (own, tally) = if segment.way & 1 == 0 { (forward, first) } else { (reverse, second) };
-        segment.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN && own.has(bits::KNOWN) && segment.seq != tally.traits.isn
-    }
-}
-
 /// A connection that stands for itself.
 #[derive(Clone, Copy, Debug, Zeroable)]
 #[repr(C)]
@@ -263,12 +272,6 @@ impl TcpState {
         self.parts().add_syn(segment, options);
     }
 
-    /// Whether the segment begins another connection between the same ports: a SYN with another number than the first segment of its
-    /// direction had. A SYN with the same number, even after RST, asks again for the same connection.
-    pub fn is_reused_by(&self, segment: &Segment) -> bool {
-        TcpRef { ways: &self.ways, rest: &self.rest }.is_reused_by(segment)
-    }
-
     /// Begins the next record of a connection that goes on: counters restart, what is known stays.
     pub fn rest(&mut self) {
         self.parts().restart();
@@ -277,8 +280,16 @@ impl TcpState {
 
 /// The segment's own of two, and the other one.
 #[inline]
-fn both<T>([forward, reverse]: &mut [T; 2], way: u8) -> (&mut T, &mut T) {
+pub(super) fn both<T>([forward, reverse]: &mut [T; 2], way: u8) -> (&mut T, &mut T) {
     if way & 1 == 0 { (forward, reverse) } else { (reverse, forward) }
+}
+
+/// What the first SYN of a direction says beside its options.
+fn note_syn(traits: &mut Traits, segment: &Segment) {
+    traits.window = segment.window;
+    traits.octets = segment.octets;
+    traits.ttl = segment.ttl;
+    traits.bits |= trait_bits::SYN;
 }
 
 #[inline]
@@ -304,14 +315,20 @@ impl TcpMut<'_> {
 
     /// As [`TcpState::add_syn`].
     pub(crate) fn add_syn(&mut self, segment: &Segment, options: &SynOptions) {
+        let known = both(&mut self.ways.0, segment.way).0.has(bits::KNOWN);
         let (tally, _) = both(&mut self.rest.tallies, segment.way);
         let traits = &mut tally.traits;
-        if segment.flags & Tcp::SYN != 0 && traits.bits & trait_bits::SYN == 0 {
+        // A SYN that is seen after what it came before has the number before it.
+        let first = traits.bits & trait_bits::SYN == 0 && (!known || segment.seq == traits.isn);
+        if segment.flags & Tcp::SYN != 0 && first {
             let scale = options.window_scale.map_or(0, |shift| shift.min(WINDOW_SCALE_MAX) | trait_bits::HAS_SCALE);
             let sack = if options.sack_permitted { trait_bits::SACK } else { 0 };
             traits.mss = options.mss.unwrap_or(0);
             traits.kinds = [low(options.kinds), low(options.kinds >> 32)];
             traits.bits = scale | sack;
+            if known {
+                note_syn(traits, segment);
+            }
         }
         self.special(*segment);
     }
@@ -324,7 +341,9 @@ impl TcpMut<'_> {
         let end = segment.seq.wrapping_add(segment.payload);
         let data = segment.payload != 0;
         // One condition of many parts, not many branches: bits that must all be zero, and some that must not.
-        let odd = ((own.state() & (bits::STEADY | bits::KEEP_ALIVE)) ^ bits::STEADY)
+        let since = own.since(segment.time);
+        let odd = u32::from(since < 0)
+            | ((own.state() & (bits::STEADY | bits::KEEP_ALIVE)) ^ bits::STEADY)
             | (segment.seq ^ own.next)
             | u32::from((segment.flags & FLAGS & !PSH) ^ Tcp::ACK)
             | (segment.payload / PAYLOAD_MAX);
@@ -340,14 +359,14 @@ impl TcpMut<'_> {
             }
         }
         let (own, _) = both(&mut self.ways.0, segment.way);
-        let delay = own.since(segment.time);
+        let delay = since.cast_unsigned();
         own.space(delay);
         own.next = end;
         // A mask, since data and acknowledgements alternate as no branch can foresee.
         let moved = 0u32.wrapping_sub(u32::from(data));
         own.next_tick = own.next_tick & !moved | tick(segment.time) & moved;
         own.count(u32::from(data), u32::from(segment.flags & PSH != 0));
-        own.mark(&segment, delay);
+        own.mark(&segment, Some(delay));
         turned
     }
 
@@ -398,31 +417,44 @@ impl TcpMut<'_> {
         tally.packets = tally.packets.wrapping_add(segments);
         tally.data = tally.data.wrapping_add(data);
         tally.psh = tally.psh.wrapping_add(psh);
-        tally.payload = tally.payload.wrapping_add(u64::from(own.next.wrapping_sub(tally.mark)));
+        tally.payload.add(u64::from(own.next.wrapping_sub(tally.mark)));
         tally.mark = own.next;
+        // A long answer is summed up before ticks wrap.
+        let shared = &mut self.rest.shared;
+        if u16::from(way & 1) != shared.bits & shake::CLIENT
+            && let Some(part) = shared.answer(own).filter(|part| *part > PART_NS)
+        {
+            shared.transfer_sum.add(part);
+            shared.answer_tick = own.next_tick;
+        }
     }
 
     /// As [`TcpState::rest`].
     pub(crate) fn restart(&mut self) {
         for (own, tally) in self.ways.0.iter_mut().zip(&mut self.rest.tallies) {
-            own.take();
             own.restart_spacing();
-            let Tally { duplicates, scale_without, traits, .. } = *tally;
-            *tally = Tally { mark: own.next, base: own.last(), duplicates, scale_without, traits, ..Tally::zeroed() };
+            let [segments, _, psh_now] = own.counted();
+            let Tally { duplicates, scale_without, traits, syn, fin, rst, urg, .. } = *tally;
+            // The counts of flags are those of the whole flow.
+            let psh = tally.psh.saturating_add(psh_now);
+            let acks_before = tally.acks(tally.packets.wrapping_add(segments));
+            let (mark, base) = (own.next, U48::of(own.last()));
+            *tally = Tally { mark, base, duplicates, scale_without, traits, syn, fin, rst, urg, psh, acks_before, ..Tally::zeroed() };
+            own.take();
             tally.set_without(0, u8::from(own.has(bits::KNOWN) && !own.has(bits::GAPPED)));
         }
         self.rest.responses = Responses::zeroed();
         let shared = &mut self.rest.shared;
-        shared.transfer_sum = 0;
+        shared.transfer_sum = U48::default();
+        shared.unspaced = [0; 2];
         shared.transfers = 0;
+        // What of an answer is in this record is not in the next.
+        if shared.bits & shake::ANSWERING != 0 {
+            let [forward, reverse] = &self.ways.0;
+            shared.answer_tick = if shared.bits & shake::CLIENT == 0 { reverse } else { forward }.next_tick;
+            shared.bits &= !shake::NO_TRANSFER;
+        }
         shared.syn_retries = 0;
-    }
-
-    /// Both halves of the handshake's round trip, when both were seen.
-    fn rtt(&self) -> Option<u64> {
-        let Shared { bits, server_rtt, client_rtt, .. } = self.rest.shared;
-        let whole = shake::SYN | shake::SYN_ACK | shake::ESTABLISHED;
-        (bits & whole == whole).then(|| server_rtt.ns().saturating_add(client_rtt.ns()))
     }
 
     /// A segment that is more than the next one.
@@ -455,15 +487,12 @@ impl TcpMut<'_> {
         own.ack = segment.ack;
         let (tally, peers) = both(&mut self.rest.tallies, segment.way);
         tally.set_without(1, 2);
-        tally.base = own.last();
+        tally.base = U48::of(own.last());
         let syn = segment.flags & Tcp::SYN != 0;
         let (traits, theirs) = (&mut tally.traits, &peers.traits);
         traits.isn = if syn { segment.seq } else { segment.seq.wrapping_sub(1) };
         if syn {
-            traits.window = segment.window;
-            traits.octets = segment.octets;
-            traits.ttl = segment.ttl;
-            traits.bits |= trait_bits::SYN;
+            note_syn(traits, segment);
         }
         // RFC 7323 section 2.2: both must have offered it.
         if traits.bits & theirs.bits & trait_bits::SYN != 0 {
@@ -473,47 +502,6 @@ impl TcpMut<'_> {
             peers.set_scale(peers_scale);
             own.set(bits::SCALED);
             peer.set(bits::SCALED);
-        }
-    }
-
-    /// Steps of the handshake (RFC 9293 section 3.5), and how it ends.
-    fn handshake(&mut self, segment: &Segment) {
-        let shared = &mut self.rest.shared;
-        let client = u16::from(segment.way & 1) == shared.bits & shake::CLIENT;
-        let since = segment.time.saturating_sub(shared.step);
-        let opening = shared.bits & (shake::SYN | shake::SYN_ACK | shake::REFUSED) == shake::SYN;
-        match (segment.flags & (Tcp::SYN | Tcp::ACK | Tcp::RST), client) {
-            (Tcp::SYN, true) if shared.bits & shake::SYN_ACK == 0 => {
-                if shared.bits & shake::SYN != 0 {
-                    shared.bits |= shake::SYN_AGAIN;
-                    shared.syn_retries = shared.syn_retries.saturating_add(1);
-                }
-                shared.bits |= shake::SYN;
-                shared.step = segment.time;
-            }
-            (SYN_ACK, false) if shared.bits & shake::SYN_ACK == 0 => {
-                shared.server_rtt = Span::from_ns(since);
-                shared.bits |= shake::SYN_ACK;
-                shared.step = segment.time;
-                // `tally` gives it back with the acknowledgement.
-                let (_, peer) = both(&mut self.ways.0, segment.way);
-                peer.clear(bits::STEADY);
-            }
-            (SYN_ACK, false) if shared.bits & shake::ESTABLISHED == 0 => shared.bits |= shake::SYN_ACK_AGAIN,
-            (Tcp::ACK, true) if shared.bits & (shake::SYN_ACK | shake::ESTABLISHED) == shake::SYN_ACK => {
-                shared.client_rtt = Span::from_ns(since);
-                shared.bits |= shake::ESTABLISHED;
-            }
-            (flags, false) if flags & Tcp::RST != 0 && opening => shared.bits |= shake::REFUSED,
-            _ => {}
-        }
-        let closing = match segment.flags & (Tcp::FIN | Tcp::RST) {
-            0 => return,
-            Tcp::FIN => 1,
-            _ => 3,
-        };
-        if shared.closing == 0 || (closing == 3 && shared.closing < 3) {
-            shared.closing = closing + (segment.way & 1);
         }
     }
 
@@ -595,14 +583,20 @@ impl TcpMut<'_> {
         let shared = &mut self.rest.shared;
         let now = tick(segment.time);
         if u16::from(segment.way & 1) == shared.bits & shake::CLIENT {
-            if shared.bits & shake::ANSWERING != 0 {
-                shared.transfer_sum = shared.transfer_sum.saturating_add(ticks_ns(shared.answer_tick, peer.next_tick));
+            if let Some(ns) = shared.answer(peer) {
+                shared.transfer_sum.add(ns);
                 shared.transfers = shared.transfers.saturating_add(1);
             }
-            shared.bits = shared.bits & !shake::ANSWERING | shake::ASKED;
+            shared.bits = shared.bits & !(shake::ANSWERING | shake::NO_TRANSFER) | shake::ASKED;
         } else if shared.bits & shake::ASKED != 0 {
-            let silent = peer.since(segment.time);
-            self.rest.responses.add(if silent > TICKS_MAX_NS { silent } else { ticks_ns(peer.next_tick, now) });
+            // Ticks cannot tell a clock that went back far from one that went on.
+            let response = match u64::try_from(peer.since(segment.time)) {
+                Ok(silent) if silent > TICKS_MAX_NS => Some(silent),
+                Ok(_) => ticks_ns(peer.next_tick, now),
+                Err(_) if peer.since(segment.time) < -BACK_MAX_NS => None,
+                Err(_) => ticks_ns(peer.next_tick, now),
+            };
+            response.into_iter().for_each(|ns| self.rest.responses.add(ns));
             shared.bits |= shake::ANSWERING;
             shared.answer_tick = now;
         }
@@ -625,12 +619,22 @@ impl TcpMut<'_> {
         let (own, _) = both(&mut self.ways.0, segment.way);
         let (tally, _) = both(&mut self.rest.tallies, segment.way);
         let first = tally.packets == 0 && tally.without() == [1, 2];
-        let delay = if first { 0 } else { own.since(segment.time) };
-        if own.has(bits::GAPPED) {
-            own.space(delay);
-        } else if !first {
-            own.space_first(delay);
-            own.set(bits::GAPPED);
+        let since = if first { Ok(0) } else { u64::try_from(own.since(segment.time)) };
+        match since {
+            Ok(_) if first => {}
+            Ok(delay) if own.has(bits::GAPPED) => own.space(delay),
+            Ok(delay) => {
+                own.space_first(delay);
+                own.set(bits::GAPPED);
+            }
+            // Stamped before the one that it follows.
+            Err(_) => {
+                let (unspaced, _) = both(&mut self.rest.shared.unspaced, segment.way);
+                *unspaced = unspaced.saturating_add(1);
+                if own.since(segment.time) < -BACK_MAX_NS {
+                    self.rest.shared.bits |= if self.rest.shared.bits & shake::ANSWERING == 0 { 0 } else { shake::NO_TRANSFER };
+                }
+            }
         }
         // The acknowledgement of the SYN/ACK must not go by on the straight path.
         let shared = &self.rest.shared;
@@ -638,14 +642,14 @@ impl TcpMut<'_> {
         if own.has(bits::GAPPED) && !(waited_for && u16::from(segment.way & 1) == shared.bits & shake::CLIENT) {
             own.set(bits::STEADY);
         }
-        own.mark(segment, delay);
+        own.mark(segment, since.ok());
         own.clear(bits::ACKED);
         if segment.flags & Tcp::ACK != 0 {
             own.set(bits::ACKED);
         }
         // The octet of a keep-alive is not the application's.
         let payload = if class == Class::KeepAlive { 0 } else { segment.payload };
-        tally.payload = tally.payload.wrapping_add(u64::from(payload));
+        tally.payload.add(u64::from(payload));
         tally.mark = own.next;
         tally.packets = tally.packets.wrapping_add(1);
         tally.data = tally.data.wrapping_add(u32::from(payload != 0));
@@ -653,8 +657,13 @@ impl TcpMut<'_> {
     }
 }
 
-/// Flags of the second step of the handshake.
-const SYN_ACK: u16 = Tcp::SYN | Tcp::ACK;
+impl Shared {
+    /// How long the answer that goes on took until now, as far as it was measured.
+    pub(super) fn answer(&self, server: &Way) -> Option<u64> {
+        let measured = self.bits & (shake::ANSWERING | shake::NO_TRANSFER) == shake::ANSWERING;
+        ticks_ns(self.answer_tick, server.next_tick).filter(|_| measured)
+    }
+}
 
 /// The lower half.
 #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]

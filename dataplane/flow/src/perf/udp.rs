@@ -210,7 +210,8 @@ impl UdpState {
             (true, Some(at)) => {
                 if let (Some(owner), Some(since)) = (self.ways.get_mut(at), self.times.get(at)) {
                     *owner = 0;
-                    self.responses.add(time.saturating_sub(*since));
+                    // A clock that went back measured nothing.
+                    time.checked_sub(*since).into_iter().for_each(|ns| self.responses.add(ns));
                 }
             }
             (true, None) => {}

@@ -108,10 +108,10 @@ impl Way {
         self.last_window >> 16
     }
 
-    /// Nanoseconds since the latest segment; 0 when the clock went back.
+    /// Nanoseconds since the latest segment; below 0 when the clock went back.
     #[inline]
-    pub(super) fn since(&self, time: u64) -> u64 {
-        since(self.last_window & !0xffff, time << 16)
+    pub(super) fn since(&self, time: u64) -> i64 {
+        (time << 16).wrapping_sub(self.last_window & !0xffff).cast_signed() >> 16
     }
 
     /// Whether payload up to this number may use up the peer's window. The end of a window moves ahead only, so it is looked up
@@ -168,17 +168,21 @@ impl Way {
         self.ack.wrapping_add(u32::from(self.window()) << (scale & 15))
     }
 
-    /// Every segment leaves its mark.
+    /// Every segment leaves its mark. It has no delay when its clock went back: that is waited for.
     #[inline]
-    pub(super) fn mark(&mut self, segment: &Segment, delay: u64) {
+    pub(super) fn mark(&mut self, segment: &Segment, delay: Option<u64>) {
         let again = u32::from(segment.ack == self.ack);
         // Another number: what comes now are no duplicates of the ones before.
         self.state &= !(bits::DUPLICATE - (bits::DUPLICATE & again.wrapping_neg()));
         self.ack = segment.ack;
-        // A clock that went back is waited for.
-        let time = if delay == 0 { self.last_window & !0xffff } else { segment.time << 16 };
+        let time = match delay {
+            Some(delay) => {
+                self.gap = Span::from_ns(delay);
+                segment.time << 16
+            }
+            None => self.last_window & !0xffff,
+        };
         self.last_window = time | u64::from(segment.window);
-        self.gap = Span::from_ns(delay);
     }
 
     /// Sets the time that delays are counted from.
@@ -233,10 +237,10 @@ mod tests {
         let mut way = Way::new();
         let start = (5 << 48) - 10;
         way.begin(&segment(start, 0));
-        assert_eq!((way.since(start), way.since(start + 20), way.since(start - 1), way.since(start + (1 << 40))), (0, 20, 0, 1 << 40));
-        let (base, delay) = (way.last(), way.since(start + 20));
-        way.mark(&segment(start + 20, 0), delay);
-        way.mark(&segment(start + 5, 0), way.since(start + 5));
+        assert_eq!([start, start + 20, start - 1, start + (1 << 40)].map(|time| way.since(time)), [0, 20, -1, 1 << 40]);
+        let base = way.last();
+        way.mark(&segment(start + 20, 0), Some(20));
+        way.mark(&segment(start + 5, 0), None);
         assert_eq!((way.window(), way.since(start + 30), way.spreads(base, 1, 0)[0].mean), (7, 10, 20));
     }
 
@@ -273,9 +277,9 @@ mod tests {
     fn another_acknowledgement_number_ends_duplicates() {
         let mut way = Way::new();
         way.set(bits::DUPLICATE | bits::KNOWN);
-        way.mark(&segment(1, 0), 1);
+        way.mark(&segment(1, 0), Some(1));
         assert!(way.has(bits::DUPLICATE));
-        way.mark(&segment(2, 1), 1);
+        way.mark(&segment(2, 1), Some(1));
         assert!(!way.has(bits::DUPLICATE) && way.has(bits::KNOWN));
     }
 }

@@ -16,7 +16,8 @@ mod tests;
 
 use sonde_unpack::Packing;
 
-pub use batch::{Batch, SPAN_NS};
+pub(crate) use batch::Waiting;
+pub use batch::{Batch, JUMP_MAX_NS, SPAN_NS};
 pub use linktype::name as link_type_name;
 pub use passed::Passed;
 
@@ -200,6 +201,9 @@ impl<'a> Capture<'a> {
             // Nothing after a fault can be trusted: without the length of this record there is no next one.
             self.state.fault = Some(Fault { offset: self.position(), what });
             self.rest = &[];
+        }
+        if batch.frames().is_empty() && !self.goes_on {
+            batch.end();
         }
     }
 

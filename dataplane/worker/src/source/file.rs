@@ -1,7 +1,7 @@
 //! A recording as a source: its frames in bursts, by its own clock.
 
 use super::{Polled, Source};
-use crate::capture::{Batch, Capture, Damage, Fault, Passed, State};
+use crate::capture::{Batch, Capture, Damage, Fault, JUMP_MAX_NS, Passed, State, Waiting};
 use sonde_memory::FileMap;
 use sonde_packet::Frame;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Lends the frames of a capture file that lies in memory.
 ///
 /// The clock is the recording's: the time of the burst's first frame, so that nothing ends because of frames that come after the
-/// one which would have kept it. It stands still where a file's times go backwards. A long gap is told in steps, as bursts
+/// one which would have kept it. It stands still where a file's times go backwards, but by more than an hour: then all flows have
+/// ended before, as by a long gap, and it goes on from there (captures of two days in one file). A long gap is told in steps, as bursts
 /// without frames: the table's coarse clock of sixteen bits would not see how long it was.
 #[derive(Debug)]
 pub struct FileSource<'a> {
@@ -40,9 +41,17 @@ const CHECK_EVERY: u64 = 4 << 20;
 pub(crate) struct Carried {
     capture: State,
     now: u64,
+    /// The time believed last, and frames whose times were not believed.
+    clock: u64,
+    absurd: u64,
 }
 
 impl Carried {
+    /// Frames whose times were not believed.
+    pub(crate) fn absurd_times(&self) -> u64 {
+        self.absurd
+    }
+
     /// Packets of link types that are not read.
     pub(crate) fn passed(&self) -> &Passed {
         &self.capture.passed
@@ -55,28 +64,36 @@ impl<'a> FileSource<'a> {
     /// # Errors
     /// When it is no capture, or ends inside its header.
     pub fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
-        Ok(Self::over(Capture::open(bytes)?, 0))
+        Ok(Self::over(Capture::open(bytes)?, Batch::new(), 0))
     }
 
     /// Goes on with the next piece of a recording, as long as `margin` octets of it are left. Without a margin it is read as far as its
-    /// last whole packet; `goes_on` says whether another piece will follow.
+    /// last whole packet; `goes_on` says whether another piece will follow. `waiting`: the frame of the piece before that waits for the
+    /// next one, to be believed.
     ///
     /// # Errors
     /// As [`Self::open`], for the first piece.
-    pub(crate) fn resume(carried: Carried, bytes: &'a [u8], margin: usize, goes_on: bool) -> Result<Self, Fault> {
+    pub(crate) fn resume(
+        carried: Carried,
+        waiting: Option<&'a Waiting>,
+        bytes: &'a [u8],
+        margin: usize,
+        goes_on: bool,
+    ) -> Result<Self, Fault> {
         let capture = Capture::resume(carried.capture, bytes, goes_on)?;
-        Ok(Self { margin, ..Self::over(capture, carried.now) })
+        let batch = Batch::resume(carried.clock, carried.absurd, waiting);
+        Ok(Self { margin, ..Self::over(capture, batch, carried.now) })
     }
 
-    fn over(capture: Capture<'a>, now: u64) -> Self {
-        let batch = Batch::new();
+    fn over(capture: Capture<'a>, batch: Batch<'a>, now: u64) -> Self {
         Self { capture, batch, held: None, now, position: None, map: None, margin: 0, check_at: CHECK_EVERY, shrunk: None }
     }
 
-    /// Stops after a piece, and says how many octets of it were read.
-    pub(crate) fn pause(self) -> (Carried, usize) {
+    /// Stops after a piece, and says which frame waits for the next one, and how many octets of the piece were read.
+    pub(crate) fn pause(self) -> (Carried, Option<Waiting>, usize) {
         let (capture, read) = self.capture.pause();
-        (Carried { capture, now: self.now }, read)
+        let (clock, absurd, waiting) = self.batch.pause();
+        (Carried { capture, now: self.now, clock, absurd }, waiting, read)
     }
 
     /// Like [`Self::open`], for a mapped file: reading ends with a fault when another process cuts it meanwhile.
@@ -90,6 +107,11 @@ impl<'a> FileSource<'a> {
     /// Keeps `position` at the number of octets read, for another thread to show.
     pub fn with_position(self, position: &'a AtomicU64) -> Self {
         Self { position: Some(position), ..self }
+    }
+
+    /// Frames whose times were not believed: they were lent with the time of the frame before.
+    pub fn absurd_times(&self) -> u64 {
+        self.batch.absurd()
     }
 
     /// What ended the reading early, after [`Polled::End`].
@@ -154,14 +176,16 @@ impl Source for FileSource<'_> {
             work(&[], self.now);
             return Polled::End;
         };
-        if self.now != 0 && first.time.saturating_sub(self.now) > STEP_NS && told < STEPS_MAX {
+        let back = self.now.saturating_sub(first.time) > JUMP_MAX_NS;
+        let ahead = self.now != 0 && first.time.saturating_sub(self.now) > STEP_NS;
+        if (ahead || back) && told < STEPS_MAX {
             self.held = Some(told.saturating_add(1));
             self.now = self.now.saturating_add(STEP_NS);
             work(&[], self.now);
             return Polled::Idle;
         }
         self.held = None;
-        self.now = self.now.max(first.time);
+        self.now = if back { first.time } else { self.now.max(first.time) };
         work(frames, self.now);
         Polled::Frames
     }
@@ -231,6 +255,40 @@ mod tests {
         let weeks = bursts(&recording(&[1000, u32::MAX]));
         assert_eq!(weeks.len(), 2 + STEPS_MAX as usize + 1);
         assert_eq!(weeks.iter().rev().nth(1), Some(&(Polled::Frames, 1, u64::from(u32::MAX))));
+    }
+
+    /// The times of the frames, in milliseconds, the last clock, and how many were not believed.
+    fn times(file: &[u8]) -> (Vec<u64>, u64, u64) {
+        let mut source = FileSource::open(file).expect("a capture");
+        let (mut seen, mut last) = (Vec::new(), 0);
+        while source.burst(|lent, now| (seen.extend(lent.iter().map(|frame| frame.time / 1_000_000)), last = now / 1_000_000).1)
+            != Polled::End
+        {}
+        (seen, last, source.absurd_times())
+    }
+
+    #[test]
+    fn one_absurd_time_is_that_of_the_frame_before_and_is_counted() {
+        const BASE: u32 = 2_000_000_000;
+        for absurd in [0, 5000, BASE - 3_600_011, BASE + 3_600_011, u32::MAX] {
+            let file = recording(&[BASE, BASE + 10, absurd, BASE + 20, BASE + 30]);
+            assert_eq!(times(&file), ([0, 10, 10, 20, 30].map(|ms| u64::from(BASE) + ms).to_vec(), u64::from(BASE), 1), "{absurd}");
+        }
+        let hour = recording(&[BASE, BASE + 3_600_000, BASE, BASE + 1]);
+        assert_eq!(times(&hour).2, 0, "an hour is none");
+        let last = recording(&[BASE, BASE + 1, 5]);
+        assert_eq!((times(&last).0.len(), times(&last).2), (3, 1), "back, and nothing confirms it");
+    }
+
+    #[test]
+    fn two_captures_of_different_days_in_one_file_keep_their_times() {
+        const DAY: u32 = 86_400_000;
+        for days in [[1000, 1010, DAY, DAY + 10], [DAY, DAY + 10, 1000, 1010]] {
+            let (seen, last, absurd) = times(&recording(&days));
+            let [.., third, fourth] = days.map(u64::from);
+            assert_eq!((seen, absurd), (days.map(u64::from).to_vec(), 0));
+            assert!(last == third || last == fourth, "{last}");
+        }
     }
 
     #[test]
