@@ -383,6 +383,18 @@ mod tests {
         mode(dir, 0o755);
         mode(&path, 0o644);
         assert!(Profile::read(&path, &[]).is_ok());
+        // A link that only root can have made is followed, one in a folder for everybody is not, even in a sticky one.
+        let link = dir.join("link.toml");
+        std::os::unix::fs::symlink("probe.toml", &link).expect("a link");
+        assert!(Profile::read(&link, &[]).is_ok());
+        mode(dir, 0o1777);
+        let said = Profile::read(&link, &[]).expect_err("a link").to_string();
+        assert!(said.contains("is a symbolic link and is not followed"), "{said}");
+        mode(dir, 0o755);
+        let second = dir.join("second.toml");
+        std::fs::hard_link(&path, &second).expect("a second name");
+        assert!(Profile::read(&path, &[]).expect_err("two names").to_string().contains("hard links"));
+        std::fs::remove_file(&second).expect("removed");
         let refused = || Profile::read(&path, &[]).expect_err("refused").to_string();
         mode(&path, 0o666);
         assert!(refused().contains("chmod"), "{}", refused());
