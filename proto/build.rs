@@ -19,12 +19,14 @@ const DOCUMENT: &[&str] = &[
     "Exporter",
     "Enrichment",
     "OwnPrefix",
+    "Trust",
 ];
 
 /// What answers an operator: the command line prints these as JSON under the names of the protos.
 const ANSWERS: &[&str] = &[
     "Violation",
     "Generation",
+    "UnreadableGeneration",
     "GetConfigResponse",
     "ValidateConfigResponse",
     "ApplyConfigResponse",

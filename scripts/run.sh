@@ -119,7 +119,7 @@ port
 huge_pages
 
 # Sessions of their own: Ctrl-C is for this script, which then stops them in order.
-setsid "$bin/sonde-dataplane" --profile "${PROFILE:-hw-profiles/virtual.toml}" "${sets[@]}" </dev/null >"$home/dataplane.log" 2>&1 &
+setsid "$bin/sonde-dataplane" --profile "${PROFILE:-virtual}" "${sets[@]}" </dev/null >"$home/dataplane.log" 2>&1 &
 dataplane=$!
 ready "$dataplane" "$home/dataplane.log" '^running: ' || { dataplane=''; die "the dataplane did not start: see above"; }
 # From here on the folder is ours: a dataplane refuses one that is somebody else's.

@@ -8,7 +8,8 @@ use crate::store::{Note, Store, StoreError};
 use crate::{document, fault};
 use parking_lot::Mutex;
 use sonde_proto::southbound::{ApplyRequest, ApplyResponse, Description};
-use sonde_proto::v1::{Generation, Settings};
+use sonde_proto::v1::{Generation, Settings, Violation};
+use sonde_settings::Trust;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tonic::{Code, Status};
@@ -33,6 +34,8 @@ pub(crate) struct Change {
     pub validate_only: bool,
     /// For the history.
     pub comment: String,
+    /// The comment is the operator's: such a generation is kept for ever.
+    pub labelled: bool,
     /// Milliseconds to wait for the workers; 0: [`DEADLINE_MS`].
     pub deadline_ms: u32,
     /// Accept a change of `boot` for the next start.
@@ -63,6 +66,7 @@ pub(crate) struct Desired {
     link: Link,
     instance: Arc<str>,
     turn: Arc<tokio::sync::Mutex<Delivered>>,
+    trouble: Arc<Mutex<String>>,
 }
 
 /// What was last handed over for the next start: to which process, which generation.
@@ -72,12 +76,39 @@ struct Delivered(Option<(u32, u64)>);
 impl Desired {
     /// Joins a history and a link of one instance.
     pub(crate) fn new(store: Store, link: Link, instance: &str) -> Self {
-        Self { store: Arc::new(Mutex::new(store)), link, instance: instance.into(), turn: Arc::default() }
+        Self { store: Arc::new(Mutex::new(store)), link, instance: instance.into(), turn: Arc::default(), trouble: Arc::default() }
     }
 
     /// Reads the history.
     pub(crate) fn history<T>(&self, read: impl FnOnce(&Store) -> T) -> T {
         read(&self.store.lock())
+    }
+
+    /// Why the dataplane could not be brought to what is desired; empty when all is well.
+    pub(crate) fn trouble(&self) -> String {
+        self.trouble.lock().clone()
+    }
+
+    /// Takes note of it. Whether it is news.
+    pub(crate) fn note_trouble(&self, trouble: &str) -> bool {
+        let mut known = self.trouble.lock();
+        let news = *known != trouble;
+        trouble.clone_into(&mut known);
+        news
+    }
+
+    /// What the API may name: what the dataplane's profile says where it answers, else what is desired already.
+    fn trust(&self) -> Trust {
+        if let Some(trust) = self.link.description().and_then(|description| document::trust(&description)) {
+            return trust;
+        }
+        let desired = self.newest().and_then(|g| g.settings).and_then(|settings| sonde_settings::Settings::try_from(&settings).ok());
+        Trust::unknown(desired.as_ref())
+    }
+
+    /// What a document names and may not, every violation.
+    pub(crate) fn forbidden(&self, settings: &Settings) -> Vec<Violation> {
+        document::forbidden(&self.trust(), settings)
     }
 
     /// What is desired now.
@@ -122,6 +153,10 @@ impl Desired {
         }
         let effective = document::checked(&self.complete(edit(newest.as_ref())?, newest.as_ref()))?;
         self.own(&effective)?;
+        let forbidden = self.forbidden(&effective);
+        if !forbidden.is_empty() {
+            return Err(fault::invalid(&forbidden));
+        }
         let restart = self.restart_for(&effective);
         if !restart.is_empty() && !change.allow_restart && !self.accepted(newest.as_ref(), &effective) {
             return Err(fault::restart_required(&restart));
@@ -133,6 +168,7 @@ impl Desired {
         let note = Note {
             author: change.author,
             comment: change.comment,
+            labelled: change.labelled,
             request_id: if change.request_id.is_empty() { uuid::Uuid::new_v4().to_string() } else { change.request_id },
             boot_pending: !restart.is_empty(),
         };
@@ -213,14 +249,16 @@ impl Desired {
             Ok(Err(e)) => e.to_string(),
             Err(e) => e.to_string(),
         };
+        // Named with its file: what is left there is the newest generation at the next start.
         Err(Status::internal(format!("the dataplane refused generation {number}, and it could not be taken out of the history: {failed}")))
     }
 
     /// The restart that a change of `boot` waited for has happened.
     async fn boot_taken(&self) -> Result<(), Status> {
         let store = Arc::clone(&self.store);
-        let written = tokio::task::spawn_blocking(move || store.lock().boot_taken()).await.map_err(std::io::Error::other).flatten();
-        written.map_err(|e| Status::internal(format!("it is not written down that the new boot settings run: {e}")))
+        let written = tokio::task::spawn_blocking(move || store.lock().boot_taken()).await;
+        let failed = |e: String| Status::internal(format!("it is not written down that the new boot settings run: {e}"));
+        written.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))
     }
 
     /// Hands a generation to the dataplane: what can change now, and then what the next start is to take.
@@ -285,8 +323,24 @@ impl Desired {
             return Ok(Some(format!("adopted the settings of the running dataplane as generation {}", adopted.number)));
         };
         let mut desired = newest;
-        let mut restart = self.restart_for(desired.settings.as_ref().unwrap_or(&Settings::default()));
         let mut did = None;
+        let damaged = self.history(Store::damaged_newest).filter(|number| *number == description.generation);
+        if let Some(number) = damaged.filter(|number| *number > desired.number) {
+            // What runs is what the damaged file said: an older generation must not take its place.
+            let comment = format!("taken from the running dataplane, because the file of generation {number} cannot be read");
+            desired = self.renumber(running.clone(), comment, description.generation).await?;
+            did = Some(format!("generation {}: {}", desired.number, desired.comment));
+        }
+        if let Some(trust) = document::trust(&description) {
+            let (left, notes) = document::allowed(&trust, desired.settings.as_ref().unwrap_or(&Settings::default()), running.boot.as_ref());
+            if !notes.is_empty() {
+                let comment = format!("of generation {}: {}", desired.number, notes.join("; "));
+                tracing::warn!("the dataplane's profile does not allow all of generation {}: {}", desired.number, notes.join("; "));
+                desired = self.renumber(left, comment, description.generation).await?;
+                did = Some(format!("generation {}: {}", desired.number, desired.comment));
+            }
+        }
+        let mut restart = self.restart_for(desired.settings.as_ref().unwrap_or(&Settings::default()));
         if !restart.is_empty() && !self.history(Store::boot_pending) {
             // Somebody started the dataplane with another `boot`: that is a fact, and the rest of what is desired stands.
             let settings = Settings { boot: running.boot.clone(), ..desired.settings.clone().unwrap_or_default() };
@@ -319,7 +373,7 @@ impl Desired {
     /// Stores a generation that nobody asked for.
     async fn renumber(&self, settings: Settings, comment: String, above: u64) -> Result<Generation, Status> {
         let boot_pending = !self.restart_for(&settings).is_empty();
-        let note = Note { author: "reconcile".into(), comment, request_id: String::new(), boot_pending };
+        let note = Note { author: "reconcile".into(), comment, boot_pending, ..Note::default() };
         self.append(settings, note, above.saturating_add(1)).await
     }
 

@@ -1,8 +1,9 @@
 //! The settings document as the control plane handles it: checked, filled in, compared.
 
 use crate::fault;
+use sonde_proto::southbound::Description;
 use sonde_proto::v1::{self, Violation};
-use sonde_settings::Settings;
+use sonde_settings::{Settings, Trust, convert};
 use tonic::Status;
 
 /// Checks a document and fills in every default.
@@ -16,6 +17,54 @@ pub(crate) fn effective(document: &v1::Settings) -> Result<v1::Settings, Vec<son
 /// [`effective`] as an answer of the API: `INVALID_ARGUMENT` with every violation.
 pub(crate) fn checked(document: &v1::Settings) -> Result<v1::Settings, Status> {
     effective(document).map_err(|violations| fault::invalid(&violations.into_iter().map(Violation::from).collect::<Vec<_>>()))
+}
+
+/// What the API may name, by what a dataplane says of its profile; `None` where it says nothing that can be understood.
+pub(crate) fn trust(description: &Description) -> Option<Trust> {
+    // A dataplane that says nothing of its profile is one whose settings in force are all that is known of it.
+    let profile = description.profile.as_ref().or(description.settings.as_ref())?;
+    let profile = Settings::try_from(profile).ok()?;
+    Trust::of(&profile, &description.trust.clone().unwrap_or_default()).ok()
+}
+
+/// What a document names and may not; none when it is not good, which is found out elsewhere.
+pub(crate) fn forbidden(trust: &Trust, document: &v1::Settings) -> Vec<Violation> {
+    let found = Settings::try_from(document).map(|settings| trust.violations(&settings)).unwrap_or_default();
+    found.into_iter().map(Violation::from).collect()
+}
+
+/// What is left of a stored document where a profile does not allow all of it: values that are converted, and a `boot` that names what
+/// it may not gives way to the one that runs. With a sentence for each.
+pub(crate) fn allowed(trust: &Trust, document: &v1::Settings, running: Option<&v1::Boot>) -> (v1::Settings, Vec<String>) {
+    let Ok(settings) = Settings::try_from(document) else { return (document.clone(), Vec::new()) };
+    if trust.violations(&settings).is_empty() {
+        return (document.clone(), Vec::new());
+    }
+    let (mut left, converted) = convert::settings(&settings, trust);
+    let mut notes: Vec<String> = converted.iter().map(ToString::to_string).collect();
+    let devices: Vec<String> = forbidden(trust, &left).into_iter().filter(|v| v.path.starts_with("boot.")).map(|v| v.path).collect();
+    if !devices.is_empty() {
+        left.boot = running.cloned();
+        notes.push(format!("boot is that of the running dataplane, whose profile does not allow {}", devices.join(", ")));
+    }
+    (left, notes)
+}
+
+/// A document as JSON has it, as a tree; a field that is null is one that is not given.
+pub(crate) fn from_json(mut value: serde_json::Value) -> Result<toml::Table, String> {
+    drop_nulls(&mut value);
+    toml::Table::try_from(value).map_err(|e| e.to_string())
+}
+
+fn drop_nulls(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.retain(|_, v| !v.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        serde_json::Value::Array(list) => list.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
 }
 
 /// Fields of `boot` in which two documents differ; none when one of them is not good.

@@ -1,13 +1,15 @@
 //! As whom the control plane runs: started by root, it makes ready what needs root and becomes the service user for good. It speaks to the
 //! network and reads documents that others wrote, and nothing of that needs root's rights.
 
+use crate::address::Address;
 use crate::server::Options;
 use crate::store;
 use rustix::thread::CapabilitySet;
-use sonde_settings::paths::{default_run_dir, default_state_dir};
+use sonde_settings::paths::{Paths, default_run_dir, default_state_dir};
 use sonde_system::account::{self, SERVICE_USER};
 use sonde_system::{Account, Folder, FolderError, Sharing, capability};
 use std::io;
+use std::path::PathBuf;
 
 /// Why the control plane cannot run as it should. Written for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -77,12 +79,34 @@ pub fn settle(options: &mut Options, user: Option<&str>) -> Result<Identity, Ide
         Err(FolderError::Foreign { owner, .. }) if owner == account.uid => None,
         ready => Some(ready?),
     };
+    sockets(options, &account);
     account.become_it().map_err(failed)?;
     let history = match ready {
         Some(folder) => folder,
         None => Folder::make(&options.history(), Sharing::Own)?,
     };
     Ok(Identity { history, line: line() })
+}
+
+/// Makes ready the folders of the API's sockets: the instance's own, which is in root's run folder, and those that are not there yet.
+/// Where that fails, the service user perhaps can listen there all the same; why it cannot is said with what it finds.
+fn sockets(options: &Options, account: &Account) {
+    let own = Paths::of(&options.instance, options.run_dir.as_deref()).api_socket();
+    let unix = |address: &Address| match address {
+        Address::Unix(path) => Some(path.clone()),
+        Address::Tcp { .. } => None,
+    };
+    let said: Vec<PathBuf> = options.api.iter().filter_map(unix).collect();
+    let sockets = if options.api.is_empty() { vec![own.clone()] } else { said };
+    for folder in sockets.iter().filter_map(|socket| socket.parent()) {
+        let missing = folder.symlink_metadata().is_err_and(|cause| cause.kind() == io::ErrorKind::NotFound);
+        if !missing && Some(folder) != own.parent() {
+            continue;
+        }
+        if let Err(error) = Folder::hand_over(folder, (account.uid, account.gid), |_| false) {
+            tracing::warn!("the folder of the API's socket is not made ready: {error}");
+        }
+    }
 }
 
 /// Nobody but root can become another user; but whoever starts it, it needs no capability.

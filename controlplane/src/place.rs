@@ -1,9 +1,11 @@
 //! Where and whose addresses are (`live.enrichment`): the control plane keeps a table of its own, of what the dataplane says it obeys.
 
+use crate::document;
 use crate::flow::ip;
 use crate::link::Link;
 use sonde_enrich::{Enricher, Generation, Handle, Sources, Watcher};
 use sonde_flow::record::Record;
+use sonde_proto::southbound::Description;
 use sonde_proto::v1::{self, Place, TopEntry};
 use sonde_settings::Settings;
 use std::collections::HashMap;
@@ -103,12 +105,14 @@ impl Lookups {
         let mut faults = 0;
         loop {
             sonde_threads::trap_as("lookups");
-            if let Some(settings) = link.description().as_deref().and_then(|description| description.settings.as_ref())
+            let description = link.description();
+            if let Some(description) = description.as_deref()
+                && let Some(settings) = description.settings.as_ref()
                 && let Some(enrichment) = settings.live.as_ref().and_then(|live| live.enrichment.as_ref())
                 && *enrichment != told.0
             {
                 told.0 = enrichment.clone();
-                watcher.set(sources(settings));
+                watcher.set(sources(description, settings));
             }
             let status = self.handle.status();
             if status.faults != faults {
@@ -149,9 +153,11 @@ impl Drop for Unwaited {
     }
 }
 
-/// Settings in force were checked: what this version does not understand in them is nothing to look up in.
-fn sources(settings: &v1::Settings) -> Sources {
-    Settings::try_from(settings).map(|settings| settings.live.enrichment).unwrap_or_default()
+/// Settings in force were checked: what this version does not understand in them is nothing to look up in. Nor are files that the
+/// dataplane's profile does not name: this process may be root too.
+fn sources(description: &Description, settings: &v1::Settings) -> Sources {
+    let (Ok(settings), Some(trust)) = (Settings::try_from(settings), document::trust(description)) else { return Sources::default() };
+    trust.sources(&settings.live)
 }
 
 #[cfg(test)]

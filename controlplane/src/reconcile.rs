@@ -11,12 +11,11 @@ const AFTER_TROUBLE: Duration = Duration::from_secs(5);
 /// Runs until its task is dropped.
 pub(crate) async fn run(desired: Desired) {
     let mut peer = desired.link().follow();
-    let mut trouble = String::new();
     loop {
         sonde_threads::trap_as("reconcile");
         let pause = match desired.reconcile().await {
             Ok(done) => {
-                trouble.clear();
+                desired.note_trouble("");
                 if let Some(done) = done {
                     tracing::info!("{done}");
                 }
@@ -24,9 +23,8 @@ pub(crate) async fn run(desired: Desired) {
             }
             Err(status) => {
                 // The same trouble is said once, not every five seconds.
-                if status.message() != trouble {
+                if desired.note_trouble(status.message()) {
                     tracing::warn!("cannot bring the dataplane to the desired settings: {}", status.message());
-                    status.message().clone_into(&mut trouble);
                 }
                 AFTER_TROUBLE
             }

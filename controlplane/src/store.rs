@@ -6,15 +6,21 @@
 
 use crate::document;
 use serde::{Deserialize, Serialize};
-use sonde_proto::v1::{Generation, Settings};
+use sonde_proto::v1::{Generation, Settings, UnreadableGeneration};
+use sonde_settings::{convert, excerpt};
 use sonde_system::{Folder, FolderError, Sharing};
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Generations kept; the oldest ones beyond are removed.
-pub(crate) const KEPT: usize = 10_000;
+/// Generations kept that no operator labelled; the oldest ones beyond are removed.
+const UNLABELLED_MAX: usize = 1000;
+/// Those with an operator's words that are kept: nobody fills a disk with them.
+const LABELLED_MAX: usize = 10_000;
+
+/// Most characters of what is wrong in a file that cannot be read.
+const REASON_MAX: usize = 1000;
 
 /// Why the history cannot be used. Written for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -38,20 +44,21 @@ pub enum StoreError {
     },
     /// No room for the new generation; the history is as it was.
     #[error(
-        "the disk that holds {} is full: generation {number} was not stored and nothing was changed; free some space there and \
+        "the disk that holds {} is full: generation {number} was not stored and nothing was changed; free some space there (`df {}`) and \
          apply it again",
-        path.display()
+        path.display(),
+        path.parent().unwrap_or(path).display()
     )]
     Full {
-        /// The directory.
+        /// The file.
         path: PathBuf,
         /// What was to be stored.
         number: u64,
     },
     /// The new generation could not be written; the history is as it was.
-    #[error("generation {number} was not stored in {}, and nothing was changed: {cause}", path.display())]
+    #[error("generation {number} was not stored in {}, and nothing was changed: {cause}; see that this file can be written", path.display())]
     Write {
-        /// The directory.
+        /// The file.
         path: PathBuf,
         /// What was to be stored.
         number: u64,
@@ -61,8 +68,10 @@ pub enum StoreError {
 }
 
 /// A file that stands in the history and cannot be read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Damaged {
+    /// Its number.
+    pub number: u64,
     /// Which.
     pub path: PathBuf,
     /// Why.
@@ -81,6 +90,12 @@ struct OnDisk {
     /// Its `boot` was meant to differ from what ran, and to be taken at the next start.
     #[serde(default)]
     boot_pending: bool,
+    /// Version of the program that wrote it; one that did not say is older than 0.1.0.
+    #[serde(default)]
+    version: String,
+    /// The comment is an operator's; `None`: of a version that did not tell.
+    #[serde(default)]
+    labelled: Option<bool>,
     settings: Settings,
 }
 
@@ -97,6 +112,8 @@ pub(crate) struct Note {
     pub comment: String,
     /// The request.
     pub request_id: String,
+    /// The comment is an operator's: the generation is kept when others are removed.
+    pub labelled: bool,
     /// Its `boot` is meant to differ from what runs, and to be taken at the next start.
     pub boot_pending: bool,
 }
@@ -105,6 +122,7 @@ pub(crate) struct Note {
 #[derive(Clone, Debug, PartialEq)]
 struct Kept {
     generation: Generation,
+    labelled: bool,
     boot_pending: bool,
 }
 
@@ -115,6 +133,10 @@ pub(crate) struct Store {
     generations: BTreeMap<u64, Kept>,
     /// Highest number that is or was taken.
     highest: u64,
+    /// Files that cannot be read.
+    damaged: Vec<Damaged>,
+    /// Most generations without and with a label.
+    most: [usize; 2],
     /// Held for its lock.
     _lock: File,
 }
@@ -144,7 +166,8 @@ impl Store {
             Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path: directory.to_owned() }),
             Err(TryLockError::Error(cause)) => return Err(StoreError::Directory { path: directory.to_owned(), cause }),
         }
-        let mut store = Self { folder: folder.clone(), generations: BTreeMap::new(), highest: 0, _lock: lock };
+        let most = [UNLABELLED_MAX, LABELLED_MAX];
+        let mut store = Self { folder: folder.clone(), generations: BTreeMap::new(), highest: 0, damaged: Vec::new(), most, _lock: lock };
         let mut damaged = Vec::new();
         for name in folder.names()? {
             let name = name.to_string_lossy().into_owned();
@@ -162,11 +185,29 @@ impl Store {
                 Ok(kept) => {
                     store.generations.insert(number, kept);
                 }
-                Err(cause) => damaged.push(Damaged { path, cause }),
+                Err(cause) => damaged.push(Damaged { number, path, cause }),
             }
         }
-        damaged.sort_by(|a, b| a.path.cmp(&b.path));
+        damaged.sort_by_key(|file| file.number);
+        store.damaged.clone_from(&damaged);
+        store.forget_oldest();
         Ok((store, damaged))
+    }
+
+    /// Files that stand in the history and cannot be read, for who asks.
+    pub(crate) fn unreadable(&self) -> Vec<UnreadableGeneration> {
+        let one = |file: &Damaged| UnreadableGeneration {
+            number: file.number,
+            path: file.path.display().to_string(),
+            reason: format!("{}; the file is left as it is, remove it when nobody needs it", file.cause),
+        };
+        self.damaged.iter().map(one).collect()
+    }
+
+    /// The number of the newest generation, where its file cannot be read.
+    pub(crate) fn damaged_newest(&self) -> Option<u64> {
+        let newest = self.damaged.last()?.number;
+        self.generations.last_key_value().is_none_or(|(number, _)| *number < newest).then_some(newest)
     }
 
     /// The generation that is desired: the newest.
@@ -178,12 +219,25 @@ impl Store {
     ///
     /// # Errors
     /// When that could not be written.
-    pub(crate) fn boot_taken(&mut self) -> io::Result<()> {
-        let Some(Kept { generation, .. }) = self.generations.last_key_value().map(|(_, kept)| kept.clone()) else { return Ok(()) };
-        let number = generation.number;
-        self.replace(number, &OnDisk::of(generation.clone(), false))?;
-        self.generations.insert(number, Kept { generation, boot_pending: false });
+    pub(crate) fn boot_taken(&mut self) -> Result<(), StoreError> {
+        let Some(newest) = self.generations.last_key_value().map(|(_, kept)| kept.clone()) else { return Ok(()) };
+        let number = newest.generation.number;
+        let taken = Kept { boot_pending: false, ..newest };
+        self.replace(number, &OnDisk::of(taken.clone())).map_err(|cause| self.failed(number, cause))?;
+        self.generations.insert(number, taken);
         Ok(())
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.folder.at(&name(number))
+    }
+
+    fn failed(&self, number: u64, cause: io::Error) -> StoreError {
+        let path = self.path(number);
+        match cause.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { path, number },
+            _ => StoreError::Write { path, number, cause },
+        }
     }
 
     /// Whether the newest generation's `boot` was meant to differ from what ran when it was stored.
@@ -231,12 +285,11 @@ impl Store {
             comment: note.comment,
             request_id: note.request_id,
             boot_pending: note.boot_pending,
+            version: convert::VERSION.to_owned(),
+            labelled: Some(note.labelled),
             settings,
         };
-        self.write(number, &on_disk).map_err(|cause| match cause.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { path: self.folder.path().to_owned(), number },
-            _ => StoreError::Write { path: self.folder.path().to_owned(), number, cause },
-        })?;
+        self.write(number, &on_disk).map_err(|cause| self.failed(number, cause))?;
         let kept = on_disk.kept(now);
         let generation = kept.generation.clone();
         self.highest = number;
@@ -265,17 +318,29 @@ impl Store {
 
     /// Takes the newest generation back: the dataplane refused it, and it was never in force.
     pub(crate) fn withdraw(&mut self, number: u64) -> io::Result<()> {
-        self.folder.remove(&name(number)).map_err(FolderError::into_io)?;
+        let path = self.path(number);
+        let named = |cause: FolderError| {
+            let cause = cause.into_io();
+            io::Error::new(cause.kind(), format!("{}: {cause}; remove it by hand", path.display()))
+        };
+        self.folder.remove(&name(number)).map_err(named)?;
         self.generations.remove(&number);
         self.highest = number.saturating_sub(1);
-        self.folder.sync().map_err(FolderError::into_io)
+        self.folder.sync().map_err(named)
     }
 
+    /// Removes the oldest generations that are too many; the newest never is one.
     fn forget_oldest(&mut self) {
-        while self.generations.len() > KEPT {
-            let Some((number, _)) = self.generations.pop_first() else { return };
-            // The file of a forgotten generation is harmless where it cannot be removed.
-            let _ = self.folder.remove(&name(number));
+        for (labelled, most) in [false, true].into_iter().zip(self.most) {
+            let alike = |kept: &&Kept| kept.labelled == labelled;
+            let numbers: Vec<u64> = self.generations.values().filter(alike).map(|kept| kept.generation.number).collect();
+            let newest = self.generations.last_key_value().map(|(number, _)| *number);
+            let many = numbers.len().saturating_sub(most);
+            for number in numbers.into_iter().take(many).filter(|number| Some(*number) != newest) {
+                self.generations.remove(&number);
+                // The file of a forgotten generation is harmless where it cannot be removed.
+                let _ = self.folder.remove(&name(number));
+            }
         }
     }
 }
@@ -291,13 +356,17 @@ pub(crate) fn is_part(name: &str) -> bool {
 }
 
 impl OnDisk {
-    fn of(generation: Generation, boot_pending: bool) -> Self {
-        let Generation { number, applied_at, author, comment, request_id, settings, etag: _ } = generation;
+    fn of(kept: Kept) -> Self {
+        let Kept { generation, labelled, boot_pending } = kept;
+        let Generation { number, applied_at, author, comment, request_id, settings, etag: _, version: _ } = generation;
         let applied_at = applied_at.unwrap_or_default().to_string();
-        Self { format: FORMAT, number, applied_at, author, comment, request_id, boot_pending, settings: settings.unwrap_or_default() }
+        let (version, labelled, settings) = (convert::VERSION.to_owned(), Some(labelled), settings.unwrap_or_default());
+        Self { format: FORMAT, number, applied_at, author, comment, request_id, boot_pending, version, labelled, settings }
     }
 
     fn kept(self, applied_at: prost_types::Timestamp) -> Kept {
+        // Of a version that did not tell, every comment may be an operator's.
+        let labelled = self.labelled.unwrap_or(!self.comment.is_empty());
         let generation = Generation {
             number: self.number,
             applied_at: Some(applied_at),
@@ -305,9 +374,10 @@ impl OnDisk {
             comment: self.comment,
             request_id: self.request_id,
             etag: document::etag(self.number, &self.settings),
+            version: self.version,
             settings: Some(self.settings),
         };
-        Kept { generation, boot_pending: self.boot_pending }
+        Kept { generation, labelled, boot_pending: self.boot_pending }
     }
 }
 
@@ -315,10 +385,26 @@ fn read(folder: &Folder, name: &str, number: u64) -> Result<Kept, String> {
     let mut text = Vec::new();
     let Some(mut file) = folder.open_file(name).map_err(|e| e.to_string())? else { return Err("it is gone".to_owned()) };
     file.read_to_end(&mut text).map_err(|e| e.to_string())?;
-    let on_disk: OnDisk = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
-    if on_disk.format != FORMAT {
-        return Err(format!("it has format {}, this version reads format {FORMAT}", on_disk.format));
+    let mut value: serde_json::Value = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
+    if let Some(format) = value.get("format").and_then(serde_json::Value::as_u64).filter(|format| *format != u64::from(FORMAT)) {
+        return Err(format!("it has format {format}, this version reads format {FORMAT}"));
     }
+    let version = value.get("version").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let settings = value.get_mut("settings").map(serde_json::Value::take).unwrap_or_default();
+    if !settings.is_object() {
+        return Err("it has no settings".to_owned());
+    }
+    let mut table = document::from_json(settings)?;
+    for converted in convert::document(&mut table, &version, None) {
+        tracing::warn!("generation {number}: {converted}");
+    }
+    // A field that this version does not know would be lost when the generation is applied again.
+    let settings = sonde_settings::document::from_table(&table).map_err(|violations| {
+        let list: Vec<String> = violations.iter().map(ToString::to_string).collect();
+        excerpt(&list.join("; "), REASON_MAX) + &convert::newer(&version, "sonde-controlplane")
+    })?;
+    value["settings"] = serde_json::to_value(Settings::default()).map_err(|e| e.to_string())?;
+    let on_disk = OnDisk { settings, ..serde_json::from_value(value).map_err(|e| e.to_string())? };
     if on_disk.number != number {
         return Err(format!("it says it is generation {}", on_disk.number));
     }
@@ -338,7 +424,8 @@ mod tests {
     }
 
     fn note(request: &str) -> Note {
-        Note { request_id: request.into(), comment: "why".into(), author: "who".into(), boot_pending: request == "b" }
+        let (comment, author) = ("why".into(), "who".into());
+        Note { request_id: request.into(), comment, author, labelled: request.starts_with('l'), boot_pending: request == "b" }
     }
 
     fn append(store: &mut Store, idle: u32, request: &str) -> Generation {
@@ -395,6 +482,63 @@ mod tests {
         assert_eq!(store.newest().map(|g| g.number), Some(1));
         assert_eq!(append(&mut store, 3000, "c").number, 3);
         assert!(dir.path().join("generation-2.json").exists(), "it is left for the operator to look at");
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_but_for_those_with_a_label() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut store, _) = Store::open(dir.path()).expect("opens");
+        store.most = [3, 2];
+        let numbers = |store: &Store| store.older(None).map(|g| g.number).collect::<Vec<_>>();
+        for request in ["l1", "a", "b", "l2", "c", "d", "e"] {
+            append(&mut store, 1000, request);
+        }
+        assert_eq!(numbers(&store), [7, 6, 5, 4, 1]);
+        append(&mut store, 1000, "l3");
+        assert_eq!(numbers(&store), [8, 7, 6, 5, 4], "of those with a label there are too many as well");
+        let files = fs::read_dir(dir.path()).expect("read").flatten().filter(|f| f.path().extension().is_some_and(|e| e == "json")).count();
+        assert_eq!(files, 5);
+        drop(store);
+        let (store, _) = Store::open(dir.path()).expect("opens");
+        assert_eq!(numbers(&store), [8, 7, 6, 5, 4]);
+        assert!(store.generations[&4].labelled && !store.generations[&7].labelled);
+    }
+
+    #[test]
+    fn what_another_version_wrote_is_converted_or_left_with_the_reason() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut store, _) = Store::open(dir.path()).expect("opens");
+        for request in ["a", "b", "c"] {
+            let eal = sonde_proto::v1::Eal { extra_args: vec!["--no-hpet".into()], ..Default::default() };
+            let boot = sonde_proto::v1::Boot { eal: Some(eal), ..Default::default() };
+            let settings = Settings { boot: Some(boot), ..settings(1000) };
+            store.append(settings, note(request), prost_types::Timestamp::default(), 0).expect("stored");
+        }
+        drop(store);
+        let edit = |number: u64, from: &str, to: &str| {
+            let path = dir.path().join(format!("generation-{number}.json"));
+            let text = fs::read_to_string(&path).expect("read");
+            assert!(text.contains(from), "{from}: {text}");
+            fs::write(path, text.replace(from, to)).expect("written");
+        };
+        let version = format!("\"version\": \"{}\",", convert::VERSION);
+        // As the version before the first one with a version wrote it.
+        edit(1, &version, "");
+        edit(1, "\"--no-hpet\"", "\"-d\", \"/tmp/a.so\", \"--no-hpet\"");
+        edit(2, &version, "\"version\": \"99.0.0\",");
+        edit(3, &version, "\"version\": \"99.0.0\",");
+        edit(3, "\"idle_timeout_ms\"", "\"future\": 3, \"idle_timeout_ms\"");
+        let (mut store, damaged) = Store::open(dir.path()).expect("opens");
+        let arguments = |number| store.get(number).and_then(|g| g.settings.clone()?.boot?.eal).map(|eal| eal.extra_args);
+        assert_eq!(arguments(1), Some(vec!["--no-hpet".to_owned()]));
+        assert_eq!(arguments(2), Some(vec!["--no-hpet".to_owned()]), "a newer version that says nothing new is understood");
+        assert_eq!((damaged.len(), damaged[0].number, store.damaged_newest()), (1, 3, Some(3)));
+        let said = &store.unreadable()[0].reason;
+        for word in ["live.timeouts.future", "written by sonde-controlplane 99.0.0", "restart sonde-controlplane", "is left as it is"] {
+            assert!(said.contains(word), "{word}: {said}");
+        }
+        assert_eq!(append(&mut store, 1, "d").number, 4);
+        assert_eq!((store.damaged_newest(), store.unreadable().len()), (None, 1));
     }
 
     #[test]

@@ -309,6 +309,63 @@ async fn a_full_disk_is_said_and_nothing_is_lost() {
     assert_eq!(history["generations"].as_array().map(Vec::len), usize::try_from(made).ok());
 }
 
+/// What an operator sees of a history that is not whole, and of a control plane that cannot store.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_that_cannot_be_read_is_shown_wherever_one_looks() {
+    let (name, home, _cleared) = place();
+    let fake = FakeDataplane::start(&name, &home.path().join("run"), 1, 1);
+    let plane = Process::start(&name, home.path(), "127.0.0.1:0");
+    adopted(&plane).await;
+    let first = plane.says(&["config", "get", "1"]);
+    assert!(first.starts_with("# generation 1, ") && first == plane.says(&["config", "get", "--generation", "1"]), "{first}");
+    assert_eq!(sonde(&plane.api, &["config", "get", "1", "--generation", "1"]).output().expect("runs").status.code(), Some(2));
+    let file = home.path().join("same.toml");
+    std::fs::write(&file, plane.says(&["config", "get"])).expect("written");
+    let again = plane.says(&["config", "apply", file.to_str().expect("UTF-8"), "-m", "the same"]);
+    assert!(again.contains("generation 2 is in force"), "{again}");
+    plane.kill();
+    let damaged = home.path().join("state").join(&name).join("generation-2.json");
+    std::fs::write(&damaged, "no JSON").expect("written");
+    let plane = Process::start(&name, home.path(), "127.0.0.1:0");
+    until("what runs to be taken", async || plane.json(&["config", "get"])["desired"]["number"] == 3).await;
+    let said = format!("generation 2 cannot be read and is left out: {}: expected", damaged.display());
+    for command in [&["config", "history"][..], &["config", "get"], &["status"]] {
+        let shown = plane.says(command);
+        assert!(shown.contains(&said), "{command:?}: {shown}");
+    }
+    assert_eq!(plane.json(&["config", "history"])["unreadable"][0]["number"], 2);
+    assert!(plane.refuses(&["config", "get", "2"]).contains(&said));
+    assert!(plane.says(&["config", "history"]).contains("the file of generation 2 cannot be read"));
+    drop(fake);
+}
+
+/// The first generation finds no room: nobody is told to start a dataplane that runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_from_the_beginning_is_said() {
+    let (name, home, _cleared) = place();
+    let state = home.path().join("state");
+    std::fs::create_dir_all(&state).expect("made");
+    let folder = state.join(&name);
+    let script =
+        r#"mount -t tmpfs -o size=16k none "$1" && mkdir "$2" && touch "$2/lock" && { cat /dev/zero > "$1/fill"; shift 2; exec "$@"; }"#;
+    let able = Command::new("unshare").args(["-m", "sh", "-c", script, "sh"]).arg(&state).arg(&folder).arg("true").output();
+    if !able.is_ok_and(|o| o.status.success()) {
+        eprintln!("SKIPPED: a mount namespace of its own needs root (unshare -m)");
+        return;
+    }
+    let _fake = FakeDataplane::start(&name, &home.path().join("run"), 1, 1);
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, "sh"]).arg(&state).arg(&folder).arg(env!("CARGO_BIN_EXE_sonde-controlplane"));
+    command.args(["--instance", &name, "--api", "127.0.0.1:0", "--state-dir"]).arg(&state).arg("--run-dir").arg(home.path().join("run"));
+    let plane = Process::running(command.args(user()).stderr(Stdio::piped()).spawn().expect("starts"));
+    let file = format!("the disk that holds {} is full", folder.join("generation-1.json").display());
+    until("the trouble to be known", async || plane.refuses(&["config", "get"]).contains(&file)).await;
+    let said = plane.refuses(&["config", "get"]);
+    assert!(said.contains("could not be adopted") && said.contains("free some space there (`df "), "{said}");
+    assert!(!said.contains("start sonde-dataplane"), "it runs: {said}");
+    assert!(plane.says(&["status"]).contains(&file), "{}", plane.says(&["status"]));
+}
+
 /// The API as a program of another language finds it. Needs grpcio, grpcio-reflection and grpcio-tools, which Debian does not have
 /// all of: `pip install` of the three.
 #[tokio::test(flavor = "multi_thread")]

@@ -207,5 +207,9 @@ async fn a_dataplane_that_another_user_pretends_to_be_is_not_spoken_to() {
     attack(home.path(), &format!("mkdir -m 755 {shared}; mkfifo {shared}/stats {shared}/ring-0; chmod 666 {shared}/*"));
     let plane = Process::start(command(&name, home.path(), &[]));
     until("the reason", async || plane.said().contains("/run belongs to user 65534")).await;
-    assert_eq!(plane.json(&["status"])["state"], "absent", "pipes in the place of counters and records hold nobody up");
+    // Pipes in the place of counters and records hold nobody up.
+    let output = plane.sonde(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((output.status.code(), &status["dataplane_pid"]), (Some(1), &serde_json::json!(0)), "{status}");
+    assert!(status["problems"][0].as_str().is_some_and(|said| said.contains(&format!("{shared} belongs to user 65534"))), "{status}");
 }

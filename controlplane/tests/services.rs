@@ -531,7 +531,7 @@ async fn flows_say_where_and_whose_their_ends_are_and_follow_the_settings() {
 }
 
 /// A database that says of 10.0.0.0/24 whose it is and where.
-fn database(path: &Path) -> String {
+fn database(path: &Path) {
     let mut writer = Writer::new("Test-Everything", 24);
     let place = Data::map([
         ("autonomous_system_number", Data::U32(64_500)),
@@ -540,7 +540,6 @@ fn database(path: &Path) -> String {
     ]);
     writer.insert("10.0.0.0".parse().expect("an address"), 24, place);
     std::fs::write(path, writer.octets()).expect("written");
-    path.display().to_string()
 }
 
 #[tokio::test]
@@ -548,6 +547,7 @@ async fn top_sums_up_by_as_country_and_own_prefix() {
     let (name, home, _cleared) = place();
     let document = settings(&name, 1);
     let fake = FakeDataplane::with(&name, &run_dir(&home), document.clone(), 1);
+    fake.allow(document.clone(), Trust { databases_folder: home.path().display().to_string(), ..Trust::default() });
     let plane = Plane::start(&name, home.path()).await;
     plane.adopted().await;
     let ask =
@@ -562,7 +562,8 @@ async fn top_sums_up_by_as_country_and_own_prefix() {
     let unknown = ask("asn").await.expect_err("no such question");
     assert!(unknown.message().contains("by: must be one of flow, source,") && unknown.message().contains("network; found"), "{unknown}");
 
-    let everything = database(&home.path().join("everything.mmdb"));
+    database(&home.path().join("everything.mmdb"));
+    let everything = "everything.mmdb".to_owned();
     let mut looked_up = own_prefix(&document, "10.0.0.1/32", "office");
     let enrichment = looked_up.live.get_or_insert_default().enrichment.get_or_insert_default();
     (enrichment.asn_database, enrichment.country_database) = (everything.clone(), everything);

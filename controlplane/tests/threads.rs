@@ -11,7 +11,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use sonde_proto::v1::TopRequest;
 use sonde_proto::v1::flows_service_client::FlowsServiceClient;
-use support::{Cleared, FakeDataplane, instance, record, until};
+use support::process::{place, user};
+use support::{FakeDataplane, record, until};
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -28,7 +29,7 @@ impl Plane {
     async fn start(instance: &str, home: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sonde-controlplane"));
         command.args(["--api", "127.0.0.1:0", "--instance", instance, "--state-dir"]).arg(home.join("state"));
-        command.arg("--run-dir").arg(home.join("run")).env("SONDE_TRAPS", home.join("traps"));
+        command.arg("--run-dir").arg(home.join("run")).args(user()).env("SONDE_TRAPS", home.join("traps"));
         command.env_remove("SONDE_API").env_remove("RUST_LOG").env("NO_COLOR", "1").stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().expect("starts");
         let log = Arc::new(Mutex::new(String::new()));
@@ -62,10 +63,11 @@ impl Drop for Plane {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_dies_is_said_and_begins_again() {
-    let name = instance();
-    let (home, _cleared) = (tempfile::tempdir().expect("a directory"), Cleared(name.clone()));
+    let (name, home, _cleared) = place();
     let traps = home.path().join("traps");
     std::fs::create_dir(&traps).expect("made");
+    // The service user disarms them.
+    std::fs::set_permissions(&traps, std::os::unix::fs::PermissionsExt::from_mode(0o777)).expect("our own");
     let fake = FakeDataplane::start(&name, &home.path().join("run"), 1, 1);
     let plane = Plane::start(&name, home.path()).await;
     until("the dataplane", async || plane.serves("dataplane").await).await;

@@ -17,7 +17,7 @@ use sonde_memory::slab::{Backing, Wanted};
 use sonde_memory::tags::Simd;
 use sonde_proto::southbound::Description;
 use sonde_settings::paths::{self, Paths};
-use sonde_settings::{Boot, Device, Patterns, Placement, Settings};
+use sonde_settings::{Boot, Device, Patterns, Placement, Settings, Trust};
 use sonde_stats::{Info, Segment};
 use sonde_worker::clock::{Clock, Watch};
 use sonde_worker::mailbox::Letter;
@@ -29,6 +29,7 @@ use crate::crew::{self, Seat, Waiting};
 use crate::error::StartError;
 use crate::exporters::{Exporters, From};
 use crate::gauges::{Facts, Gauge};
+use crate::guard;
 use crate::lock::Lock;
 use crate::lookups::Lookups;
 use crate::machine::{self, Memory, mib};
@@ -59,28 +60,31 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, StartError> {
     let paths = Paths::of(&instance, args.run_dir.as_deref());
     let places = Places::open(paths)?;
     let _lock = Lock::take(&instance, &places)?;
+    guard::folders(&profile.trust)?;
     let chosen = origin::choose(&profile, &places.run, args.fresh);
     say(&format!("sonde-dataplane {}: instance {instance}, process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
     say(&format!("settings: {}", chosen.origin));
-    chosen.remark.iter().for_each(|remark| say(&format!("  note: {remark}")));
+    chosen.remarks.iter().for_each(|remark| say(&format!("  note: {remark}")));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| StartError::Other(format!("cannot make the control thread's runtime: {e}; see `ulimit -n`")))?;
     let house = {
         let _inside = runtime.enter();
-        build(&profile, chosen, &places)?
+        build(profile, chosen, &places)?
     };
     Ok(runtime.block_on(house.live()))
 }
 
 /// Everything, up to the moment before the first packet.
-fn build(profile: &Profile, chosen: Chosen, places: &Places) -> Result<House, StartError> {
+fn build(profile: Profile, chosen: Chosen, places: &Places) -> Result<House, StartError> {
     let Chosen { settings, generation, .. } = chosen;
     let boot = &settings.boot;
     let placement = boot.cores.place(&machine::cores()?).map_err(StartError::Cores)?;
-    boot.ports.iter().try_for_each(machine::look_at)?;
-    boot.ports.iter().try_for_each(privileges::check)?;
+    guard::inside(&profile.trust, boot)?;
+    let ports = resolved(&profile.trust, boot);
+    ports.iter().try_for_each(machine::look_at)?;
+    ports.iter().try_for_each(privileges::check)?;
     // Whatever this thread starts without saying where inherits its core.
     machine::pin(placement.service)?;
     let removed = places.clean()?;
@@ -105,18 +109,7 @@ fn build(profile: &Profile, chosen: Chosen, places: &Places) -> Result<House, St
     if decision.tables_huge && waiting.backing != Backing::Huge {
         say("  note: some flow tables did not get huge pages, somebody else took them meanwhile");
     }
-    let rest = Rest {
-        settings,
-        generation,
-        profile: profile.fingerprint.clone(),
-        placement,
-        places,
-        segment,
-        rings,
-        seed,
-        listener,
-        clock: Clock::new(),
-    };
+    let rest = Rest { settings, generation, profile, ports, placement, places, segment, rings, seed, listener, clock: Clock::new() };
     match rest.open(&eal) {
         Ok((opened, gauges, readers)) => rest.assemble(&eal, waiting, opened, gauges, readers),
         Err(e) => {
@@ -130,7 +123,9 @@ fn build(profile: &Profile, chosen: Chosen, places: &Places) -> Result<House, St
 struct Rest<'a> {
     settings: Settings,
     generation: u64,
-    profile: String,
+    profile: Profile,
+    /// As EAL opens them: names inside folders are paths.
+    ports: Vec<sonde_settings::Port>,
     placement: Placement,
     places: &'a Places,
     segment: Segment,
@@ -154,7 +149,7 @@ impl Rest<'_> {
     fn open(&self, eal: &Eal) -> Result<(Opened, Vec<Gauge>, Readers), StartError> {
         let other = |e: String| StartError::Other(e);
         let boot = &self.settings.boot;
-        let opened = source::open(eal, &boot.ports, &self.options()).map_err(|e| other(e.to_string()))?;
+        let opened = source::open(eal, &self.ports, &self.options()).map_err(|e| other(e.to_string()))?;
         log_dpdk();
         // From here on: whatever is started by this thread has no more than this thread.
         let drivers = opened.ports.iter().map(|port| (port.name.as_str(), port.device.as_str(), port.port.info().driver.as_str()));
@@ -171,7 +166,7 @@ impl Rest<'_> {
         });
         let gauges = gauges.collect::<Result<_, _>>()?;
         let interfaces = boot.ports.iter().map(|port| (u32::from(port.ingress), port.name.clone())).collect();
-        let lookups = Arc::new(Lookups::start(&self.segment, &self.settings.live.enrichment).map_err(other)?);
+        let lookups = Arc::new(Lookups::start(&self.segment, &self.profile.trust.sources(&self.settings.live)).map_err(other)?);
         let patterns = wants(&boot.patterns);
         let exporters = Exporters::new(self.segment.clone(), self.rings.clone(), interfaces, Arc::clone(&lookups), patterns);
         Ok((opened, gauges, Readers { privileges, exporters, lookups }))
@@ -229,6 +224,8 @@ impl Rest<'_> {
             pid: std::process::id(),
             stats_path: self.places.paths.stats().display().to_string(),
             ring_paths: self.rings.iter().map(|ring| ring.display().to_string()).collect(),
+            profile: Some((&self.profile.settings).into()),
+            trust: Some(self.profile.trust.document().clone()),
             ..Description::default()
         };
         let reach = Reach {
@@ -261,6 +258,13 @@ impl Rest<'_> {
             self.settings.live.exporters.iter().filter(|e| e.enabled).map(|e| format!("{} to {}", e.name, e.address())).collect();
         say(&format!("exporters: {}", if exporters.is_empty() { "none".to_owned() } else { exporters.join(", ") }));
     }
+}
+
+/// The ports with devices as EAL opens them.
+fn resolved(trust: &Trust, boot: &Boot) -> Vec<sonde_settings::Port> {
+    let mut ports = boot.ports.clone();
+    ports.iter_mut().for_each(|port| port.device = trust.resolve(&port.device));
+    ports
 }
 
 /// What each worker is made from.
@@ -338,8 +342,8 @@ fn eal_arguments(boot: &Boot, placement: &Placement, decision: &Decision) -> Vec
     let memory: &[&str] = if decision.buffers_huge { &["--in-memory"] } else { &["--no-huge", "--no-shconf"] };
     arguments.extend(memory.iter().map(|argument| (*argument).to_owned()));
     arguments.push("--no-telemetry".to_owned());
-    if boot.eal.pci {
-        // Only what the settings name: the other NICs of the machine are none of our business.
+    // Only what the settings name: the other NICs of the machine are none of our business, and without a name EAL takes them all.
+    if boot.eal.pci && boot.ports.iter().any(|port| matches!(port.device, Device::Pci(_))) {
         arguments.extend(boot.ports.iter().filter_map(|port| match &port.device {
             Device::Pci(address) => Some(format!("--allow={address}")),
             Device::Vdev(_) => None,
@@ -410,5 +414,9 @@ mod tests {
         let decision = Decision { buffers: 100 << 20, buffers_huge: false, tables_huge: false, sentence: String::new() };
         let line = eal_arguments(&boot, &placement, &decision).join(" ");
         assert_eq!(line, "-l 0 --file-prefix=sonde-sonde -m 100 --no-huge --no-shconf --no-telemetry --allow=0000:3b:00.0");
+        let sets = [sets[0].clone(), "boot.ports[0].device=net_null0".to_owned(), sets[2].clone(), sets[3].clone()];
+        let boot = Profile::read(std::path::Path::new("virtual"), &sets).expect("good").settings.boot;
+        let line = eal_arguments(&boot, &placement, &decision).join(" ");
+        assert!(line.ends_with("--no-pci"), "no NIC is named, so none is taken: {line}");
     }
 }

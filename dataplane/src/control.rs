@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use crate::crew::Crew;
 use crate::error::remedy;
 use crate::exporters::{Exporters, From};
-use crate::origin::{LastGood, Staged};
+use crate::origin::{LastGood, Profile, Staged};
 
 /// Version of the southbound protocol.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -36,8 +36,8 @@ pub struct Reach {
     pub settings: Settings,
     /// Their generation.
     pub generation: u64,
-    /// Fingerprint of the profile the dataplane was started with.
-    pub profile: String,
+    /// The profile the dataplane was started with.
+    pub profile: Profile,
     /// Folder of the last good settings.
     pub folder: Folder,
     /// The exporters.
@@ -92,7 +92,7 @@ impl Control {
             }
         };
         let restart = restart_required(&reach.settings, &desired);
-        let last = LastGood { generation: request.generation, profile: reach.profile.clone(), settings: desired.clone() };
+        let last = LastGood { generation: request.generation, profile: reach.profile.fingerprint.clone(), settings: desired.clone() };
         if request.for_next_start {
             known(&reach, request.generation, true)?;
             commit(stage(&reach, last).await?, &reach).await?;
@@ -112,9 +112,12 @@ impl Control {
         let plan = reach.exporters.plan(&desired.live, From::Now).map_err(|e| Status::resource_exhausted(unchanged(&e)))?;
         self.shared.crew.publish(&desired.live, request.generation);
         if desired.live.enrichment != reach.settings.live.enrichment {
-            reach.exporters.lookups().set(&desired.live.enrichment);
+            reach.exporters.lookups().set(&reach.profile.trust.sources(&desired.live));
         }
         let executed = reach.exporters.execute(plan).await;
+        for set in newly_overridden(&reach, &desired) {
+            tracing::warn!("generation {} of the control plane overrides --set {set}", request.generation);
+        }
         reach.generation = request.generation;
         reach.settings = desired;
         self.shared.description.write().settings = Some((&reach.settings).into());
@@ -157,7 +160,14 @@ fn check(reach: &Reach, document: &v1::Settings, generation: u64) -> Result<Sett
     if generation == 0 || i64::try_from(generation).is_err() {
         refuse("generation", format!("a whole number from 1 to {}", i64::MAX), generation.to_string());
     }
+    violations.extend(reach.profile.trust.violations(&settings));
     if violations.is_empty() { Ok(settings) } else { Err(violations) }
+}
+
+/// Each `--set` that was in force and will not be.
+fn newly_overridden(reach: &Reach, desired: &Settings) -> Vec<String> {
+    let before = reach.profile.overridden(&reach.settings);
+    reach.profile.overridden(desired).into_iter().filter(|set| !before.contains(set)).collect()
 }
 
 fn known(reach: &Reach, generation: u64, same_is_good: bool) -> Result<(), Status> {

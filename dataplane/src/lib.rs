@@ -17,6 +17,7 @@ pub mod crew;
 pub mod error;
 pub mod exporters;
 pub mod gauges;
+pub mod guard;
 pub mod lock;
 pub mod lookups;
 pub mod machine;

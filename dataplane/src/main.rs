@@ -8,7 +8,7 @@ use clap::Parser;
 use sonde_dataplane::cli::{Cli, Command, ProfileArgs};
 use sonde_dataplane::error::StartError;
 use sonde_dataplane::origin::Profile;
-use sonde_dataplane::{bench, boot};
+use sonde_dataplane::{bench, boot, guard};
 use sonde_proto::v1;
 use sonde_settings::document;
 
@@ -39,7 +39,11 @@ fn run(args: &sonde_dataplane::cli::RunArgs) -> Result<ExitCode, StartError> {
 
 fn check(args: &ProfileArgs) -> Result<ExitCode, StartError> {
     let profile = Profile::read(&args.profile, &args.sets)?;
-    let text = document::to_toml(&v1::Settings::from(&profile.settings));
+    guard::folders(&profile.trust)?;
+    let mut text = document::to_toml(&v1::Settings::from(&profile.settings));
+    if *profile.trust.document() != v1::Trust::default() {
+        text.push_str(&document::trust_to_toml(profile.trust.document()));
+    }
     // A reader that closes the pipe early has read enough.
     let _ = write!(std::io::stdout(), "# {}: good. With its defaults:\n{text}", profile.origin);
     Ok(ExitCode::SUCCESS)

@@ -10,17 +10,27 @@ use std::path::Path;
 use sonde_proto::v1;
 use sonde_settings::document::{self, OCTETS_MAX};
 use sonde_settings::paths::SETTINGS;
-use sonde_settings::{Settings, Violation, profiles};
+use sonde_settings::{Settings, Trust, Violation, convert, differing, profiles, quote};
 use sonde_system::{Draft, Folder, FolderError};
 use toml::{Table, Value};
 
 use crate::error::StartError;
+use crate::guard;
+
+/// Longest file of last good settings that is read: the document, and what stands beside it.
+const KEPT_MAX: u64 = 2 * OCTETS_MAX as u64;
+/// Name of a copy of last good settings that were not used.
+const UNUSED: &str = "settings.toml.unused";
 
 /// A profile, read and checked.
 #[derive(Clone, Debug)]
 pub struct Profile {
     /// The settings it says, with `--set` applied.
     pub settings: Settings,
+    /// What it allows the API to name.
+    pub trust: Trust,
+    /// Each `--set`, as it was given.
+    pub sets: Vec<String>,
     /// Where it came from, for people.
     pub origin: String,
     /// Tells it from an edited one.
@@ -40,14 +50,19 @@ impl Profile {
         for set in sets {
             let applied = match set.split_once('=') {
                 Some((path, value)) => document::set(&mut table, path.trim(), value),
-                None => Err(Violation { path: "--set".into(), rule: "path=value".into(), found: format!("{set:?}") }),
+                None => Err(Violation { path: "--set".into(), rule: "path=value".into(), found: quote(set) }),
             };
             violations.extend(applied.err());
         }
+        let places = document::take_trust(&mut table);
         // What the sets broke is listed together with what the profile has wrong.
         let checked = document::from_table(&table).and_then(|document| Settings::try_from(&document));
-        let settings = match checked {
-            Ok(settings) if violations.is_empty() => settings,
+        let checked = match (checked, places) {
+            (Ok(settings), Ok(places)) => Trust::of(&settings, &places).map(|trust| (settings, trust)),
+            (settings, places) => Err([settings.err(), places.err()].into_iter().flatten().flatten().collect()),
+        };
+        let (settings, trust) = match checked {
+            Ok(good) if violations.is_empty() => good,
             checked => {
                 violations.extend(checked.err().unwrap_or_default());
                 return Err(refused(violations));
@@ -56,8 +71,19 @@ impl Profile {
         if !sets.is_empty() {
             origin = format!("{origin} with {}", sets.iter().map(|s| format!("--set {s}")).collect::<Vec<_>>().join(" "));
         }
-        let fingerprint = fingerprint(&settings);
-        Ok(Self { settings, origin, fingerprint })
+        let fingerprint = fingerprint(&settings, &trust);
+        Ok(Self { settings, trust, sets: sets.to_vec(), origin, fingerprint })
+    }
+
+    /// Each `--set` whose value other settings do not have.
+    pub fn overridden(&self, by: &Settings) -> Vec<String> {
+        let differ = differing(&self.settings, by);
+        let path = |set: &str| set.split_once('=').map_or_else(String::new, |(path, _)| path.trim().to_owned());
+        let touches = |set: &String| {
+            let path = path(set);
+            differ.iter().any(|field| field.starts_with(&path) || path.starts_with(field))
+        };
+        self.sets.iter().filter(|set| touches(set)).cloned().collect()
     }
 }
 
@@ -68,17 +94,21 @@ fn text(name: &Path) -> Result<(String, String), StartError> {
     }
     let failed =
         |cause| StartError::Profile { path: name.to_owned(), cause, known: profiles::PROFILES.iter().map(|(name, _)| *name).collect() };
-    let size = std::fs::metadata(name).map_err(failed)?.len();
-    if size > OCTETS_MAX as u64 {
-        return Err(failed(std::io::Error::other(format!("it has {size} octets, a profile has at most {OCTETS_MAX}"))));
+    let file = guard::open_profile(name).map_err(failed)?;
+    let mut text = String::new();
+    file.take(OCTETS_MAX as u64 + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() > OCTETS_MAX {
+        return Err(failed(std::io::Error::other(format!("a profile has at most {OCTETS_MAX} octets, and it has more"))));
     }
-    let text = std::fs::read_to_string(name).map_err(failed)?;
     Ok((text, format!("profile {}", name.display())))
 }
 
-/// FNV-1a of the effective document: it tells an edited profile from the same one, no more.
-fn fingerprint(settings: &Settings) -> String {
-    let text = document::to_toml(&v1::Settings::from(settings));
+/// FNV-1a of the effective document and of what it allows: it tells an edited profile from the same one, no more.
+fn fingerprint(settings: &Settings, trust: &Trust) -> String {
+    let mut text = document::to_toml(&v1::Settings::from(settings));
+    if *trust.document() != v1::Trust::default() {
+        text.push_str(&format!("{:?}", trust.document()));
+    }
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     format!("{hash:016x}")
 }
@@ -92,29 +122,58 @@ pub struct Chosen {
     pub generation: u64,
     /// Where they came from, for people.
     pub origin: String,
-    /// Something the operator should know, such as a file that was not used.
-    pub remark: Option<String>,
+    /// What the operator should know, such as a file that was not used.
+    pub remarks: Vec<String>,
 }
 
 /// Decides between the profile and the last good settings in the run folder.
 pub fn choose(profile: &Profile, folder: &Folder, fresh: bool) -> Chosen {
     let path = folder.at(SETTINGS);
-    let from_profile = |remark| Chosen { settings: profile.settings.clone(), generation: 0, origin: profile.origin.clone(), remark };
-    let last = match LastGood::read(folder) {
+    let from_profile = |remarks| Chosen { settings: profile.settings.clone(), generation: 0, origin: profile.origin.clone(), remarks };
+    let shown = path.display();
+    let (last, converted) = match LastGood::read(folder, &profile.trust) {
         Ok(Some(last)) => last,
-        Ok(None) => return from_profile(None),
-        Err(why) => return from_profile(Some(format!("the last good settings in {} cannot be used: {why}", path.display()))),
+        Ok(None) => return from_profile(Vec::new()),
+        Err(why) => {
+            let mut remarks = vec![format!("the last good settings in {shown} cannot be used: {why}")];
+            remarks.extend(set_aside(folder));
+            return from_profile(remarks);
+        }
     };
     let generation = last.generation;
     if fresh {
-        return from_profile(Some(format!("generation {generation} in {} is not used, because of --fresh", path.display())));
+        return from_profile(vec![format!("generation {generation} in {shown} is not used, because of --fresh")]);
     }
     if last.profile != profile.fingerprint {
-        let remark = format!("generation {generation} in {} is not used: the profile is not the one it was applied to", path.display());
-        return from_profile(Some(remark));
+        return from_profile(vec![format!("generation {generation} in {shown} is not used: the profile is not the one it was applied to")]);
     }
-    let origin = format!("generation {generation} from {} (--fresh starts from the profile instead)", path.display());
-    Chosen { settings: last.settings, generation, origin, remark: None }
+    let mut remarks: Vec<String> = converted.iter().map(|converted| format!("generation {generation}: {converted}")).collect();
+    // The file is not better than the call that wrote it: the same rule holds again.
+    let forbidden = profile.trust.violations(&last.settings);
+    if !forbidden.is_empty() {
+        let list: Vec<String> = forbidden.iter().map(ToString::to_string).collect();
+        let mut remarks = vec![format!("generation {generation} in {shown} is not used: {}", list.join("; "))];
+        remarks.extend(set_aside(folder));
+        return from_profile(remarks);
+    }
+    let overridden = profile.overridden(&last.settings);
+    remarks.extend(overridden.iter().map(|set| format!("generation {generation} overrides --set {set}")));
+    let origin = format!("generation {generation} from {shown} (--fresh starts from the profile instead)");
+    Chosen { settings: last.settings, generation, origin, remarks }
+}
+
+/// Keeps a copy of settings that are not used: the next ones take their place.
+fn set_aside(folder: &Folder) -> Option<String> {
+    let keep = || -> Result<Option<()>, String> {
+        let Some(file) = folder.open_file(SETTINGS).map_err(|e| e.to_string())? else { return Ok(None) };
+        let mut copy = folder.draft(UNUSED).map_err(|e| e.to_string())?;
+        std::io::copy(&mut file.take(KEPT_MAX), copy.file()).map_err(|e| e.to_string())?;
+        copy.commit().map(Some).map_err(|e| e.to_string())
+    };
+    match keep() {
+        Ok(kept) => kept.map(|()| format!("a copy of them is kept in {}", folder.at(UNUSED).display())),
+        Err(why) => Some(format!("no copy of them is kept: {why}")),
+    }
 }
 
 /// The last good settings as they stand on disk.
@@ -129,27 +188,30 @@ pub struct LastGood {
 }
 
 impl LastGood {
-    /// Reads them; `None` when there are none.
+    /// Reads them, and converts what an older version wrote; `None` when there are none.
     ///
     /// # Errors
     /// Why the file cannot be used.
-    pub fn read(folder: &Folder) -> Result<Option<Self>, String> {
-        let Some(mut file) = folder.open_file(SETTINGS).map_err(|e| e.to_string())? else { return Ok(None) };
+    pub fn read(folder: &Folder, trust: &Trust) -> Result<Option<(Self, Vec<convert::Converted>)>, String> {
+        let Some(file) = folder.open_file(SETTINGS).map_err(|e| e.to_string())? else { return Ok(None) };
         let mut text = String::new();
-        file.read_to_string(&mut text).map_err(|e| e.to_string())?;
+        file.take(KEPT_MAX).read_to_string(&mut text).map_err(|e| e.to_string())?;
         let listed = |v: Vec<Violation>| v.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let mut table = document::parse_table(&text).map_err(listed)?;
+        let version = table.get("version").and_then(Value::as_str).unwrap_or_default().to_owned();
         let generation = table.get("generation").and_then(Value::as_integer).and_then(|n| u64::try_from(n).ok());
         let generation = generation.ok_or("it has no generation number")?;
         let profile = table.get("profile").and_then(Value::as_str).ok_or("it names no profile")?.to_owned();
-        let Some(Value::Table(settings)) = table.remove("settings") else { return Err("it has no settings".to_owned()) };
-        let document = document::from_table(&settings).map_err(listed)?;
-        let settings = Settings::try_from(&document).map_err(listed)?;
-        Ok(Some(Self { generation, profile, settings }))
+        let Some(Value::Table(mut settings)) = table.remove("settings") else { return Err("it has no settings".to_owned()) };
+        let converted = convert::document(&mut settings, &version, Some(trust));
+        let checked = document::from_table(&settings).and_then(|document| Settings::try_from(&document));
+        let settings = checked.map_err(|v| listed(v) + &convert::newer(&version, "sonde-dataplane"))?;
+        Ok(Some((Self { generation, profile, settings }, converted)))
     }
 
     fn to_text(&self) -> String {
         let mut table = Table::new();
+        table.insert("version".into(), Value::String(convert::VERSION.to_owned()));
         // `Apply` refuses generations TOML cannot say.
         table.insert("generation".into(), Value::Integer(i64::try_from(self.generation).unwrap_or(i64::MAX)));
         table.insert("profile".into(), Value::String(self.profile.clone()));
@@ -210,14 +272,14 @@ mod tests {
         let changed = profile(&["live.timeouts.idle_timeout_ms=5000"]);
         let last = LastGood { generation: 7, profile: plain.fingerprint.clone(), settings: changed.settings.clone() };
         last.stage(&folder).expect("staged").commit().expect("committed");
-        assert_eq!(LastGood::read(&folder), Ok(Some(last)));
+        assert_eq!(LastGood::read(&folder, &plain.trust), Ok(Some((last, Vec::new()))));
         let chosen = choose(&plain, &folder, false);
         assert_eq!((chosen.generation, &chosen.settings), (7, &changed.settings));
         let fresh = choose(&plain, &folder, true);
         assert_eq!((fresh.generation, &fresh.settings), (0, &plain.settings));
         let edited = choose(&changed, &folder, false);
         assert_eq!(edited.generation, 0);
-        assert!(edited.remark.expect("a remark").contains("not the one it was applied to"));
+        assert!(edited.remarks[0].contains("not the one it was applied to"), "{:?}", edited.remarks);
     }
 
     #[test]
@@ -228,7 +290,7 @@ mod tests {
         for end in (0..text.len()).step_by(7) {
             std::fs::write(dir.path().join(SETTINGS), &text[..end]).expect("written");
             let chosen = choose(&plain, &folder, false);
-            assert!(chosen.generation == 3 || chosen.remark.is_some(), "{end}");
+            assert!(chosen.generation == 3 || !chosen.remarks.is_empty(), "{end}");
         }
     }
 
@@ -239,8 +301,109 @@ mod tests {
         let last = |generation| LastGood { generation, profile: plain.fingerprint.clone(), settings: plain.settings.clone() };
         last(1).stage(&folder).expect("staged").commit().expect("committed");
         drop(last(2).stage(&folder).expect("staged"));
-        assert_eq!(LastGood::read(&folder).expect("readable").expect("there").generation, 1);
+        assert_eq!(LastGood::read(&folder, &plain.trust).expect("readable").expect("there").0.generation, 1);
         assert_eq!(std::fs::read_dir(dir.path()).expect("directory").count(), 1);
+    }
+
+    #[test]
+    fn a_generation_that_overrides_a_set_says_so() {
+        let (_dir, folder) = folder();
+        let sets = ["live.timeouts.idle_timeout_ms=5000", "live.vlan_in_key=false", "boot.records.ring_bytes=1048576"];
+        let started = profile(&sets);
+        let mut settings = started.settings.clone();
+        settings.live.timeouts.idle_timeout_ms = 4000;
+        let last = LastGood { generation: 9, profile: started.fingerprint.clone(), settings };
+        last.stage(&folder).expect("staged").commit().expect("committed");
+        let chosen = choose(&started, &folder, false);
+        assert_eq!(chosen.generation, 9);
+        assert_eq!(chosen.remarks, ["generation 9 overrides --set live.timeouts.idle_timeout_ms=5000"]);
+    }
+
+    #[test]
+    fn stored_settings_pass_the_rule_of_the_api_again() {
+        let (dir, folder) = folder();
+        let path = dir.path().join(SETTINGS);
+        let plain = profile(&["trust.databases_folder=/srv/geo"]);
+        let write = |text: &str| {
+            let head = format!("generation = 4\nprofile = \"{}\"\n", plain.fingerprint);
+            let good = LastGood { generation: 4, profile: String::new(), settings: plain.settings.clone() }.to_text();
+            let settings = &good[good.find("[settings").expect("settings")..];
+            std::fs::write(&path, format!("{head}{}", text.replace("SETTINGS", settings))).expect("written");
+            choose(&plain, &folder, false)
+        };
+        // Written into the file by somebody, or by a call that an older version accepted.
+        let chosen = write("SETTINGS");
+        assert_eq!((chosen.generation, chosen.remarks.len()), (4, 0), "{:?}", chosen.remarks);
+        let text = std::fs::read_to_string(&path).expect("read");
+        let edit = |from: &str, to: &str| {
+            assert!(text.contains(from), "{from}: {text}");
+            std::fs::write(&path, text.replace(from, to)).expect("written");
+            choose(&plain, &folder, false)
+        };
+        let converted = edit("extra_args = []", "extra_args = [\"-d\", \"/tmp/a.so\"]");
+        assert_eq!(converted.generation, 4);
+        assert!(converted.remarks[0].contains("boot.eal.extra_args is now [], it was [\"-d\", \"/tmp/a.so\"]"), "{:?}", converted.remarks);
+        let converted = edit("asn_database = \"\"", "asn_database = \"/srv/geo/asn.mmdb\"");
+        assert_eq!(converted.settings.live.enrichment.asn_database.as_deref(), Some(Path::new("asn.mmdb")));
+        let dropped = edit("asn_database = \"\"", "asn_database = \"/etc/shadow\"");
+        assert_eq!((dropped.generation, dropped.settings.live.enrichment.asn_database), (4, None));
+        let refused = edit("net_af_packet0,iface=lo", "net_af_packet0,iface=eth0");
+        assert_eq!((refused.generation, &refused.settings), (0, &plain.settings));
+        assert!(
+            refused.remarks[0].contains("boot.ports[0].device") && refused.remarks[0].contains("trust.devices"),
+            "{:?}",
+            refused.remarks
+        );
+        assert!(refused.remarks[1].contains("settings.toml.unused"), "{:?}", refused.remarks);
+        assert!(std::fs::read_to_string(dir.path().join(UNUSED)).expect("kept").contains("iface=eth0"));
+        // A field that only a newer version knows.
+        let newer = edit("generation = 4", "version = \"99.0.0\"\ngeneration = 4");
+        assert_eq!(newer.generation, 4, "a newer version that says nothing new is understood");
+        std::fs::write(&path, format!("version = \"99.0.0\"\n{}", text.replace("[settings.live]", "[settings.live]\nfuture = 1")))
+            .expect("written");
+        let newer = choose(&plain, &folder, false);
+        assert_eq!(newer.generation, 0);
+        for word in ["live.future", "written by sonde-dataplane 99.0.0", "restart sonde-dataplane"] {
+            assert!(newer.remarks[0].contains(word), "{word}: {:?}", newer.remarks);
+        }
+    }
+
+    #[test]
+    fn root_obeys_only_a_profile_that_nobody_else_can_write() {
+        use std::os::unix::fs::PermissionsExt;
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED, because it needs root: a profile that somebody else can write");
+            return;
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        let dir = dir.path();
+        let path = dir.join("probe.toml");
+        std::fs::write(&path, profiles::PROFILES[0].1).expect("written");
+        let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("mode");
+        mode(dir, 0o755);
+        mode(&path, 0o644);
+        assert!(Profile::read(&path, &[]).is_ok());
+        // A link that only root can have made is followed, one in a folder for everybody is not, even in a sticky one.
+        let link = dir.join("link.toml");
+        std::os::unix::fs::symlink("probe.toml", &link).expect("a link");
+        assert!(Profile::read(&link, &[]).is_ok());
+        mode(dir, 0o1777);
+        let said = Profile::read(&link, &[]).expect_err("a link").to_string();
+        assert!(said.contains("is a symbolic link and is not followed"), "{said}");
+        mode(dir, 0o755);
+        let second = dir.join("second.toml");
+        std::fs::hard_link(&path, &second).expect("a second name");
+        assert!(Profile::read(&path, &[]).expect_err("two names").to_string().contains("hard links"));
+        std::fs::remove_file(&second).expect("removed");
+        let refused = || Profile::read(&path, &[]).expect_err("refused").to_string();
+        mode(&path, 0o666);
+        assert!(refused().contains("chmod"), "{}", refused());
+        mode(&path, 0o644);
+        mode(dir, 0o777);
+        assert!(refused().contains("chmod"), "{}", refused());
+        mode(dir, 0o755);
+        std::os::unix::fs::chown(&path, Some(12_345), None).expect("chown");
+        assert!(refused().contains("user 12345") && refused().contains("chown root"), "{}", refused());
     }
 
     #[test]

@@ -187,7 +187,8 @@ mod tests {
             block(Kind::Exporter, "exporters/z", &[("records", 9), ("unacknowledged", 4)]),
         ];
         let mut blocks = blocks;
-        blocks[4].texts.push(("delivery".into(), "unconfirmed".into()));
+        let unconfirmed = blocks.iter_mut().find(|block| block.name == "exporters/y").expect("it is there");
+        unconfirmed.texts.push(("delivery".into(), "unconfirmed".into()));
         let summary = Summary::of(&blocks);
         assert!(summary.balances());
         let text = summary.to_string();

@@ -246,8 +246,15 @@ fn exported_flows_say_whose_their_addresses_are_and_a_changed_file_is_taken_over
     let collector = Collector::udp().expect("a collector");
     let address = format!("live.exporters[0].address={}", collector.address());
     let device = pcap_device(&place, ",infinite_rx=1");
-    let sets =
-        [&*device, "boot.ports[0].pace_pps=2000", "live.timeouts.idle_timeout_ms=100", "live.exporters[0].name=exporters/lab", &address];
+    let trust = format!("trust.databases_folder={}", place.dir.path().display());
+    let sets = [
+        &*device,
+        "boot.ports[0].pace_pps=2000",
+        "live.timeouts.idle_timeout_ms=100",
+        "live.exporters[0].name=exporters/lab",
+        &address,
+        &trust,
+    ];
     let running = place.starts(&sets);
     let patience = Duration::from_secs(20);
     assert!(collector.wait(patience, |seen| seen.records.len() > 20), "records come");
@@ -256,7 +263,7 @@ fn exported_flows_say_whose_their_addresses_are_and_a_changed_file_is_taken_over
     let mut control = running.southbound();
     let mut settings = control.describe().settings.expect("settings");
     let own = v1::OwnPrefix { prefix: "0.0.0.0/0".to_owned(), name: "everything".to_owned() };
-    let path = database.display().to_string();
+    let path = "asn.mmdb".to_owned();
     settings.live.as_mut().expect("live").enrichment =
         Some(v1::Enrichment { asn_database: path, prefixes: vec![own], ..Default::default() });
     assert_eq!(control.apply(1, &settings).expect("applied").generation_in_force, 1);

@@ -86,8 +86,8 @@ fn a_capture_that_is_not_there() {
 
 #[test]
 fn a_driver_dpdk_does_not_know() {
-    let said = Place::new().refused(1, &["boot.ports[0].device=net_nothing0"]);
-    check(&said, &["port \"virtual\"", "net_nothing0"]);
+    let said = Place::new().refused(2, &["boot.ports[0].device=net_nothing0"]);
+    check(&said, &["boot.ports[0].device: must be a PCI address", "one of the drivers net_af_packet, ", "net_nothing0"]);
 }
 
 #[test]

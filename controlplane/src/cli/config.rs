@@ -6,7 +6,8 @@ use super::number::moment;
 use super::screen::{Align, Out, Table, Tone, write};
 use anyhow::{Context, anyhow, bail};
 use sonde_proto::v1::{
-    ApplyConfigRequest, ApplyConfigResponse, Generation, GetConfigRequest, HistoryRequest, RollbackRequest, Settings, ValidateConfigRequest,
+    ApplyConfigRequest, ApplyConfigResponse, Generation, GetConfigRequest, HistoryRequest, RollbackRequest, Settings, UnreadableGeneration,
+    ValidateConfigRequest,
 };
 use sonde_settings::document;
 use std::io::Read;
@@ -18,10 +19,14 @@ pub(super) enum Command {
     /// The desired settings, as TOML that can be edited and applied again.
     #[command(after_help = "Examples:
   sonde config get
+  sonde config get 3                       an earlier generation
   sonde config get > probe.toml
   sonde config get --json | jq .generation_in_force")]
     Get {
         /// An earlier generation.
+        #[arg(value_name = "GENERATION", conflicts_with = "generation")]
+        number: Option<u64>,
+        /// The same, by name.
         #[arg(long, value_name = "N")]
         generation: Option<u64>,
     },
@@ -112,7 +117,7 @@ impl How {
 pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow::Result<()> {
     // A file that cannot be read is said before anybody is asked.
     match command {
-        Command::Get { generation } => get(generation, &Client::connect(global).await?, out).await,
+        Command::Get { number, generation } => get(number.or(generation), &Client::connect(global).await?, out).await,
         Command::Validate { file } => {
             let settings = load(&file)?;
             validate(settings, &file, &Client::connect(global).await?, out).await
@@ -184,21 +189,8 @@ fn parse(text: &str, json: bool) -> Result<Settings, Vec<sonde_settings::Violati
             value = found.take();
         }
     }
-    drop_nulls(&mut value);
-    let table = toml::Table::try_from(value).map_err(|e| refused(e.to_string()))?;
+    let table = crate::document::from_json(value).map_err(refused)?;
     document::from_table(&table)
-}
-
-/// A field that is null is one that is not given.
-fn drop_nulls(value: &mut serde_json::Value) {
-    match value {
-        serde_json::Value::Object(fields) => {
-            fields.retain(|_, v| !v.is_null());
-            fields.values_mut().for_each(drop_nulls);
-        }
-        serde_json::Value::Array(list) => list.iter_mut().for_each(drop_nulls),
-        _ => {}
-    }
 }
 
 async fn get(number: Option<u64>, client: &Client, out: &Out) -> anyhow::Result<()> {
@@ -211,6 +203,9 @@ async fn get(number: Option<u64>, client: &Client, out: &Out) -> anyhow::Result<
         return out.object(&answer);
     }
     let Some(desired) = &answer.desired else {
+        if !answer.trouble.is_empty() {
+            bail!("there are no settings yet, and those of the dataplane could not be adopted: {}", answer.trouble);
+        }
         bail!("there are no settings yet: start sonde-dataplane, whose settings are then adopted, or apply a file")
     };
     let force = match answer.generation_in_force {
@@ -221,6 +216,9 @@ async fn get(number: Option<u64>, client: &Client, out: &Out) -> anyhow::Result<
     let mut note = format!("# {force}\n");
     if !answer.restart_required.is_empty() {
         note.push_str(&format!("# waits for a restart of the dataplane: {}\n", answer.restart_required.join(", ")));
+    }
+    for line in unwell(&answer.unreadable, &answer.trouble) {
+        note.push_str(&format!("# {line}\n"));
     }
     document_of(desired, &note)
 }
@@ -281,12 +279,23 @@ fn applied(answer: &ApplyConfigResponse, dry_run: bool, out: &Out) -> anyhow::Re
     Ok(())
 }
 
+/// What is wrong with the history, and with what is done by it, line by line.
+pub(super) fn unwell(unreadable: &[UnreadableGeneration], trouble: &str) -> Vec<String> {
+    let one = |g: &UnreadableGeneration| format!("generation {} cannot be read and is left out: {}: {}", g.number, g.path, g.reason);
+    let mut lines: Vec<String> = unreadable.iter().map(one).collect();
+    if !trouble.is_empty() {
+        lines.push(format!("the dataplane cannot be brought to what is desired: {trouble}"));
+    }
+    lines
+}
+
 async fn history(limit: u32, client: &Client, out: &Out) -> anyhow::Result<()> {
     let request = HistoryRequest { page_size: limit, page_token: String::new(), include_settings: false };
     let answer = client.config().history(request).await?.into_inner();
     if out.json {
         return out.object(&answer);
     }
+    let unwell: Vec<String> = unwell(&answer.unreadable, "").iter().map(|line| out.tone(Tone::Bad, line)).collect();
     let mut table = Table::new(&[("GEN", Align::Right), ("APPLIED", Align::Left), ("BY", Align::Left), ("COMMENT", Align::Left)])
         .leaving_out(&["BY", "APPLIED"]);
     out.check(&table.headings())?;
@@ -299,6 +308,7 @@ async fn history(limit: u32, client: &Client, out: &Out) -> anyhow::Result<()> {
     } else {
         out.lines(&table.lines(out))?;
     }
+    out.lines(&unwell)?;
     Ok(())
 }
 
@@ -306,8 +316,16 @@ async fn history(limit: u32, client: &Client, out: &Out) -> anyhow::Result<()> {
 async fn generation(number: u64, client: &Client) -> anyhow::Result<Generation> {
     // Pages go from a number downwards, so the page behind number + 1 begins with it.
     let request = HistoryRequest { page_size: 1, page_token: number.saturating_add(1).to_string(), include_settings: true };
-    let found = client.config().history(request).await?.into_inner().generations.into_iter().next();
-    found.filter(|g| g.number == number).ok_or_else(|| anyhow!("there is no generation {number}: see `sonde config history`"))
+    let answer = client.config().history(request).await?.into_inner();
+    if let Some(unreadable) = answer.unreadable.iter().find(|g| g.number == number) {
+        bail!("{}", unwell(std::slice::from_ref(unreadable), "").concat());
+    }
+    answer
+        .generations
+        .into_iter()
+        .next()
+        .filter(|g| g.number == number)
+        .ok_or_else(|| anyhow!("there is no generation {number}: see `sonde config history`"))
 }
 
 /// One side of a comparison.

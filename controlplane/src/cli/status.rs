@@ -2,6 +2,7 @@
 
 use super::Global;
 use super::client::{Client, Nobody, RETRY, went_away};
+use super::config::unwell;
 use super::number::{between, count, duration, moment};
 use super::screen::{Live, Out, Tone};
 use crate::fault::RESTART_REQUIRED;
@@ -161,6 +162,9 @@ fn page(status: &Status, config: Option<&GetConfigResponse>, out: &Out) -> Vec<S
     let up = between(&status.started_at, &status.time);
     field("started", format!("{} ({} ago)", moment(&status.started_at), duration(up)));
     field("settings", settings(status, config, out));
+    for line in config.map(|config| unwell(&config.unreadable, &config.trouble)).unwrap_or_default() {
+        field("trouble", out.tone(Tone::Bad, &line));
+    }
     let cores: Vec<String> = status.workers.iter().map(|w| w.core.to_string()).collect();
     let flows: u64 = status.workers.iter().filter_map(|w| w.counters.get("flows_active")).sum();
     field("workers", format!("{} on cores {}, {} flows in their tables", cores.len(), cores.join(", "), count(flows)));

@@ -30,7 +30,9 @@ impl ConfigService for Config {
         let settings = desired.as_ref().and_then(|g| g.settings.as_ref());
         let restart_required = settings.map(|s| self.desired.restart_for(s)).unwrap_or_default();
         let generation_in_force = self.desired.link().description().map_or(0, |d| d.generation);
-        Ok(Response::new(GetConfigResponse { desired, generation_in_force, converged, restart_required }))
+        let unreadable = self.desired.history(|store| store.unreadable());
+        let trouble = self.desired.trouble();
+        Ok(Response::new(GetConfigResponse { desired, generation_in_force, converged, restart_required, unreadable, trouble }))
     }
 
     async fn validate(&self, request: Request<ValidateConfigRequest>) -> Result<Response<ValidateConfigResponse>, Status> {
@@ -38,6 +40,10 @@ impl ConfigService for Config {
         let settings = self.desired.complete(asked, self.desired.newest().as_ref());
         Ok(Response::new(match document::effective(&settings) {
             Ok(effective) => {
+                let violations = self.desired.forbidden(&effective);
+                if !violations.is_empty() {
+                    return Ok(Response::new(ValidateConfigResponse { violations, ..ValidateConfigResponse::default() }));
+                }
                 let restart_required = self.desired.restart_for(&effective);
                 ValidateConfigResponse { violations: Vec::new(), restart_required, effective: Some(effective) }
             }
@@ -53,6 +59,7 @@ impl ConfigService for Config {
             etag: asked.etag,
             request_id: asked.request_id,
             validate_only: asked.validate_only,
+            labelled: !asked.comment.is_empty(),
             comment: asked.comment,
             deadline_ms: asked.deadline_ms,
             allow_restart: asked.allow_restart_required,
@@ -70,7 +77,9 @@ impl ConfigService for Config {
         let more = generations.len() > size;
         generations.truncate(size);
         let next_page_token = generations.last().filter(|_| more).map(|g| g.number.to_string()).unwrap_or_default();
-        Ok(Response::new(HistoryResponse { generations, next_page_token }))
+        // A page behind a number is asked for that generation too: that its file is there and cannot be read is said as well.
+        let unreadable = self.desired.history(|store| store.unreadable());
+        Ok(Response::new(HistoryResponse { generations, next_page_token, unreadable }))
     }
 
     async fn rollback(&self, request: Request<RollbackRequest>) -> Result<Response<ApplyConfigResponse>, Status> {
@@ -78,12 +87,17 @@ impl ConfigService for Config {
         let RollbackRequest { number, request_id, validate_only, comment, etag, deadline_ms, allow_restart_required } =
             request.into_inner();
         let Some(earlier) = self.desired.history(|store| store.get(number).cloned()) else {
+            if let Some(file) = self.desired.history(|store| store.unreadable()).into_iter().find(|file| file.number == number) {
+                return Err(Status::failed_precondition(format!("generation {number} cannot be read: {}: {}", file.path, file.reason)));
+            }
             let (oldest, newest) =
                 self.desired.history(|store| (store.older(None).last().map_or(0, |g| g.number), store.newest().map_or(0, |g| g.number)));
             return Err(Status::not_found(format!("there is no generation {number}: the history goes from {oldest} to {newest}")));
         };
-        let comment = if comment.is_empty() { format!("back to generation {number}") } else { comment };
-        let change = Change { etag, request_id, validate_only, comment, deadline_ms, allow_restart: allow_restart_required, author };
+        let labelled = !comment.is_empty();
+        let comment = if labelled { comment } else { format!("back to generation {number}") };
+        let allow_restart = allow_restart_required;
+        let change = Change { etag, request_id, validate_only, comment, labelled, deadline_ms, allow_restart, author };
         self.desired.change(change, |_| Ok(earlier.settings.unwrap_or_default())).await.map(answer)
     }
 }

@@ -149,6 +149,7 @@ impl FakeDataplane {
             generation,
             stats_path: paths.stats().display().to_string(),
             ring_paths,
+            ..Description::default()
         };
         let shared = Arc::new(Shared {
             description: Mutex::new(description),
@@ -183,6 +184,12 @@ impl FakeDataplane {
     /// What Apply was asked, in order.
     pub(crate) fn applied(&self) -> Vec<ApplyRequest> {
         self.shared.applied.lock().clone()
+    }
+
+    /// Says that it was started with this profile.
+    pub(crate) fn allow(&self, profile: v1::Settings, trust: v1::Trust) {
+        let mut description = self.shared.description.lock();
+        (description.profile, description.trust) = (Some(profile), Some(trust));
     }
 
     /// Settings in force.

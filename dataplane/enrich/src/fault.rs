@@ -8,6 +8,9 @@ pub enum Fault {
     /// The system's word.
     #[error("cannot read it: {0}")]
     Unreadable(String),
+    /// A symbolic link where only what stands in the folder itself is read.
+    #[error("it is a symbolic link, and only files that stand in trust.databases_folder themselves are read")]
+    Link,
     /// A folder, a pipe, a device.
     #[error("it is not a regular file")]
     NotAFile,
@@ -125,6 +128,7 @@ impl Violation {
             Fault::Unreadable(_) | Fault::NotAFile => {
                 "Check the path and the permissions: both processes read it, and the control plane that root starts is user sonde."
             }
+            Fault::Link => "Put the file itself there, or name it by its whole path in the profile.",
             Fault::Nothing { .. } => "Give the file of the kind that the setting asks for.",
             Fault::Prefix(_) => "Correct the prefix.",
             _ => "Get the file again from where it is published.",

@@ -31,7 +31,7 @@ mod ranges;
 mod watch;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use country::Country;
 pub use fault::{Fault, Violation};
@@ -53,12 +53,22 @@ pub struct Sources {
     pub bgp_rib: Option<PathBuf>,
     /// The operator's own prefixes.
     pub networks: Vec<Network>,
+    /// Where files are that are named without a path. Only what stands in it itself is read: no symbolic link is followed out of it.
+    pub folder: Option<PathBuf>,
 }
 
 impl Sources {
     /// Whether there is nothing to look up.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.files().next().is_none() && self.networks.is_empty()
+    }
+
+    /// A file of it, where it is, and whether it is one of the folder.
+    fn place(&self, path: &Path) -> (PathBuf, bool) {
+        match &self.folder {
+            Some(folder) if path.is_relative() => (folder.join(path), true),
+            _ => (path.to_owned(), false),
+        }
     }
 
     /// Its files, with what each is for.

@@ -63,7 +63,7 @@ impl Names {
 
 /// Reads everything, and collects what is wrong with any of it.
 pub(crate) fn load(sources: &Sources) -> Result<Enricher, Vec<Violation>> {
-    let mut loading = Loading { names: Names::new(), loaded: Vec::new(), violations: Vec::new() };
+    let mut loading = Loading { sources, names: Names::new(), loaded: Vec::new(), violations: Vec::new() };
     let asn = loading.database(ASN, sources.asn_database.as_ref(), |facts| facts.asn != 0, "autonomous_system_number");
     let country = loading.database(COUNTRY, sources.country_database.as_ref(), |facts| facts.country.is_some(), "country.iso_code");
     let city = loading.database(CITY, sources.city_database.as_ref(), |facts| facts.city != 0, "city.names.en");
@@ -77,17 +77,18 @@ pub(crate) fn load(sources: &Sources) -> Result<Enricher, Vec<Violation>> {
     Ok(Enricher { ipv4, ipv6, entries, names: loading.names.all, loaded: loading.loaded })
 }
 
-struct Loading {
+struct Loading<'a> {
+    sources: &'a Sources,
     names: Names,
     loaded: Vec<Loaded>,
     violations: Vec<Violation>,
 }
 
-impl Loading {
+impl Loading<'_> {
     /// What a database says; nothing, and a violation, when it is broken or says nothing of what is wanted.
     fn database(&mut self, what: &'static str, path: Option<&PathBuf>, wanted: fn(&Facts) -> bool, name: &'static str) -> Source {
         let Some(path) = path else { return Source::default() };
-        let read = file::whole(path, DATABASE_OCTETS_MAX).and_then(|octets| self.read_database(&octets, wanted, name));
+        let read = file::whole(&self.sources.place(path), DATABASE_OCTETS_MAX).and_then(|octets| self.read_database(&octets, wanted, name));
         self.take(what, path, read.map(|(source, networks)| (source, networks, 0)))
     }
 
@@ -144,7 +145,7 @@ impl Loading {
 
     fn rib(&mut self, path: Option<&PathBuf>) -> Source {
         let Some(path) = path else { return Source::default() };
-        let read = file::open(path).and_then(|file| {
+        let read = file::open(&self.sources.place(path)).and_then(|file| {
             let (_, unpacked) = sonde_unpack::unpacked(file).map_err(|error| Fault::Unreadable(error.to_string()))?;
             let rib = Rib::read(unpacked)?;
             let routes = rib.ipv4.len().saturating_add(rib.ipv6.len()) as u64;

@@ -125,7 +125,7 @@ impl Watch {
 }
 
 fn prints(sources: &Sources) -> Vec<Print> {
-    sources.files().map(|path| file::print(path)).collect()
+    sources.files().map(|path| file::print(&sources.place(path).0)).collect()
 }
 
 #[cfg(test)]

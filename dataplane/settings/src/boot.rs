@@ -5,7 +5,9 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use sonde_proto::v1;
 
+use crate::arguments;
 use crate::check::{Check, quote, word};
+use crate::devices::Vdev;
 use crate::patterns::Patterns;
 
 /// Most workers of one dataplane: DPDK 22.11 knows 128 threads, one of them is the control thread's.
@@ -14,8 +16,6 @@ pub const WORKERS_MAX: usize = 127;
 const PORTS_MAX: usize = 32;
 /// Highest core number accepted; Linux supports 8192 processors on x86-64.
 const CORE_MAX: u32 = 8191;
-/// Longest device string or EAL argument, in octets.
-const TEXT_MAX: usize = 1024;
 
 /// What is fixed while the dataplane runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct Eal {
     pub memory_mib: Option<u32>,
     /// Whether EAL scans the PCI bus.
     pub pci: bool,
-    /// Further EAL arguments; none of those Sonde sets itself.
+    /// Further EAL arguments, known to be harmless.
     pub extra_args: Vec<String>,
 }
 
@@ -267,46 +267,8 @@ fn records(records: v1::Records, check: &mut Check) -> Records {
     }
 }
 
-/// EAL arguments Sonde sets itself, and the field that says it instead.
-const OURS: &[(&str, &str)] = &[
-    ("-l", "boot.cores"),
-    ("-c", "boot.cores"),
-    ("-s", "boot.cores"),
-    ("-S", "boot.cores"),
-    ("--lcores", "boot.cores"),
-    ("--main-lcore", "boot.cores.service"),
-    ("--service-corelist", "boot.cores"),
-    ("-m", "boot.eal.memory_mib"),
-    ("--socket-mem", "boot.eal.memory_mib"),
-    ("--socket-limit", "boot.eal.memory_mib"),
-    ("--no-huge", "boot.eal.huge_pages"),
-    ("--in-memory", "boot.eal.huge_pages"),
-    ("--single-file-segments", "boot.eal.huge_pages"),
-    ("--huge-unlink", "boot.eal.huge_pages"),
-    ("--no-pci", "boot.eal.pci"),
-    ("--vdev", "boot.ports"),
-    ("-a", "boot.ports"),
-    ("--allow", "boot.ports"),
-    ("-b", "boot.ports"),
-    ("--block", "boot.ports"),
-    ("--file-prefix", "boot.instance"),
-    ("--proc-type", "nothing: a dataplane is a DPDK primary process"),
-    ("--no-shconf", "nothing: it follows from boot.eal.huge_pages"),
-    ("--", "nothing: it would hide Sonde's own arguments"),
-    ("-h", "nothing: see `dpdk-testpmd --help`"),
-    ("--help", "nothing: see `dpdk-testpmd --help`"),
-    ("-v", "nothing: see `sonde-dataplane --version`"),
-];
-
 fn eal(eal: &v1::Eal, ports: &[Port], check: &mut Check) -> Eal {
-    for (i, arg) in eal.extra_args.iter().enumerate() {
-        let path = format!("boot.eal.extra_args[{i}]");
-        if arg.is_empty() || arg.len() > TEXT_MAX || arg.chars().any(char::is_control) {
-            check.refuse(path, format!("1 to {TEXT_MAX} octets without control characters"), quote(arg));
-        } else if let Some((_, instead)) = OURS.iter().find(|(ours, _)| is_option(arg, ours)) {
-            check.refuse(path, format!("an argument Sonde does not set itself (use {instead})"), quote(arg));
-        }
-    }
+    arguments::check(&eal.extra_args, check);
     if !eal.pci
         && let Some((i, port)) = ports.iter().enumerate().find(|(_, p)| matches!(p.device, Device::Pci(_)))
     {
@@ -319,18 +281,6 @@ fn eal(eal: &v1::Eal, ports: &[Port], check: &mut Check) -> Eal {
         memory_mib,
         pci: eal.pci,
         extra_args: eal.extra_args.clone(),
-    }
-}
-
-/// Whether the argument is this option, with or without a value in the same argument: `-l3`, `--lcores=3`. EAL also takes
-/// unambiguous abbreviations of long options (getopt_long), so `--no-hug` is refused as well.
-fn is_option(arg: &str, option: &str) -> bool {
-    let name = arg.split('=').next().unwrap_or(arg);
-    match (option.strip_prefix("--"), name.strip_prefix("--")) {
-        (Some(""), Some("")) => true,
-        (Some(long), Some(given)) => !long.is_empty() && given.len() >= 2 && long.starts_with(given),
-        (None, None) => name.starts_with(option),
-        _ => false,
     }
 }
 
@@ -401,20 +351,14 @@ fn device(path: String, text: &str, check: &mut Check) -> Device {
     if let Some(address) = pci_address(text) {
         return Device::Pci(address);
     }
-    let name = text.split(',').next().unwrap_or_default();
-    let driver = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    let known = (driver.starts_with("net_") || driver.starts_with("eth_")) && driver.len() > 4;
-    let clean = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    if !known || !clean || text.len() > TEXT_MAX || text.chars().any(char::is_control) {
-        let rule = "a PCI address (\"0000:3b:00.0\") or a DPDK virtual device (\"net_af_packet0,iface=eth0\", \
-                    \"net_pcap0,rx_pcap=/tmp/a.pcap\")";
-        check.refuse(path, rule, quote(text));
+    if let Err((rule, found)) = Vdev::parse(text) {
+        check.refuse(path, rule, found);
     }
     Device::Vdev(text.to_owned())
 }
 
 /// The PCI address with its domain, in lower case. DPDK takes `3b:00.0` for `0000:3b:00.0`.
-fn pci_address(text: &str) -> Option<String> {
+pub(crate) fn pci_address(text: &str) -> Option<String> {
     let hex = |part: &str, len: usize| part.len() == len && part.bytes().all(|b| b.is_ascii_hexdigit());
     let (head, function) = text.rsplit_once('.')?;
     let mut parts = head.split(':').rev();

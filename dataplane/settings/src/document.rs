@@ -42,11 +42,47 @@ pub fn parse_table(text: &str) -> Result<Table, Vec<Violation>> {
 /// As [`parse_toml`].
 pub fn from_table(table: &Table) -> Result<v1::Settings, Vec<Violation>> {
     let mut check = Check::default();
-    compare("", &Value::Table(table.clone()), &shape(), &mut check);
+    let mut document = table.clone();
+    if document.remove(TRUST).is_some() {
+        let rule =
+            "left to the profile: what the API may name stands in a file on the probe's disk (write it there, restart sonde-dataplane)";
+        check.refuse(TRUST, rule, "a table");
+    }
+    compare("", &Value::Table(document), &shape(), &mut check);
     check.verdict(())?;
     table.clone().try_into().map_err(|e: toml::de::Error| {
         vec![Violation { path: String::new(), rule: "a settings document".into(), found: e.message().to_owned() }.bounded()]
     })
+}
+
+/// The table of a profile that no document of the API has.
+const TRUST: &str = "trust";
+
+/// Takes `[trust]` out of a profile; what is left is a settings document.
+///
+/// # Errors
+/// As [`parse_toml`].
+pub fn take_trust(table: &mut Table) -> Result<v1::Trust, Vec<Violation>> {
+    let Some(trust) = table.remove(TRUST) else { return Ok(v1::Trust::default()) };
+    let mut check = Check::default();
+    compare(TRUST, &trust, &Value::Table(trust_shape()), &mut check);
+    check.verdict(())?;
+    trust.try_into().map_err(|e: toml::de::Error| {
+        vec![Violation { path: TRUST.into(), rule: "a table of a profile".into(), found: e.message().to_owned() }.bounded()]
+    })
+}
+
+/// `[trust]` as TOML text.
+pub fn trust_to_toml(trust: &v1::Trust) -> String {
+    let table = Table::try_from(trust).expect("strings");
+    Table::from_iter([(TRUST.to_owned(), Value::Table(table))]).to_string()
+}
+
+/// `[trust]` with every field set.
+fn trust_shape() -> Table {
+    let s = String::new;
+    let all = v1::Trust { recordings_folder: s(), sockets_folder: s(), databases_folder: s(), devices: vec![s()] };
+    Table::try_from(all).expect("strings")
 }
 
 /// The document as TOML text, defaults and all.
@@ -69,6 +105,10 @@ pub fn tree(settings: &v1::Settings) -> Table {
 pub fn set(table: &mut Table, path: &str, text: &str) -> Result<(), Violation> {
     let refused = |rule: String, found: String| Violation { path: path.to_owned(), rule, found }.bounded();
     let mut shape = shape();
+    if let Value::Table(known) = &mut shape {
+        // What sets a value writes a profile.
+        known.insert(TRUST.to_owned(), Value::Table(trust_shape()));
+    }
     // On a copy, so that a refusal leaves no half-made list behind.
     let mut changed = Value::Table(table.clone());
     let mut at = &mut changed;

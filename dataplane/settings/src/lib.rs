@@ -2,15 +2,19 @@
 //!
 //! A document (`sonde.v1.Settings`, written by operators as TOML) becomes [`Settings`] only when every rule in the comments of
 //! `config.proto` holds; otherwise *every* violation is returned, each with its path, the rule and what was found.
-//! Both processes use this crate: the control plane before it stores a document, the dataplane before it obeys one.
+//! Both processes use this crate: the control plane before it stores a document, the dataplane before it obeys one. A document that came
+//! by the API must besides name nothing that the profile does not allow ([`Trust`]).
 //!
 //! # Not here
 //! What only the machine can tell (whether a core, a port or the memory exists) is checked by the dataplane when it starts.
 //! No I/O, except that [`paths`] asks the environment and the user id where an instance keeps its files.
 #![forbid(unsafe_code)]
 
+mod arguments;
 mod boot;
 mod check;
+pub mod convert;
+mod devices;
 pub mod document;
 mod enrichment;
 mod live;
@@ -18,6 +22,7 @@ pub mod paths;
 mod patterns;
 pub mod profiles;
 pub mod terminal;
+mod trust;
 
 use sonde_proto::v1;
 
@@ -26,6 +31,7 @@ pub use check::{EXCERPT_MAX, Violation, excerpt, quote};
 pub use document::parse_toml;
 pub use live::{Exporter, Live, Protocol, Timeouts, Transport};
 pub use patterns::Patterns;
+pub use trust::Trust;
 
 /// Settings whose every rule holds, with every default filled in. Made by `Settings::try_from(&sonde_proto::v1::Settings)` only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +60,13 @@ impl From<&Settings> for v1::Settings {
     fn from(settings: &Settings) -> Self {
         Self { boot: Some((&settings.boot).into()), live: Some((&settings.live).into()) }
     }
+}
+
+/// Paths of the fields in which the two differ, in the order of the document.
+pub fn differing(a: &Settings, b: &Settings) -> Vec<String> {
+    let mut paths = Vec::new();
+    document::differences(&document::tree(&a.into()).into(), &document::tree(&b.into()).into(), "", &mut paths);
+    paths
 }
 
 /// Paths of the `boot` fields in which the two differ, in the order of the document: these need a restart.

@@ -147,19 +147,32 @@ fn a_pci_port_needs_the_pci_bus() {
 }
 
 #[test]
-fn arguments_sonde_sets_itself_are_refused() {
-    for bad in
-        ["-l", "-l0-3", "--lcores=0", "--no-huge", "--no-hug", "--vdev=net_null1", "-a", "--file-prefix", "--proc-type=secondary", "--"]
-    {
-        let all = violations(&[("boot.eal.extra_args", &format!("[\"--log-level=8\", {bad:?}]"))]);
+fn only_harmless_arguments_are_given_to_eal() {
+    let of = |arguments: &str| violations(&[("boot.eal.extra_args", arguments)]);
+    assert_eq!(of("[\"--log-level\", \"8\", \"--iova-mode=va\"]"), []);
+    for bad in ["-d", "-dFILE", "--vd=net_null1", "--vdev=net_null1", "--no-hug", "--", ""] {
+        let all = of(&format!("[\"--log-level=8\", {bad:?}]"));
         assert_eq!(all.len(), 1, "{bad}: {all:?}");
         assert_eq!(all[0].path, "boot.eal.extra_args[1]");
     }
-    for good in ["--log-level=pmd.net.ice:8", "--log-level", "8", "--iova-mode=va", "--force-max-simd-bitwidth=512", "--no-telemetry", "-d"]
-    {
-        assert_eq!(violations(&[("boot.eal.extra_args", &format!("[{good:?}]"))]), [], "{good}");
-    }
-    assert_eq!(violations(&[("boot.eal.extra_args", "[\"\"]")])[0].path, "boot.eal.extra_args[0]");
+    assert_eq!(of(&format!("[{}]", "\"--no-hpet\",".repeat(33)))[0].path, "boot.eal.extra_args");
+}
+
+#[test]
+fn a_profile_says_what_the_api_may_name_and_no_document_does() {
+    let mut table = document::parse_table(GOOD).expect("good TOML");
+    document::set(&mut table, "trust.databases_folder", "/srv/geo").expect("a path of a profile");
+    document::set(&mut table, "trust.devices[0]", "net_af_packet,iface=eth1").expect("a path of a profile");
+    let refused = document::set(&mut table, "trust.nothing", "1").expect_err("no such field");
+    assert!(refused.rule.contains("databases_folder, devices, recordings_folder, sockets_folder"), "{refused}");
+    let all = document::from_table(&table).expect_err("no document of the API");
+    assert!(all.len() == 1 && all[0].path == "trust" && all[0].rule.contains("restart sonde-dataplane"), "{all:?}");
+    let places = document::take_trust(&mut table).expect("good");
+    assert_eq!((places.databases_folder.as_str(), places.devices.len()), ("/srv/geo", 1));
+    assert!(document::from_table(&table).is_ok());
+    let mut bad = document::parse_table("[trust]\nfolder = \"/x\"\ndevices = 3\n").expect("TOML");
+    let paths: Vec<_> = document::take_trust(&mut bad).expect_err("two faults").into_iter().map(|v| v.path).collect();
+    assert_eq!(paths, ["trust.devices", "trust.folder"]);
 }
 
 #[test]
@@ -199,6 +212,7 @@ fn every_rule_of_live_is_checked() {
 fn every_rule_of_enrichment_is_checked() {
     for field in ["asn_database", "country_database", "city_database", "bgp_rib"] {
         check(&format!("live.enrichment.{field}"), "here/a.mmdb", "an absolute path", "here/a.mmdb");
+        check(&format!("live.enrichment.{field}"), "../a.mmdb", "or the name of a file in trust.databases_folder", "../a.mmdb");
         check(&format!("live.enrichment.{field}"), "\"/a\\u0007\"", "an absolute path", "/a");
     }
     check("live.enrichment.bgp_rib", &format!("/{}", "a".repeat(4095)), "at most 4095 octets", "4096 octets");

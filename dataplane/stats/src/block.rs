@@ -28,7 +28,7 @@ pub struct Block {
 #[derive(Debug)]
 enum Home {
     Segment { shared: Arc<Shared>, entry: usize },
-    Detached { kind: Kind, words: Words },
+    Detached { kind: Kind, words: Box<Words> },
 }
 
 impl Block {
@@ -40,7 +40,7 @@ impl Block {
         let shape = Shape::new(counters.len(), 0);
         let words = Words::detached(shape.words);
         write_names(&words, 0, shape, name, counters);
-        Self { home: Home::Detached { kind, words }, first: 0, shape, labels: Mutex::default() }
+        Self { home: Home::Detached { kind, words: Box::new(words) }, first: 0, shape, labels: Mutex::default() }
     }
 
     pub(crate) fn in_segment(shared: Arc<Shared>, entry: usize, first: usize, shape: Shape) -> Self {

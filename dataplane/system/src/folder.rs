@@ -273,6 +273,16 @@ impl Folder {
         Ok((Self::open(parent)?, name))
     }
 
+    /// Whether only root and this user can put anything in it: [`Folder::open`] takes a sticky folder as well, in which everybody can.
+    ///
+    /// # Errors
+    /// [`FolderError::Writable`] when others can.
+    pub fn check_closed(&self) -> Result<(), FolderError> {
+        let path = self.path();
+        let stat = rustix::fs::fstat(&self.0.fd).map_err(|cause| FolderError::system("look at the folder", path, cause))?;
+        if is_shared(&stat) { Err(FolderError::Writable { path: path.to_owned(), mode: stat.st_mode & 0o7777 }) } else { Ok(()) }
+    }
+
     /// The path it was opened by.
     pub fn path(&self) -> &Path {
         &self.0.path

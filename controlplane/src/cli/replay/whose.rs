@@ -43,6 +43,7 @@ impl Files {
             city_database: self.city.clone(),
             bgp_rib: self.rib.clone(),
             networks: self.prefixes.as_deref().map(networks).transpose()?.unwrap_or_default(),
+            folder: None,
         };
         if sources.is_empty() {
             return Ok(None);

@@ -111,6 +111,7 @@ fn sources_complete_each_other() {
         city_database: Some(files.write("city", &city_writer().octets())),
         bgp_rib: Some(files.write("rib", dump.octets())),
         networks: vec![Network::new("198.51.100.0/26", "core").unwrap(), Network::new("2001:db8::/32", "six").unwrap()],
+        folder: None,
     };
     let table = load(&sources);
     let found = |text: &str| {
