@@ -90,7 +90,8 @@ fn build(profile: Profile, chosen: Chosen, places: &Places) -> Result<House, Sta
     let removed = places.clean()?;
     if removed > 0 {
         say(&format!(
-            "  note: {removed} files of a dataplane that did not stop cleanly were removed from {}",
+            "  note: removed {removed} stale {} left by an unclean stop from {}",
+            if removed == 1 { "file" } else { "files" },
             places.shared.path().display()
         ));
     }

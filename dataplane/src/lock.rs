@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -32,11 +33,25 @@ impl Lock {
     }
 }
 
+/// A process that was killed holds its lock until the kernel has taken its memory apart, which takes a while where that is much.
+const LAST_BREATH: Duration = Duration::from_secs(2);
+
+/// Takes the lock, waiting a little for a holder that is on its way out.
+fn patiently(file: &File) -> Result<(), Errno> {
+    let until = Instant::now() + LAST_BREATH;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
+            outcome => return outcome,
+        }
+    }
+}
+
 fn hold(instance: &str, folder: &Folder, name: &str) -> Result<File, StartError> {
     let path = folder.at(name);
     let failed = |action, cause| StartError::file(action, &path, cause);
     let mut file = folder.open_or_create(name)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    match patiently(&file) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
             let mut text = String::new();

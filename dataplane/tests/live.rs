@@ -322,7 +322,7 @@ fn what_a_killed_dataplane_left_is_cleaned() {
     assert!(place.paths().ring(0).exists() && place.paths().southbound().exists(), "a killed process cleans nothing");
     assert!(!View::open(&place.paths().stats()).expect("its last counters").ended());
     let next = place.starts(&[&device]);
-    assert!(next.said.contains("files of a dataplane that did not stop cleanly were removed"), "{}", next.said);
+    assert!(next.said.contains("left by an unclean stop"), "{}", next.said);
     next.until("all received", |r| r.counter(Kind::Worker, "received") == 2020);
     assert!(next.stop().contains("every packet has its place"));
 }

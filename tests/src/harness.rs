@@ -171,7 +171,8 @@ impl ControlPlane {
     /// When it fails or prints something else.
     pub fn json(&self, arguments: &[&str]) -> Value {
         let said = self.sonde(&[arguments, &["--json"]].concat());
-        assert_eq!(said.code, Some(0), "sonde {arguments:?}: {said:?}");
+        // Of a probe that is not well `status` says so by its exit status, too.
+        assert!(said.code == Some(0) || arguments.first() == Some(&"status"), "sonde {arguments:?}: {said:?}");
         serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("sonde {arguments:?} --json: {error}: {}", said.stdout))
     }
 }
