@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 SECONDS ?= 60
 
-.PHONY: help deps build run test unit bench fuzz lint clean
+.PHONY: help deps build run test unit bench fuzz matrix lint clean
 
 help: ## This list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,6 +32,9 @@ bench: deps ## The benchmarks, and the speed table (SECONDS=60 for each figure)
 
 fuzz: deps ## Fuzz every parser of foreign bytes (SECONDS=60 in all)
 	@scripts/fuzz.sh $(SECONDS)
+
+matrix: ## Build and test on Debian 12 and 13, build on sid, each in a root of its own (as root; needs debootstrap)
+	@scripts/matrix.sh
 
 lint: deps ## Format check and clippy
 	$(CARGO) fmt --all --check

@@ -9,10 +9,13 @@ use std::path::PathBuf;
 use std::process;
 
 /// The DPDK releases this crate is written for: the long-term ones. Add a row after running the tests against it.
-const SUPPORTED: &[(u32, u32)] = &[(22, 11), (23, 11), (24, 11)];
+const SUPPORTED: &[(u32, u32)] = &[(22, 11), (23, 11), (24, 11), (25, 11)];
 
 /// What the shim calls. Drivers are not here: the EAL loads them from DPDK's plugin directory.
 const LIBRARIES: &[&str] = &["rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring", "rte_eal"];
+
+/// The library of its own that logging became, and the first release that has it.
+const LOG: (&str, (u32, u32)) = ("rte_log", (23, 11));
 
 /// DPDK structs whose pointers cross between the shim and Rust.
 const OPAQUE: &[&str] = &["rte_mbuf", "rte_mempool", "rte_ring", "rte_flow"];
@@ -24,7 +27,7 @@ fn main() {
     println!("cargo:rerun-if-changed=shim/shim.c");
     println!("cargo:rerun-if-changed=shim/packet.c");
     println!("cargo:rerun-if-changed=shim/steer.c");
-    let library = find();
+    let (library, release) = find();
     let flags = flags(&library);
     compile(&flags);
     generate(&flags);
@@ -33,6 +36,10 @@ fn main() {
     }
     for name in LIBRARIES {
         println!("cargo:rustc-link-lib=dylib={name}");
+    }
+    let (log, since) = LOG;
+    if release >= since {
+        println!("cargo:rustc-link-lib=dylib={log}");
     }
     println!("cargo:version={}", library.version);
 }
@@ -43,7 +50,7 @@ fn refuse(sentence: &str) -> ! {
     process::exit(1)
 }
 
-fn find() -> pkg_config::Library {
+fn find() -> (pkg_config::Library, (u32, u32)) {
     let library = match pkg_config::Config::new().cargo_metadata(false).probe("libdpdk") {
         Ok(library) => library,
         Err(why) => {
@@ -68,7 +75,7 @@ fn find() -> pkg_config::Library {
             library.version
         ));
     }
-    library
+    (library, release)
 }
 
 /// The compiler flags DPDK's headers need: its configuration first, and the least instruction set it was built for.
