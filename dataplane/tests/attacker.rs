@@ -180,9 +180,9 @@ fn links_in_the_place_of_what_is_replaced_lead_nowhere() {
         Sharing::Own => us,
         Sharing::Group(gid) => gid,
     };
-    assert_eq!([is(paths.run()), is(paths.shared())], [(true, group, 0o750); 2]);
+    assert_eq!([is(paths.run()), is(paths.shared())], [(true, group, if group == 0 { 0o750 } else { 0o2750 }); 2]);
     assert_eq!([is(&paths.stats()), is(&paths.ring(0))], [(true, group, 0o640); 2]);
-    assert_eq!([is(&paths.settings()), is(&paths.lock()), is(&paths.shared().join("lock"))], [(true, us, 0o640); 3]);
+    assert_eq!([is(&paths.settings()), is(&paths.lock()), is(&paths.shared().join("lock"))], [(true, group, 0o640); 3]);
     assert!(!paths.ring(7).is_symlink(), "what a predecessor left is removed");
     running.stop();
     victim.is_untouched();

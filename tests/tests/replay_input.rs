@@ -147,13 +147,10 @@ fn a_named_pipe_is_read_and_a_large_recording_is_the_same_by_pipe() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("large.pcap");
     // More than the buffer between the pipe and the worker holds, in flows that begin and end all the time.
-    let packets = (0..40_000u64).map(|n| Packet {
-        time: START + n * 5_000_000,
-        bytes: Stack::ethernet()
-            .ipv4([10, 0, (n / 7 % 256) as u8, (n / 3 % 256) as u8], [10, 1, 0, 1])
-            .udp((n % 50_000) as u16 / 16 + 1, 53)
-            .payload(vec![7; 1000])
-            .build(),
+    let packets = (0..40_000u16).map(|n| {
+        let [a, b] = (n / 7).to_le_bytes();
+        let bytes = Stack::ethernet().ipv4([10, 0, a, b], [10, 1, 0, 1]).udp(n / 16 + 1, 53).payload(vec![7; 1000]).build();
+        Packet { time: START + u64::from(n) * 5_000_000, bytes }
     });
     save_in_order(&path, packets.collect());
     let expected = replay(folder.path(), &["large.pcap", "--format", "csv"]);

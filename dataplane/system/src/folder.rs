@@ -21,6 +21,9 @@ use crate::walk::{self, check_owner, is_shared, kind_name};
 
 /// Mode of a folder that is made, or already belongs to this user.
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o750);
+/// The same of a folder that another group shares: what is made in it has that group, also when its owner has given up the right to give
+/// files away (CAP_CHOWN).
+const SHARED_MODE: Mode = Mode::from_raw_mode(0o2750);
 /// Mode of a file that is made.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
 /// Drafts of one name by one process that may be left over when a new one is made.
@@ -173,7 +176,8 @@ impl Folder {
         Ok(Self::new(reached.fd, path, &reached.stat))
     }
 
-    /// Opens a folder and makes it, and those above it, when it is not there. This user's own gets mode 750 and the group of `sharing`.
+    /// Opens a folder and makes it, and those above it, when it is not there. This user's own gets mode 750, or mode 2750 and the group of
+    /// `sharing`.
     ///
     /// # Errors
     /// When it cannot be made, or another user could exchange what is in it.
@@ -182,12 +186,17 @@ impl Folder {
         let us = rustix::process::geteuid().as_raw();
         if reached.stat.st_uid == us {
             let failed = |cause| FolderError::system("set owner and mode of", path, cause);
-            if let Sharing::Group(gid) = sharing
-                && gid != reached.stat.st_gid
-            {
-                rustix::fs::fchown(&reached.fd, None, Some(Gid::from_raw(gid))).map_err(failed)?;
+            let mut mode = FOLDER_MODE;
+            if let Sharing::Group(gid) = sharing {
+                if gid != reached.stat.st_gid {
+                    rustix::fs::fchown(&reached.fd, None, Some(Gid::from_raw(gid))).map_err(failed)?;
+                }
+                mode = SHARED_MODE;
             }
-            rustix::fs::fchmod(&reached.fd, FOLDER_MODE).map_err(failed)?;
+            // Only where it differs: without the right to any group the bit would be taken away.
+            if reached.stat.st_mode & 0o7777 != mode.bits() {
+                rustix::fs::fchmod(&reached.fd, mode).map_err(failed)?;
+            }
         }
         let stat = rustix::fs::fstat(&reached.fd).map_err(|cause| FolderError::system("look at the folder", path, cause))?;
         Ok(Self::new(reached.fd, path, &stat))
@@ -323,6 +332,10 @@ impl Folder {
     fn share(&self, file: impl AsFd, name: &str) -> Result<(), FolderError> {
         let failed = |cause| self.failed("set the group of", name, cause);
         if self.0.gid == rustix::process::getegid() || !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let stat = rustix::fs::fstat(&file).map_err(failed)?;
+        if stat.st_gid == self.0.gid.as_raw() {
             return Ok(());
         }
         rustix::fs::fchown(&file, None, Some(self.0.gid)).map_err(failed)
