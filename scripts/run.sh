@@ -40,6 +40,8 @@ finish() {
 }
 
 stop() {
+    # Whoever reads may be gone: everything is stopped and put back all the same.
+    set +e
     trap '' INT TERM
     finish "$tail"
     if alive "$dataplane" && alive "$controlplane"; then
@@ -58,7 +60,9 @@ stop() {
     rm -rf "$home" ${shared:+"$shared"}
 }
 stopped=no
-trap 'stopped=yes' INT TERM
+trap 'stopped=yes' INT TERM HUP
+# A reader that has seen enough (`| head`) ends the run by an error of the next line, not by a signal that no trap sees.
+trap '' PIPE
 trap stop EXIT
 
 # Waits until a program says it is ready, at most 60 seconds; shows what it said when it is not.

@@ -275,7 +275,7 @@ const ALIGNS: [Align; COLUMNS] = [
     Align::Left, Align::Left,
 ];
 /// What columns have from the beginning, so that they seldom become wider.
-const WIDTHS: [usize; COLUMNS] = [12, 11, 5, 15, 15, 9, 13, 8, 8, 6, 7, 0];
+const WIDTHS: [usize; COLUMNS] = [12, 11, 5, 21, 21, 13, 13, 8, 8, 6, 7, 0];
 /// What is left out where the terminal is too narrow, the first one first.
 const LEAVE_OUT: [&str; 8] = ["WHERE", RESPONSE, RTT, "FLAGS", "END BY", "LASTED", "PACKETS", "END (UTC)"];
 
