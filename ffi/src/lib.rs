@@ -16,7 +16,7 @@
 //!
 //! One C call a burst, none a packet (0.1 to 0.3 ns a packet at bursts of 32, against 1.2 to 1.5 for a call each).
 //!
-//! Written for DPDK 22.11, 23.11 and 24.11 (`build.rs` holds the table), linked dynamically: the drivers come from the
+//! Written for DPDK 22.11, 23.11, 24.11 and 25.11 (`build.rs` holds the table), linked dynamically: the drivers come from the
 //! plugin directory of the DPDK that is installed.
 //!
 //! *Not here*: transmission, secondary processes, event devices, anything that allocates on the packet clock.
