@@ -23,8 +23,8 @@ rust_found=$(rustc --version | cut -d' ' -f2)
 
 # What each is for: DPDK and its headers; bindgen's libclang; the C shim; protoc and the well-known types; setsid, ip.
 packages=(libdpdk-dev clang libclang-dev gcc libc6-dev pkg-config libpcap-dev protobuf-compiler libprotobuf-dev util-linux iproute2)
-# Decoders that nobody here wrote, the meters Sonde is compared with, and a client in another language.
-[ "${1:-build}" = test ] && packages+=(tshark nfdump softflowd git python3 python3-venv)
+# Decoders that nobody here wrote, the meters Sonde is compared with, a client in another language, and kill(1).
+[ "${1:-build}" = test ] && packages+=(tshark nfdump softflowd git python3 python3-venv procps)
 
 missing=()
 known=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true)

@@ -63,6 +63,8 @@ copy_project() { # root
 inside() { # root goal
     local root=$1 corpus=${SONDE_CORPUS:-../shared/corpus} certificate
     mount --make-rprivate /
+    # A mount point of its own: `ip netns` changes how "/" is shared, which only a mount point can.
+    mount --bind "$root" "$root"
     mount -t proc proc "$root/proc"
     mount --rbind /sys "$root/sys"
     mount --rbind /dev "$root/dev"
