@@ -270,7 +270,8 @@ impl Desired {
         deadline_ms: u32,
     ) -> Result<ApplyResponse, Status> {
         let Some(description) = self.link.description() else {
-            return Err(Status::unavailable("no dataplane answers"));
+            let absent = "no dataplane answers. Is sonde-dataplane running with the same --instance and run directory?";
+            return Err(Status::unavailable(self.link.stranger().unwrap_or_else(|| absent.to_owned())));
         };
         let whole = generation.settings.clone().unwrap_or_default();
         let running = description.settings.as_ref().and_then(|s| s.boot.clone());
@@ -423,8 +424,7 @@ fn stale(etag: &str, newest: Option<&Generation>) -> Status {
 /// The generation is on disk, but the dataplane could not be told.
 fn stored(number: u64, why: &Status) -> Status {
     Status::unavailable(format!(
-        "generation {number} is stored and will be handed to the dataplane when it answers; now: {}. Is sonde-dataplane running with \
-         the same --instance and run directory?",
+        "generation {number} is stored and will be handed to the dataplane when it answers; now: {}",
         fault::message(why.message())
     ))
 }

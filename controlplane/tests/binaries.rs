@@ -341,6 +341,28 @@ async fn a_generation_that_cannot_be_read_is_shown_wherever_one_looks() {
 
 /// The first generation finds no room: nobody is told to start a dataplane that runs.
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dataplane_of_another_protocol_is_named_with_the_side_to_restart() {
+    let (name, home, _cleared) = place();
+    let fake = FakeDataplane::start(&name, &home.path().join("run"), 1, 1);
+    let plane = Process::start(&name, home.path(), "127.0.0.1:0");
+    adopted(&plane).await;
+    for (protocol, remedy) in [(0, "the dataplane is older: restart it"), (2, "this control plane is older: install version 9.9.9")] {
+        fake.speaks(protocol);
+        let told = format!("sonde-dataplane version 9.9.9, process {}, speaks southbound protocol {protocol}", std::process::id());
+        until("the other protocol to be seen", async || text(&plane.sonde(&["status"]).stdout).contains(&told)).await;
+        let status = plane.sonde(&["status", "--check"]);
+        assert_eq!(status.status.code(), Some(1), "{}", text(&status.stdout));
+        assert!(text(&plane.sonde(&["status"]).stdout).contains(remedy));
+        assert!(plane.log().contains(&told) && plane.log().contains(remedy), "{}", plane.log());
+        let refused = plane.refuses(&["exporters", "add", &format!("a{protocol}"), "192.0.2.1:4739"]);
+        assert!(refused.contains(remedy), "{refused}");
+    }
+    assert!(fake.applied().is_empty(), "the dataplane goes on as it is");
+    fake.speaks(1);
+    until("its own protocol again", async || !text(&plane.sonde(&["status"]).stdout).contains("southbound protocol")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_from_the_beginning_is_said() {
     let (name, home, _cleared) = place();
     let state = home.path().join("state");

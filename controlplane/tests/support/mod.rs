@@ -192,6 +192,11 @@ impl FakeDataplane {
         (description.profile, description.trust) = (Some(profile), Some(trust));
     }
 
+    /// Says that it is of another version, with another southbound protocol.
+    pub(crate) fn speaks(&self, protocol_version: u32) {
+        self.shared.description.lock().protocol_version = protocol_version;
+    }
+
     /// Settings in force.
     pub(crate) fn in_force(&self) -> (u64, v1::Settings) {
         let description = self.shared.description.lock();
