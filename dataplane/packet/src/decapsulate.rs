@@ -165,6 +165,10 @@ impl Aggregate<'_> {
         let end = offset(at).saturating_add(octets);
         let from = part.map_or(0, |Part(from)| usize::from(from));
         at.skip(from.saturating_sub(offset(at))).ok_or(Malformed::LinkTruncated)?;
+        if part.is_some() {
+            // A packet on the way to the aggregate belongs to the first walk, also when this part has none of its own.
+            packets.inner = None;
+        }
         let (mut skipped, mut unreadable) = (0u16, false);
         while let Some(found) = subframe(at, end.saturating_sub(offset(at))).filter(|_| skipped < SUBFRAMES_MAX) {
             let next = found.next.map(|octets| offset(at).saturating_add(octets));

@@ -418,6 +418,13 @@ fn every_subframe_with_a_packet_is_one_and_they_share_the_frame() {
             let _ = decapsulate_part(&frame(&whole[..end]), &Tunnels::default(), Part(part));
         }
     }
+    // What carries the A-MSDU is an inner packet of the first walk only, where a later subframe has no packet, too.
+    let carrier = gre(&[subframe(&four), subframe(arp)].concat());
+    let carrier: String = bytes(&carrier).iter().skip(14).map(|octet| format!("{octet:02x}")).collect();
+    let carried = bytes(&ipv4(47, &format!("0000 0800 {carrier}")));
+    let packets = decapsulate(&frame(&carried), &Tunnels::default()).expect("a packet");
+    let rest = decapsulate_part(&frame(&carried), &Tunnels::default(), packets.next.expect("another")).expect("a packet");
+    assert!(packets.inner.is_some() && rest.inner.is_none() && rest.skipped == 1, "{:?}", rest.inner);
     // Of an A-MSDU inside of one the first packet is metered.
     let nested = gre(&[subframe(&four), subframe(&four)].concat());
     let nested: String = bytes(&nested).iter().skip(14).map(|octet| format!("{octet:02x}")).collect();
