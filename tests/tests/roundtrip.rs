@@ -308,10 +308,20 @@ fn asked(file: &Path, preferences: &[String], fields: &BTreeSet<&str>) -> Option
     }
     let lines = tshark::lines(&mut command, fields.iter().copied());
     let row = |line: &String| {
-        let values = line.split('\t').map(|value| value.split('|').filter(|v| !v.is_empty()).map(str::to_owned).collect());
+        let values = line.split('\t').map(|value| value.split('|').filter(|v| !v.is_empty()).map(number).collect());
         fields.iter().map(|field| (*field).to_owned()).zip(values).collect()
     };
     Some(lines.iter().map(row).collect())
+}
+
+/// A truth value as tshark 4.0 writes it; 4.4 writes the word.
+fn number(value: &str) -> String {
+    match value {
+        "True" => "1",
+        "False" => "0",
+        other => other,
+    }
+    .to_owned()
 }
 
 /// The rows of all samples, each read with what tshark has to know of it.
@@ -341,9 +351,12 @@ fn tunnels(theirs: &Row) -> String {
     let (mut names, mut between, mut before) = (Vec::new(), Vec::new(), "");
     // What an ICMP error quotes is no tunnel.
     for protocol in protocols.split(':').take_while(|protocol| !protocol.starts_with("icmp")) {
+        // tshark 4.4 does not name IP between MPLS and a transport.
+        let implied = between.last() == Some(&"mpls") && matches!(protocol, "udp" | "tcp");
         let version = match protocol {
             "ip" => "4",
             "ipv6" => "6",
+            _ if implied => "4",
             other => {
                 between.push(other);
                 continue;

@@ -587,11 +587,9 @@ fn sessions() -> Vec<Sample> {
 fn backbones() -> Vec<Sample> {
     let instance = |tag: [u8; 4]| [tag.as_slice(), &[6, 0, 0, 0, 0, 2], &[6, 0, 0, 0, 0, 1]].concat();
     let ethernet = Stack::ethernet;
-    let erspan = || {
-        let gre = Carrier::Gre(Gre { protocol: Some(0x88be), ..Gre::default() });
-        v4().push(gre).inner_ethernet()
-    };
+    let erspan = || v4().push(Carrier::Gre(Gre { protocol: Some(0x88be), ..Gre::default() })).inner_ethernet();
     let ttag = || long_tag(0x8988, &[0, 0, 0x65, 0x5a, 0xbd, 0x40]);
+    let macsec = sample("macsec", "", "macsec.PN=1", ethernet().push(long_tag(0x88e5, &[1, 0, 0, 0, 0, 1])).inner4());
     vec![
         sample(
             "802.1ah",
@@ -604,7 +602,7 @@ fn backbones() -> Vec<Sample> {
         sample("ttag in erspan", "gre+erspan", "ttag.type=0x0800 ip.ttl=61,33", erspan().push(ttag()).inner4()),
         sample("cisco metadata", "", "cmd.sgt=2", ethernet().push(long_tag(0x8909, &[1, 1, 0, 1, 0, 2])).inner4()),
         sample("hsr", "", "hsr.sequence_nr=1", ethernet().push(long_tag(0x892f, &[0x10, 0x34, 0, 1])).inner4()),
-        sample("macsec", "", "macsec.PN=1", ethernet().push(long_tag(0x88e5, &[1, 0, 0, 0, 0, 1])).inner4().payload([7; 16])),
+        Sample { frame: [&macsec.frame[..], &[7; 16]].concat(), ..macsec }, // An integrity check value ends it.
     ]
 }
 
