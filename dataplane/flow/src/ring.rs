@@ -45,6 +45,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use sonde_memory::version::{older, writer};
 use sonde_memory::{Folder, MapError, ReadMap, SharedMap};
 
 use crate::record::{self, HEAD_WORDS, Output, Record};
@@ -60,19 +61,6 @@ use produce::Producer;
 /// The smallest ring, in bytes: less than this and a reader would be overtaken in the time of one look.
 pub const BYTES_MIN: usize = 256 * 1024;
 const _: () = assert!(BYTES_MIN as u64 == SEGMENT * SEGMENTS_MIN * 8);
-
-fn writer(program: &str, pid: u32) -> String {
-    let version = if program.is_empty() { String::new() } else { format!(" version {program}") };
-    format!("sonde-dataplane{version}, process {pid}")
-}
-
-fn older(found: u64, read: u64) -> &'static str {
-    if found < read {
-        "the dataplane is older: restart it in this version"
-    } else {
-        "this program is older: install the version of the dataplane and start it again"
-    }
-}
 
 /// Why a ring could not be made or opened. Written for the operator.
 #[derive(Debug, thiserror::Error)]

@@ -11,6 +11,7 @@ pub mod shared;
 pub mod slab;
 pub mod socket;
 pub mod tags;
+pub mod version;
 
 pub use file::FileMap;
 pub use shared::{MapError, ReadMap, SharedMap};

@@ -36,6 +36,7 @@ pub use view::{BlockView, Snapshot, View};
 use std::path::PathBuf;
 
 use sonde_memory::MapError;
+use sonde_memory::version::{older, writer};
 
 /// Who wrote a segment. Does not change while it lives.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -52,19 +53,6 @@ pub struct Info {
     pub memory: String,
     /// Vector instructions it found, for example "avx512".
     pub simd: String,
-}
-
-fn writer(program: &str, pid: u32) -> String {
-    let version = if program.is_empty() { String::new() } else { format!(" version {program}") };
-    format!("sonde-dataplane{version}, process {pid}")
-}
-
-fn older(found: u64, read: u64) -> &'static str {
-    if found < read {
-        "the dataplane is older: restart it in this version"
-    } else {
-        "this program is older: install the version of the dataplane and start it again"
-    }
 }
 
 /// Why a segment or a block could not be made or opened. Written for the operator.
