@@ -1,8 +1,7 @@
 //! One vector a kind of tunnel, and every vector cut at every length.
 
 use super::*;
-use crate::layers::{Arp, SegmentRouting};
-use crate::{Link, Network, Tunnel, View};
+use crate::{Arp, Link, Network, SegmentRouting, Tunnel, View};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 fn bytes(hex: &str) -> Vec<u8> {

@@ -1,9 +1,7 @@
 //! One vector per rule; every vector is also cut at every length.
 
 use super::*;
-use crate::Tunnels;
-use crate::fast4;
-use crate::{Link, TAGS_MAX};
+use crate::{EXTENSIONS_MAX, Link, Network, TAGS_MAX, Tunnels, fast4, has_ports};
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();

@@ -1,0 +1,34 @@
+//! LLC with SNAP and an ethertype (IEEE 802 section 9.5): as RFC 1042 has it, or by the bridge tunnel of IEEE 802.1H.
+
+use crate::cursor::{Cursor, Fields};
+
+const OCTETS: usize = 8;
+/// Destination and source service access points, control.
+const LLC: usize = 0;
+const ORGANISATION: usize = 3;
+const ETHERTYPE: usize = 6;
+
+const SNAP: [u8; 3] = [0xaa, 0xaa, 0x03];
+const RFC_1042: [u8; 3] = [0, 0, 0];
+const BRIDGE_TUNNEL: [u8; 3] = [0, 0, 0xf8];
+
+/// LLC and SNAP.
+#[derive(Clone, Copy)]
+struct Header<'a>(&'a [u8; OCTETS]);
+
+impl Header<'_> {
+    /// `None` when LLC is followed by something else than an ethertype.
+    #[inline]
+    fn ethertype(self) -> Option<u16> {
+        let known = self.0.octets::<LLC, 3>() == SNAP && matches!(self.0.octets::<ORGANISATION, 3>(), RFC_1042 | BRIDGE_TUNNEL);
+        known.then(|| self.0.u16::<ETHERTYPE>())
+    }
+}
+
+/// The ethertype behind LLC and SNAP; `None`, and nothing is passed over, when it is something else.
+#[inline]
+pub(crate) fn read(at: &mut Cursor<'_>) -> Option<u16> {
+    let ethertype = at.peek().map(Header)?.ethertype()?;
+    at.skip(OCTETS)?;
+    Some(ethertype)
+}
