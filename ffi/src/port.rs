@@ -4,7 +4,7 @@ use core::ffi::c_char;
 use std::ffi::CString;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::driver::{Counts, Driver, Spread};
 use crate::eal::{Eal, last_words, take_log};
@@ -14,7 +14,6 @@ use crate::interface::{self, Interface};
 use crate::packet::{Arguments, Packets};
 use crate::pool::Pool;
 use crate::queue::RxQueue;
-use crate::steer;
 use crate::sys;
 use crate::xstats::Xstats;
 
@@ -169,7 +168,7 @@ pub struct PortStats {
     pub no_buffer: Option<u64>,
 }
 
-/// The port as its queues, rules and statistics share it.
+/// The port as its queues and statistics share it.
 #[derive(Debug)]
 pub(crate) struct Inner {
     /// DPDK's; of an interface that is read by AF_PACKET none, which DPDK refuses.
@@ -180,8 +179,6 @@ pub(crate) struct Inner {
     packets: Option<Packets>,
     probed_here: bool,
     started: bool,
-    /// How many times all steering rules have been flushed; the lock also keeps rule calls one at a time.
-    rules: Mutex<u64>,
     /// After the port: the driver gives buffers back when it is closed.
     pool: Option<Pool>,
     eal: Eal,
@@ -196,8 +193,11 @@ impl Inner {
         &self.device
     }
 
-    pub(crate) fn rules(&self) -> MutexGuard<'_, u64> {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Asks for the symmetric Toeplitz function on all queues. `false` leaves the port as it was, hashing by its key.
+    fn hash_symmetrically(&self, queues: u16, hash: Hash) -> bool {
+        let (addresses, inner) = (i32::from(hash == Hash::OuterAddresses), i32::from(hash == Hash::InnerPorts));
+        // SAFETY: the port is open.
+        unsafe { sys::fp_port_symmetric(self.number, queues, addresses, inner) == 0 }
     }
 
     fn stop(&mut self) {
@@ -269,9 +269,7 @@ impl Port {
         check("rte_eth_dev_info_get", code).map_err(|source| PortError::Silent { port: name.clone(), source })?;
         open.push(number);
         let info = PortInfo::from_raw(name.clone(), &raw);
-        let rules = Mutex::new(0);
-        let inner =
-            Inner { number, device: name, whole: device, packets: None, probed_here, started: false, rules, pool: None, eal: eal.clone() };
+        let inner = Inner { number, device: name, whole: device, packets: None, probed_here, started: false, pool: None, eal: eal.clone() };
         Ok(Self { inner: Arc::new(inner), info })
     }
 
@@ -302,7 +300,6 @@ impl Port {
             packets: Some(Packets::new(arguments)),
             probed_here: false,
             started: false,
-            rules: Mutex::new(0),
             pool: None,
             eal: eal.clone(),
         };
@@ -345,8 +342,7 @@ impl Port {
         }
         inner.started = true;
         let row = Driver::of(&driver, self.info.rss_offloads);
-        let by_function =
-            row.symmetric_function && raw.key_length != 0 && steer::symmetric_function(inner, config.rx_queues, config.hash).is_ok();
+        let by_function = row.symmetric_function && raw.key_length != 0 && inner.hash_symmetrically(config.rx_queues, config.hash);
         let stamps = if raw.timestamps != 0 { StampField::find(&inner.eal) } else { None };
         let confirmed = Confirmed {
             descriptors: answer.descriptors,
@@ -459,10 +455,6 @@ impl Port {
         let code = unsafe { sys::fp_read_clock(self.inner.number, &raw mut ticks) };
         self.answered("rte_eth_read_clock", code)?;
         Ok(ticks)
-    }
-
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
-        &self.inner
     }
 
     fn answered(&self, call: &'static str, code: i32) -> Result<u32, PortError> {
