@@ -124,9 +124,9 @@ impl Filter {
     }
 }
 
-/// Whether the record's protocol has ports: TCP, UDP, SCTP, DCCP, UDP-Lite (IANA protocol numbers).
+/// Whether the record is one of IP whose protocol has ports.
 pub(crate) fn has_ports(record: &Record) -> bool {
-    record.kind != Kind::Layer2 && matches!(record.proto, 6 | 17 | 33 | 132 | 136)
+    record.kind != Kind::Layer2 && sonde_packet::has_ports(record.proto)
 }
 
 #[cfg(test)]
