@@ -235,3 +235,19 @@ impl Headers {
         offset == 0 || frame.bytes.len() < offset.saturating_add(needed) || self.carried(offset) < needed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Malformed;
+
+    #[test]
+    fn every_reason_has_a_name_of_its_own() {
+        let mut names: Vec<&str> = Malformed::ALL.iter().map(|r| r.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Malformed::ALL.len());
+        for (at, reason) in Malformed::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, at);
+        }
+    }
+}

@@ -192,6 +192,13 @@ impl TunnelListener for Layers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame_tests::{ETHERNET, INNER4, layers_of};
+
+    #[test]
+    fn a_plain_packet_has_nothing_to_tell() {
+        let plain = layers_of(&format!("{ETHERNET} 0800 {INNER4}"));
+        assert!(plain.is_empty(), "{plain:?}");
+    }
 
     #[test]
     fn the_identifier_belongs_to_the_innermost_tunnel_that_has_one() {

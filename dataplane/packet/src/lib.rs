@@ -50,4 +50,6 @@ pub use transport::tcp::{SynOptions, TcpHeader, syn_options};
 pub use tunnel::Tunnel;
 
 #[cfg(test)]
+mod frame_tests;
+#[cfg(test)]
 mod lengths_tests;

@@ -112,6 +112,8 @@ impl UdpPorts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame_tests::{bytes, frame, udp};
+    use crate::{Tunnels, fast4};
 
     #[test]
     fn a_port_belongs_to_one_kind() {
@@ -136,5 +138,15 @@ mod tests {
             assert_eq!(ports.add(Tunnel::GtpU, 20_000 + u16::try_from(port).expect("few")), Ok(()));
         }
         assert!(ports.add(Tunnel::GtpU, 30_000).is_err(), "no more");
+    }
+
+    #[test]
+    fn every_tunnel_port_is_found_and_no_other() {
+        let found = (0..=u16::MAX).filter(|port| Tunnels::default().ports().kind(*port).is_some()).collect::<Vec<_>>();
+        assert_eq!(found, [1701, 2152, 3386, 3544, 4754, 4789, 4790, 5072, 5247, 6081, 6635, 8472]);
+        for port in found {
+            let hex = bytes(&udp(port, "00"));
+            assert_eq!(fast4(&frame(&[hex.as_slice(), &[0; 20]].concat()), &Tunnels::default()), None, "{port}");
+        }
     }
 }

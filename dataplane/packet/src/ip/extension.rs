@@ -93,3 +93,53 @@ pub(crate) fn read(
     }
     Ok(Some(offset))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{ENDS6, check_frame, frame, show_frame};
+    use crate::{EXTENSIONS_MAX, Link, decode};
+
+    #[test]
+    fn ipv6_extension_headers_are_passed_over() {
+        let chain = "2b00 000000000000 3c00 000000000000 3302 000000000000 3301 0000 00000000 00000000 1101 0000 00000000 00000000";
+        // hop-by-hop -> routing -> destination -> (a second destination) would be legal; here AH twice, then UDP.
+        check_frame(
+            Link::RawIp,
+            &format!("60000000 0040 00 40 {ENDS6} 3c00 000000000000 3300 000000000000 1101 0000 00000000 00000000 0035 d431 0008 0000"),
+            "2001:db8::1 > 2001:db8::2 p17 53>54321 104 octets vlan [] icmp [0, 0] frag 0",
+        );
+        assert!(show_frame(Link::RawIp, &format!("60000000 0040 00 40 {ENDS6} {chain}")).starts_with("2001:db8::1 > 2001:db8::2"));
+        check_frame(
+            Link::RawIp,
+            &format!("60000000 0010 2c 40 {ENDS6} 1100 0001 00000007 0035 d431 0008 0000"),
+            "2001:db8::1 > 2001:db8::2 p17 53>54321 56 octets vlan [] icmp [0, 0] frag 0",
+        );
+        check_frame(
+            Link::RawIp,
+            &format!("60000000 0010 2c 40 {ENDS6} 1100 0010 00000007 0035 d431 0008 0000"),
+            "2001:db8::1 > 2001:db8::2 p17 0>0 56 octets vlan [] icmp [0, 0] frag 16",
+        );
+        let endless = "0000 000000000000 ".repeat(usize::from(EXTENSIONS_MAX) + 1);
+        check_frame(Link::RawIp, &format!("60000000 0100 00 40 {ENDS6} {endless}"), "too_many_extensions");
+    }
+
+    /// IPv4 that carries IPv6's fragment header: receivers differ in what they make of it, the flow is that of what it carries.
+    #[test]
+    fn extension_headers_in_ipv4_are_passed_over() {
+        let mut bytes = vec![2u8; 12];
+        bytes.extend([8, 0, 0x45, 0, 0, 40, 0, 1, 0, 0, 64, 44, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        bytes.extend([17, 0, 0, 0, 0, 0, 0, 9]);
+        bytes.extend([0, 53, 1, 0, 0, 12, 0, 0]);
+        let headers = decode(&frame(&bytes)).unwrap();
+        assert_eq!((headers.protocol, headers.sport, headers.dport, headers.fragment.is_fragment()), (17, 53, 256, false));
+        for cut in 34..42 {
+            assert_eq!(decode(&frame(&bytes[..cut])).unwrap().protocol, 44, "{cut}");
+        }
+        // A later fragment in IPv6's sense: what follows is not a header.
+        bytes[37] = 8;
+        assert_eq!(decode(&frame(&bytes)).map(|h| (h.protocol, h.sport)), Ok((17, 0)));
+        // The mobility header is what the packet carries (RFC 6275 section 6.1.1), not an extension before it.
+        bytes[23] = 135;
+        assert_eq!(decode(&frame(&bytes)).unwrap().protocol, 135);
+    }
+}

@@ -24,3 +24,21 @@ impl Header<'_> {
 pub(crate) fn read(at: Cursor<'_>) -> Option<Fragment> {
     at.peek().map(|octets| Header(octets).fragment())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{ENDS6, bytes, frame_of};
+    use crate::{Fragment, Link, decode};
+
+    #[test]
+    fn offset_flag_and_identification_are_read() {
+        let of = |field: &str| {
+            let bytes = bytes(&format!("60000000 0010 2c 40 {ENDS6} 1100 {field} 00000007 0035 d431 0008 0000"));
+            decode(&frame_of(Link::RawIp, &bytes)).expect("a packet").fragment
+        };
+        assert_eq!(of("0001"), Fragment { id: 7, offset: 0, more: true });
+        assert_eq!(of("0010"), Fragment { id: 7, offset: 16, more: false });
+        // The two reserved bits are none of both.
+        assert_eq!(of("0017"), Fragment { id: 7, offset: 16, more: true });
+    }
+}

@@ -32,3 +32,24 @@ pub(crate) fn payload_length(mut at: Cursor<'_>, next: u8) -> Option<u32> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame_tests::bytes;
+
+    #[test]
+    fn the_option_is_found_behind_others_and_must_be_a_jumbograms() {
+        let of = |hex: &str| {
+            let bytes = bytes(hex);
+            (0..bytes.len()).for_each(|end| assert_eq!(payload_length(Cursor::new(&bytes[..end]), proto::HOP_BY_HOP), None));
+            payload_length(Cursor::new(&bytes), proto::HOP_BY_HOP)
+        };
+        assert_eq!(of("0600 c204 00010000"), Some(65_536));
+        assert_eq!(of("0601 00 0102 0000 00 c204 00010000"), Some(65_536), "behind Pad1 and PadN");
+        assert_eq!(of("0600 c204 0000ffff"), None, "short enough for the header");
+        assert_eq!(of("0600 c203 00010000"), None, "another length");
+        assert_eq!(of("0600 0104 00000000"), None, "padding alone");
+        assert_eq!(payload_length(Cursor::new(&bytes("0600 c204 00010000")), proto::TCP), None, "no options");
+    }
+}

@@ -40,3 +40,21 @@ pub(crate) fn read(at: Cursor<'_>, listener: &mut impl Listener) {
         listener.segment_routing(header.segment_routing());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::SegmentRouting;
+    use crate::frame_tests::{ENDS6, ETHERNET, bytes, layers_of};
+
+    #[test]
+    fn the_listener_hears_a_segment_routing_header() {
+        let segments = "20010db80000000000000000000000ff 20010db80000000000000000000000fe";
+        let routed = |kind: &str| {
+            let header = format!("1104 {kind}01 01 80 0007 {segments}");
+            layers_of(&format!("{ETHERNET} 86dd 60000000 0030 2b 40 {ENDS6} {header} 0035 d431 0008 0000")).srh
+        };
+        let last = *bytes(segments).first_chunk().expect("16");
+        assert_eq!(routed("04"), SegmentRouting { segments: 2, segments_left: 1, flags: 0x80, tag: 7, last });
+        assert_eq!(routed("03"), SegmentRouting::default(), "another type of routing");
+    }
+}

@@ -86,3 +86,40 @@ pub(crate) fn read(at: &mut Cursor<'_>, headers: &mut Headers, behind: u32) -> R
     }
     Ok(Some(usize::from(headers.l3_offset).saturating_add(OCTETS).saturating_add(options)))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Link;
+    use crate::frame_tests::{ETHERNET, V4_UDP, check_frame};
+
+    #[test]
+    fn ipv4_faults_have_their_reasons() {
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 0800 45000028"), "ipv4_truncated");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 0800 55{}", &V4_UDP[2..]), "ipv4_bad_version");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 0800 44{}", &V4_UDP[2..]), "ipv4_bad_header_length");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 0800 45b80013{}", &V4_UDP[8..]), "ipv4_bad_total_length");
+    }
+
+    #[test]
+    fn total_length_of_zero_is_what_the_wire_says() {
+        check_frame(
+            Link::Ethernet,
+            &format!("{ETHERNET} 0800 45b80000{}", &V4_UDP[8..]),
+            "10.0.0.1 > 10.0.0.2 p17 53>54321 28 octets vlan [] icmp [0, 0] frag 0",
+        );
+    }
+
+    #[test]
+    fn options_are_passed_over_and_a_later_fragment_has_no_ports() {
+        check_frame(
+            Link::RawIp,
+            "46000020 00010000 40110000 0a000001 0a000002 01010100 0035 d431 0008 0000",
+            "10.0.0.1 > 10.0.0.2 p17 53>54321 32 octets vlan [] icmp [0, 0] frag 0",
+        );
+        check_frame(
+            Link::RawIp,
+            "4500001c 00012001 40110000 0a000001 0a000002 0035 d431 0008 0000",
+            "10.0.0.1 > 10.0.0.2 p17 0>0 28 octets vlan [] icmp [0, 0] frag 8",
+        );
+    }
+}

@@ -73,3 +73,18 @@ fn unsaid(at: Cursor<'_>, next: u8, behind: u32) -> u32 {
         _ => behind.max(40),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{ENDS6, ETHERNET, bytes, check_frame, frame_of};
+    use crate::{Link, decode};
+
+    #[test]
+    fn every_field_is_read() {
+        let bytes = bytes(&format!("6a112345 0008 11 3f {ENDS6} 0035 d431 0008 0000"));
+        let headers = decode(&frame_of(Link::RawIp, &bytes)).expect("a packet");
+        assert_eq!((headers.tos, headers.flow_label, headers.ttl, headers.octets), (0xa1, 0x0001_2345, 0x3f, 48));
+        check_frame(Link::RawIp, "60000000 0100", "ipv6_truncated");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 86dd 50000000 0000 3b 40 {ENDS6}"), "ipv6_bad_version");
+    }
+}

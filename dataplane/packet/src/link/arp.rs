@@ -33,3 +33,20 @@ pub(crate) fn read(at: Cursor<'_>, listener: &mut impl Listener) {
         listener.arp(message.arp());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{ETHERNET, check_frame, layers_of};
+    use crate::{Arp, Link};
+
+    #[test]
+    fn the_listener_hears_messages_of_ipv4_over_ethernet() {
+        let asks = layers_of(&format!("{ETHERNET} 0806 0001 0800 06 04 0001 020000000001 0a000001 000000000000 0a000002"));
+        assert_eq!(asks.arp, Arp { operation: 1, sender: [10, 0, 0, 1], target: [10, 0, 0, 2] });
+        let other = layers_of(&format!("{ETHERNET} 0806 0006 0800 06 04 0002 020000000001 0a000001 020000000002 0a000002"));
+        assert_eq!(other.arp, Arp { operation: 2, ..asks.arp });
+        let long = layers_of(&format!("{ETHERNET} 0806 0001 0800 08 04 0001 0200000000010000 0a000001 0000000000000000 0a000002"));
+        assert_eq!(long.arp, Arp::default(), "addresses stand elsewhere");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 0806 0001"), "0806 p0 0>0 2 octets vlan [] icmp [0, 0] frag 0");
+    }
+}

@@ -24,3 +24,14 @@ pub(crate) fn read(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Mal
     let header = at.peek().map(Header).ok_or(Malformed::VlanTruncated)?;
     skipped_tag::read(at, headers, header.octets())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::check_tag;
+
+    #[test]
+    fn options_of_every_length_are_passed_over() {
+        check_tag("8909 01 01 0001 0002");
+        check_tag("8909 01 02 0001 0002 0002 0003");
+    }
+}

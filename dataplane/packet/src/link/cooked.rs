@@ -59,3 +59,25 @@ pub(crate) fn read_v2(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), 
     at.take().map(Header::of_v2).ok_or(Malformed::LinkTruncated)?.enter(headers);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{UDP4, V4_UDP, bytes, check_frame, frame_of};
+    use crate::{Link, decode};
+
+    #[test]
+    fn both_versions_have_an_ethertype_and_a_source() {
+        for (link, header) in [
+            (Link::LinuxSll, "0000 0001 0006 020000000001 0000 0800"),
+            (Link::LinuxSll2, "0800 0000 00000002 0001 00 06 020000000001 0000"),
+        ] {
+            check_frame(link, &format!("{header} {V4_UDP}"), &format!("{UDP4} 28 octets vlan [] icmp [0, 0] frag 0"));
+            let frame = bytes(&format!("{header} {V4_UDP}"));
+            assert_eq!(decode(&frame_of(link, &frame)).map(|headers| headers.smac), Ok([2, 0, 0, 0, 0, 1]));
+            // An address of another length is none of Ethernet.
+            let frame = bytes(&format!("{header} {V4_UDP}").replace("06 020000000001", "08 020000000001"));
+            assert_eq!(decode(&frame_of(link, &frame)).map(|headers| headers.smac), Ok([0; 6]));
+            check_frame(link, "0000", "link_truncated");
+        }
+    }
+}

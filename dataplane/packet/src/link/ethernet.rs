@@ -72,3 +72,18 @@ pub(crate) fn seems_next(mut at: Cursor<'_>, offset: usize) -> bool {
             )
         )
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{ETHERNET, bytes, check_frame, frame};
+    use crate::{Link, decode};
+
+    #[test]
+    fn addresses_and_ethertype_are_read() {
+        let frame_bytes = bytes(&format!("{ETHERNET} 88b5 0102"));
+        let headers = decode(&frame(&frame_bytes)).expect("a frame");
+        assert_eq!((headers.dmac, headers.smac, headers.ethertype), ([2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 1], 0x88b5));
+        check_frame(Link::Ethernet, "0102", "link_truncated");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 08"), "link_truncated");
+    }
+}

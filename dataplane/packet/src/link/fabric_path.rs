@@ -14,3 +14,15 @@ pub(crate) fn read(at: &mut Cursor<'_>, headers: &mut Headers, listener: &mut im
     at.skip(OCTETS).ok_or(Malformed::LinkTruncated)?;
     ethernet::read(at, headers, listener)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Link;
+    use crate::frame_tests::{ETHERNET, check_frame, check_passed};
+
+    #[test]
+    fn the_frame_behind_the_tag_is_read() {
+        check_passed("8903 0040 020000000004 020000000003 0800");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 8903 00"), "link_truncated");
+    }
+}

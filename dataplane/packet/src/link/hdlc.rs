@@ -30,3 +30,18 @@ pub(crate) fn read(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Mal
     headers.ethertype = at.take().map(Header).ok_or(Malformed::LinkTruncated)?.ethertype();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Link;
+    use crate::frame_tests::{UDP4, V4_UDP, check_frame};
+
+    #[test]
+    fn an_ethertype_follows_address_and_control() {
+        for (link, address) in [(Link::CiscoHdlc, "0f00"), (Link::CiscoHdlc, "8f00"), (Link::PppSerial, "0f00"), (Link::PppSerial, "8f00")]
+        {
+            check_frame(link, &format!("{address} 0800 {V4_UDP}"), &format!("{UDP4} 28 octets vlan [] icmp [0, 0] frag 0"));
+        }
+        check_frame(Link::CiscoHdlc, "0f00 08", "link_truncated");
+    }
+}

@@ -32,3 +32,18 @@ pub(crate) fn read(at: &mut Cursor<'_>) -> Option<u16> {
     at.skip(OCTETS)?;
     Some(ethertype)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Link;
+    use crate::frame_tests::{ETHERNET, check_frame, check_passed};
+
+    #[test]
+    fn snap_has_an_ethertype() {
+        check_passed("0024 aaaa 03 000000 0800");
+        check_passed("0024 aaaa 03 0000f8 0800");
+        // Another organisation's number, and LLC without SNAP.
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 0024 aaaa 03 00000c 0800"), "0024 p0 0>0 8 octets vlan [] icmp [0, 0] frag 0");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 0027 4242"), "0027 p0 0>0 2 octets vlan [] icmp [0, 0] frag 0");
+    }
+}

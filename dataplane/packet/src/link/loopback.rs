@@ -34,3 +34,21 @@ pub(crate) fn read(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Mal
     };
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Link;
+    use crate::frame_tests::{INNER6, UDP4, UDP6, V4_UDP, check_frame};
+
+    #[test]
+    fn families_stand_in_either_byte_order() {
+        for family in ["02000000", "00000002"] {
+            check_frame(Link::Null, &format!("{family} {V4_UDP}"), &format!("{UDP4} 28 octets vlan [] icmp [0, 0] frag 0"));
+        }
+        for family in ["18000000", "1c000000", "0000001e"] {
+            check_frame(Link::Null, &format!("{family} {INNER6}"), &format!("{UDP6} 48 octets vlan [] icmp [0, 0] frag 0"));
+        }
+        check_frame(Link::Null, "00000007 0102", "0000 p0 0>0 2 octets vlan [] icmp [0, 0] frag 0");
+        check_frame(Link::Null, "000000", "link_truncated");
+    }
+}

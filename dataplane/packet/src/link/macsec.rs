@@ -41,3 +41,19 @@ pub(crate) fn read(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<bool, M
     skipped_tag::read(at, headers, header.octets())?;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Link;
+    use crate::frame_tests::{ETHERNET, INNER4, check_frame, check_tag};
+
+    #[test]
+    fn what_is_only_authenticated_is_read() {
+        check_tag("88e5 01 00 00000001");
+        check_tag("88e5 21 00 00000001 0200000000010001");
+        for encrypted in ["88e5 0d 00 00000001", "88e5 05 00 00000001", "88e5 81 00 00000001"] {
+            let hex = format!("{ETHERNET} {encrypted} 0800 {INNER4}");
+            check_frame(Link::Ethernet, &hex, "88e5 p0 0>0 36 octets vlan [] icmp [0, 0] frag 0");
+        }
+    }
+}

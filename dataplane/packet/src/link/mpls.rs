@@ -81,3 +81,47 @@ fn is_ip(at: Cursor<'_>) -> bool {
     let folded = (sum & 0xffff).wrapping_add(sum >> 16);
     folded == 0xffff || usize::from(u16::from_be_bytes([t0, t1])) == left
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Link;
+    use crate::frame_tests::{ETHERNET, INNER4, UDP4, V4_UDP, check_frame, check_passed, layers_of};
+
+    #[test]
+    fn ip_and_pseudowires_are_told_apart() {
+        check_passed("8847 00064140");
+        check_passed("8848 00064040 00065140");
+        check_passed("8847 00064140 00000000 020000000004 020000000003 0800");
+        check_passed("8847 00064140 120000000004 020000000003 0800");
+        // RFC 4928 section 3: an address that begins like IP.
+        check_passed("8847 00064140 443839000004 020000000003 0800");
+        check_passed("8847 00064140 6c626d000004 020000000003 0800");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 8847 000640"), "mpls_truncated");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 8847 {} {V4_UDP}", "00064040".repeat(30)), "too_many_tags");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 8847 00064140 f000"), "8847 p0 0>0 2 octets vlan [] icmp [0, 0] frag 0");
+    }
+
+    #[test]
+    fn the_listener_hears_every_label() {
+        let labelled = layers_of(&format!("{ETHERNET} 8847 00064240 00065140 {INNER4}"));
+        assert_eq!((labelled.mpls, labelled.mpls_labels), ([0x0006_4240, 0x0006_5140, 0, 0, 0, 0], 2));
+    }
+
+    #[test]
+    fn a_stack_may_be_the_link() {
+        check_frame(Link::Mpls, &format!("00064140 {V4_UDP}"), &format!("{UDP4} 28 octets vlan [] icmp [0, 0] frag 0"));
+    }
+
+    #[test]
+    fn ip_behind_labels_may_look_like_an_address_and_a_type() {
+        // From 8.0.69.1: its first octets stand where an ethertype would, and a version where one would.
+        let (udp, ends) = ("0035 d431 0008 0000", "08004501 0a000002");
+        let expected = "8.0.69.1 > 10.0.0.2 p17 53>54321 28 octets vlan [] icmp [0, 0] frag 0";
+        // Right length and no checksum, as offload leaves it; right checksum and padding.
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 8847 00064140 4500001c 00000000 40110000 {ends} {udp}"), expected);
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 8847 00064140 4500001c 00000000 401123cf {ends} {udp} 00000000"), expected);
+        let (from, to) = ("20010db80800450000000000 00000001", "20010db8000000000000000000000002");
+        let six = format!("{ETHERNET} 8847 00064140 60000000 0008 11 40 {from} {to} {udp}");
+        check_frame(Link::Ethernet, &six, "2001:db8:800:4500::1 > 2001:db8::2 p17 53>54321 48 octets vlan [] icmp [0, 0] frag 0");
+    }
+}

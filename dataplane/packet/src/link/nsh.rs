@@ -39,3 +39,19 @@ pub(crate) fn read(at: &mut Cursor<'_>, headers: &mut Headers, listener: &mut im
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Link;
+    use crate::frame_tests::{ETHERNET, check_frame, check_passed};
+
+    #[test]
+    fn next_protocols_are_followed() {
+        check_passed("894f 0002 0101 00000101");
+        check_passed("894f 0002 0103 00000101 020000000004 020000000003 0800");
+        check_passed("894f 0002 0104 00000101 0002 0101 00000101");
+        check_passed("894f 0002 0105 00000101 00064140");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 894f 0fc6 0101 0000"), "nsh_truncated");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 894f 0001 0106"), "894f p0 0>0 0 octets vlan [] icmp [0, 0] frag 0");
+    }
+}

@@ -41,3 +41,21 @@ pub(crate) fn link(at: &mut Cursor<'_>, headers: &mut Headers) -> Result<(), Mal
     headers.ethertype = ethertype::PPP;
     read(at, headers)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Link;
+    use crate::frame_tests::{UDP4, V4_UDP, check_frame};
+
+    #[test]
+    fn address_and_control_and_half_of_the_protocol_may_be_left_out() {
+        let expected = format!("{UDP4} 28 octets vlan [] icmp [0, 0] frag 0");
+        for before in ["ff03 0021", "ff03 21", "0021", "21"] {
+            check_frame(Link::Ppp, &format!("{before} {V4_UDP}"), &expected);
+            check_frame(Link::PppSerial, &format!("{before} {V4_UDP}"), &expected);
+        }
+        check_frame(Link::Ppp, &format!("ff03 0281 00064140 {V4_UDP}"), &expected);
+        check_frame(Link::Ppp, "ff03 c021 0102", "880b p0 0>0 2 octets vlan [] icmp [0, 0] frag 0");
+        check_frame(Link::Ppp, "ff03 c0", "pppoe_truncated");
+    }
+}

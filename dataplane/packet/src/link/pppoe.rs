@@ -37,3 +37,29 @@ pub(crate) fn read(at: &mut Cursor<'_>, headers: &mut Headers, listener: &mut im
     ppp::read(at, headers)?;
     Ok(headers.ethertype != before)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Link;
+    use crate::frame_tests::{ETHERNET, INNER4, UDP4, V4_UDP, check_frame, check_passed, layers_of};
+
+    #[test]
+    fn a_session_carries_ppp() {
+        check_passed("8864 1100 0007 001e 0021");
+        check_passed("8864 1100 0007 001d 21");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 8864 1100 0007"), "pppoe_truncated");
+        check_frame(Link::Pppoe, &format!("1100 0007 001e 0021 {V4_UDP}"), &format!("{UDP4} 28 octets vlan [] icmp [0, 0] frag 0"));
+        // PPP's own protocols, and a code that is no session's.
+        check_frame(
+            Link::Ethernet,
+            &format!("{ETHERNET} 8864 1100 0007 0004 c021 0102"),
+            "8864 p0 0>0 2 octets vlan [] icmp [0, 0] frag 0",
+        );
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 8864 11a7 0007 0000"), "8864 p0 0>0 0 octets vlan [] icmp [0, 0] frag 0");
+    }
+
+    #[test]
+    fn the_listener_hears_the_session() {
+        assert_eq!(layers_of(&format!("{ETHERNET} 8864 1100 0007 001e 0021 {INNER4}")).pppoe_session, 7);
+    }
+}

@@ -13,3 +13,17 @@ pub(crate) fn read(at: Cursor<'_>) -> Result<u16, Malformed> {
         _ => Err(Malformed::UnknownIpVersion),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Link;
+    use crate::frame_tests::{INNER6, UDP4, UDP6, V4_UDP, check_frame};
+
+    #[test]
+    fn the_version_tells() {
+        check_frame(Link::RawIp, V4_UDP, &format!("{UDP4} 28 octets vlan [] icmp [0, 0] frag 0"));
+        check_frame(Link::RawIp, INNER6, &format!("{UDP6} 48 octets vlan [] icmp [0, 0] frag 0"));
+        check_frame(Link::RawIp, "50", "unknown_ip_version");
+        check_frame(Link::RawIp, "", "link_truncated");
+    }
+}

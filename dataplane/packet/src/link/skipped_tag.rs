@@ -16,3 +16,18 @@ pub(crate) fn read(at: &mut Cursor<'_>, headers: &mut Headers, octets: usize) ->
     headers.ethertype = at.u16().ok_or(Malformed::VlanTruncated)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Link;
+    use crate::frame_tests::{ETHERNET, check_frame, check_passed, check_tag};
+
+    #[test]
+    fn tags_of_every_length_are_passed_over() {
+        check_passed("8926 00010002 0800");
+        check_passed("893f 000100020003 0800");
+        check_tag("8988 0000655abd40");
+        check_tag("892f 1034 0001");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 8926 0001"), "vlan_truncated");
+    }
+}

@@ -48,3 +48,37 @@ pub(crate) fn read(at: &mut Cursor<'_>, headers: &mut Headers, listener: &mut im
     headers.tags = headers.tags.saturating_add(1);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{ETHERNET, INNER4, V4_UDP, check_frame, layers_of};
+    use crate::{Link, TAGS_MAX};
+
+    #[test]
+    fn vlan_tags_of_every_ethertype_stack() {
+        check_frame(
+            Link::Ethernet,
+            &format!("{ETHERNET} 8100 a005 0800 {V4_UDP}"),
+            "10.0.0.1 > 10.0.0.2 p17 53>54321 28 octets vlan [5] icmp [0, 0] frag 0",
+        );
+        check_frame(
+            Link::Ethernet,
+            &format!("{ETHERNET} 88a8 0064 8100 0fff 0800 {V4_UDP}"),
+            "10.0.0.1 > 10.0.0.2 p17 53>54321 28 octets vlan [100, 4095] icmp [0, 0] frag 0",
+        );
+        let tower = "8100 0001 ".repeat(usize::from(TAGS_MAX));
+        check_frame(
+            Link::Ethernet,
+            &format!("{ETHERNET} {tower} 0800 {V4_UDP}"),
+            "10.0.0.1 > 10.0.0.2 p17 53>54321 28 octets vlan [1, 1] icmp [0, 0] frag 0",
+        );
+        check_frame(Link::Ethernet, &format!("{ETHERNET} {tower} 8100 0001 0800 {V4_UDP}"), "too_many_tags");
+        check_frame(Link::Ethernet, &format!("{ETHERNET} 8100 0001"), "vlan_truncated");
+    }
+
+    #[test]
+    fn the_listener_hears_every_tag() {
+        let tagged = layers_of(&format!("{ETHERNET} 88a8 b064 8100 2005 0800 {INNER4}"));
+        assert_eq!((tagged.vlan, tagged.vlan_tags), ([0xb064, 0x2005, 0, 0], 2));
+    }
+}

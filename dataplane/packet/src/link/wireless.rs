@@ -175,3 +175,29 @@ pub(crate) fn subframe(at: Cursor<'_>, left: usize) -> Option<Subframe<'_>> {
         next: (left.min(at.rest().len()) >= next.saturating_add(sub::OCTETS)).then_some(next),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{UDP4, V4_UDP, bytes, check_frame, frame_of};
+    use crate::{Link, decode};
+
+    #[test]
+    fn a_data_frame_of_a_recording_carries_a_packet_and_others_are_flows_of_their_addresses() {
+        let addresses = "020000000001 020000000002 020000000003 0000";
+        let snap = format!("aaaa03 000000 0800 {V4_UDP}");
+        let expected = format!("{UDP4} 28 octets vlan [] icmp [0, 0] frag 0");
+        check_frame(Link::Ieee80211, &format!("0801 0000 {addresses} {snap}"), &expected);
+        check_frame(Link::Ieee80211, &format!("8802 0000 {addresses} 0000 {snap}"), &expected);
+        let stations = |hex: &str| {
+            let bytes = bytes(hex);
+            let headers = decode(&frame_of(Link::Ieee80211, &bytes)).expect("a frame");
+            (headers.dmac, headers.smac, headers.ethertype)
+        };
+        // To the distribution system: the destination is the third address.
+        assert_eq!(stations(&format!("0801 0000 {addresses} {snap}")), ([2, 0, 0, 0, 0, 3], [2, 0, 0, 0, 0, 2], 0x0800));
+        // A beacon: receiver and transmitter. An acknowledgement has no transmitter.
+        assert_eq!(stations(&format!("8000 0000 {addresses}")), ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], 0));
+        assert_eq!(stations("d400 0000 020000000001"), ([2, 0, 0, 0, 0, 1], [0; 6], 0));
+        check_frame(Link::Ieee80211, "d400 0000 0200000000", "link_truncated");
+    }
+}

@@ -21,3 +21,14 @@ impl Header<'_> {
 pub(crate) fn read(at: Cursor<'_>, headers: &mut Headers) {
     headers.spi = at.peek().map(Header).map_or(0, Header::security_parameters_index);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{ipv4, layers_of};
+
+    #[test]
+    fn the_index_is_taken_over() {
+        assert_eq!(layers_of(&ipv4(50, "00000abc 00000001")).spi, 0xabc);
+        assert_eq!(layers_of(&ipv4(50, "000000")).spi, 0, "cut off");
+    }
+}

@@ -35,3 +35,22 @@ pub(crate) fn read(at: Cursor<'_>, headers: &mut Headers) {
         (headers.sport, headers.dport) = (ports.source(), ports.destination());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{bytes, frame_of};
+    use crate::{Link, decode, has_ports};
+
+    #[test]
+    fn protocols_with_ports_have_them_and_others_have_not() {
+        for protocol in 0..=u8::MAX {
+            let hex = format!("4500001c 00010000 40{protocol:02x}0000 0a000001 0a000002 0035 d431 0008 0000");
+            let headers = decode(&frame_of(Link::RawIp, &bytes(&hex))).map(|headers| (headers.protocol, headers.sport, headers.dport));
+            let ports = if has_ports(protocol) { (protocol, 53, 54_321) } else { (protocol, 0, 0) };
+            if !matches!(protocol, 0 | 43 | 44 | 51 | 60) {
+                assert_eq!(headers, Ok(ports));
+            }
+        }
+        assert_eq!((0..=u8::MAX).filter(|protocol| has_ports(*protocol)).collect::<Vec<_>>(), [6, 17, 33, 132, 136]);
+    }
+}

@@ -105,6 +105,17 @@ fn read_options(options: &[u8], found: &mut SynOptions) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode;
+    use crate::frame_tests::{ETHERNET, V4_TCP, bytes, frame};
+
+    #[test]
+    fn the_fixed_header_is_read_with_its_reserved_bits() {
+        let of = |packet: &str| decode(&frame(&bytes(&format!("{ETHERNET} 0800 {packet}")))).expect("a packet");
+        let expected = Tcp { seq: 1, ack: 2, flags: Tcp::SYN | Tcp::ACK, window: 0xffff };
+        assert_eq!((of(V4_TCP).tcp, of(V4_TCP).sport, of(V4_TCP).dport), (Some(expected), 8080, 80));
+        assert_eq!(of(&V4_TCP.replace("5012 ffff", "5f12 0007")).tcp, Some(Tcp { flags: 0x0f12, window: 7, ..expected }));
+        assert_eq!(of(&V4_TCP.replace("5012 ffff 0000 0000", "5012 ff")).tcp, None, "cut off");
+    }
 
     fn check(options: &[u8], expected: (Option<u16>, Option<u8>)) {
         let mut segment = vec![0; 20];

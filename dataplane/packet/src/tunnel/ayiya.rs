@@ -56,3 +56,22 @@ pub(crate) fn read(at: &mut Cursor<'_>) -> Option<Carried> {
     at.skip(header.signature())?;
     Some(Carried::unnamed(header.next()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{INNER4, INNER6, UDP4, UDP6, check_tunnel, udp};
+
+    #[test]
+    fn ayiya_with_every_length_and_operation() {
+        let inside = format!("ayiya 0 {UDP6}");
+        for (identity, signature) in [(0, 0), (4, 5), (3, 15), (15, 0)] {
+            let skipped = "55".repeat((1 << identity) + 4 * signature);
+            let header = |operation, next| format!("{identity:x}1 {signature:x}2 1{operation:x} {next} 00000001 {skipped}");
+            check_tunnel(&udp(5072, &format!("{} {INNER6}", header(1, "29"))), &inside);
+            check_tunnel(&udp(5072, &format!("{} {INNER4}", header(3, "04"))), &format!("ayiya 0 {UDP4}"));
+            for (operation, next) in [(0, "29"), (2, "29"), (4, "29"), (1, "3b")] {
+                check_tunnel(&udp(5072, &format!("{} {INNER6}", header(operation, next))), " 0 192.0.2.1 > 192.0.2.2 p17 49152>5072");
+            }
+        }
+    }
+}

@@ -51,3 +51,26 @@ pub(crate) fn read(at: &mut Cursor<'_>, listener: &mut impl Listener) -> Option<
     };
     Some(Carried::unnamed(next))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{INNER_ETHERNET, INNER4, UDP4, check_tunnel, udp};
+
+    #[test]
+    fn capwap_with_frames_of_both_kinds() {
+        let (native, short) = ("00 20 03 20 0000 0000 0100 0000 0000 0000", "00 10 02 00 0000 0000");
+        let addresses = "020000000001 020000000002 020000000003 0000";
+        let snap = format!("aaaa03 000000 0800 {INNER4}");
+        check_tunnel(&udp(5247, &format!("{native} 0801 0000 {addresses} {snap}")), &format!("capwap 0 {UDP4}"));
+        check_tunnel(&udp(5247, &format!("{native} 8802 0000 {addresses} 0000 {snap}")), &format!("capwap 0 {UDP4}"));
+        check_tunnel(&udp(5247, &format!("{native} 0308 0000 {addresses} 020000000004 {snap}")), &format!("capwap 0 {UDP4}"));
+        check_tunnel(&udp(5247, &format!("{short} {INNER_ETHERNET} 0800 {INNER4}")), &format!("capwap 0 {UDP4}"));
+        // Encrypted as a whole, one part of a frame, protected, without data, a beacon.
+        let outer = " 0 192.0.2.1 > 192.0.2.2 p17 49152>5247";
+        check_tunnel(&udp(5247, "01 000000 16fefd"), outer);
+        check_tunnel(&udp(5247, &format!("00 20 03 a0 0000 0000 0100 0000 0000 0000 0801 0000 {addresses} {snap}")), outer);
+        check_tunnel(&udp(5247, &format!("{native} 0841 0000 {addresses} {snap}")), outer);
+        check_tunnel(&udp(5247, &format!("{native} 4801 0000 {addresses}")), outer);
+        check_tunnel(&udp(5247, &format!("{native} 8000 0000 {addresses}")), outer);
+    }
+}

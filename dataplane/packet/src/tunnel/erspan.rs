@@ -75,3 +75,24 @@ pub(crate) fn read_three(at: &mut Cursor<'_>) -> Option<Carried> {
     }
     Some(Carried::new(header.session(), header.next()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{INNER_ETHERNET, INNER4, UDP4, check_tunnel, ipv4};
+
+    #[test]
+    fn every_type_carries_a_frame() {
+        check_tunnel(&ipv4(47, &format!("0000 88be {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre+erspan 0 {UDP4}"));
+        check_tunnel(
+            &ipv4(47, &format!("1000 88be 00000001 1001 0064 00000000 {INNER_ETHERNET} 0800 {INNER4}")),
+            &format!("gre+erspan 100 {UDP4}"),
+        );
+        let three = "1000 22eb 00000001 2001 0065 00000000 0000";
+        check_tunnel(&ipv4(47, &format!("{three} 0000 {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre+erspan 101 {UDP4}"));
+        check_tunnel(
+            &ipv4(47, &format!("{three} 0001 0000000000000000 {INNER_ETHERNET} 0800 {INNER4}")),
+            &format!("gre+erspan 101 {UDP4}"),
+        );
+        check_tunnel(&ipv4(47, &format!("{three} 0800 {INNER4}")), &format!("gre+erspan 101 {UDP4}"));
+    }
+}

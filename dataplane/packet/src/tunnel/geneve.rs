@@ -37,3 +37,15 @@ pub(crate) fn read(at: &mut Cursor<'_>) -> Option<Carried> {
     at.skip(header.options())?;
     Some(header.carried())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{INNER_ETHERNET, INNER4, INNER6, UDP4, UDP6, check_tunnel, udp};
+
+    #[test]
+    fn geneve_with_options() {
+        check_tunnel(&udp(6081, &format!("0000 6558 00007b00 {INNER_ETHERNET} 0800 {INNER4}")), &format!("geneve 123 {UDP4}"));
+        check_tunnel(&udp(6081, &format!("0240 86dd 00007b00 0102030405060708 {INNER6}")), &format!("geneve 123 {UDP6}"));
+        check_tunnel(&udp(6081, &format!("4000 0800 00007b00 {INNER4}")), " 0 192.0.2.1 > 192.0.2.2 p17 49152>6081");
+    }
+}

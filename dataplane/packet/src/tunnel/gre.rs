@@ -102,3 +102,29 @@ fn pass_source_routes(at: &mut Cursor<'_>) -> Option<()> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{INNER_ETHERNET, INNER4, INNER6, UDP4, UDP6, check_tunnel, ipv4, layers_of, udp};
+
+    #[test]
+    fn gre_with_every_optional_field() {
+        check_tunnel(&ipv4(47, &format!("0000 0800 {INNER4}")), &format!("gre 0 {UDP4}"));
+        check_tunnel(&ipv4(47, &format!("b000 86dd 00000000 00000007 00000001 {INNER6}")), &format!("gre 7 {UDP6}"));
+        check_tunnel(&ipv4(47, &format!("4000 0800 00000000 0002 0004 0a0b0c0d 0000 0000 {INNER4}")), &format!("gre 0 {UDP4}"));
+        check_tunnel(&ipv4(47, &format!("0000 8847 00064140 00000000 {INNER_ETHERNET} 0800 {INNER4}")), &format!("gre 0 {UDP4}"));
+        // Version 2 does not exist.
+        check_tunnel(&ipv4(47, "0002 0800 4500"), " 0 192.0.2.1 > 192.0.2.2 p47 0>0");
+    }
+
+    #[test]
+    fn gre_in_udp() {
+        check_tunnel(&udp(4754, &format!("0000 0800 {INNER4}")), &format!("gre 0 {UDP4}"));
+        check_tunnel(&udp(4754, &format!("2000 6558 00123401 {INNER_ETHERNET} 0800 {INNER4}")), &format!("nvgre 4660 {UDP4}"));
+    }
+
+    #[test]
+    fn the_listener_hears_the_key() {
+        assert_eq!(layers_of(&ipv4(47, &format!("2000 0800 00000007 {INNER4}"))).gre_key, Some(7));
+    }
+}

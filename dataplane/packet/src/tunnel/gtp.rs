@@ -87,3 +87,19 @@ fn pass_optional(at: &mut Cursor<'_>, header: Header<'_>) -> Option<()> {
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{INNER4, INNER6, UDP4, UDP6, check_tunnel, udp};
+
+    #[test]
+    fn gtp_user_plane_with_extension_headers() {
+        check_tunnel(&udp(2152, &format!("30ff 001c 0000007b {INNER4}")), &format!("gtp 123 {UDP4}"));
+        check_tunnel(&udp(2152, &format!("32ff 0020 0000007b 00010000 {INNER4}")), &format!("gtp 123 {UDP4}"));
+        check_tunnel(&udp(2152, &format!("34ff 0028 0000007b 00000085 01100000 {INNER6}")), &format!("gtp 123 {UDP6}"));
+        check_tunnel(&udp(3386, &format!("1eff 001c 0001 0002 ff ffffff 000000000000007b {INNER4}")), &format!("gtp 123 {UDP4}"));
+        // An echo request carries nothing.
+        check_tunnel(&udp(2152, "3201 0004 00000000 00010000"), " 0 192.0.2.1 > 192.0.2.2 p17 49152>2152");
+        check_tunnel(&udp(2152, "30ff 001c 0000007b 1234"), "gtp 123 192.0.2.1 > 192.0.2.2 p17 49152>2152 unreadable");
+    }
+}

@@ -73,3 +73,17 @@ pub(crate) fn read_session(at: &mut Cursor<'_>) -> Option<Carried> {
     at.skip(octets)?;
     Some(Carried::new(session, Next::Ethernet))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{INNER_ETHERNET, INNER4, INNER6, UDP4, UDP6, check_tunnel, ipv4, udp};
+
+    #[test]
+    fn l2tp_of_both_versions() {
+        check_tunnel(&udp(1701, &format!("0002 0001 0002 ff03 0021 {INNER4}")), &format!("l2tp 65538 {UDP4}"));
+        check_tunnel(&udp(1701, &format!("4a02 0030 0001 0002 0000 0000 0002 0000 57 {INNER6}")), &format!("l2tp 65538 {UDP6}"));
+        check_tunnel(&udp(1701, &format!("0003 0000 00000007 {INNER_ETHERNET} 0800 {INNER4}")), &format!("l2tp 7 {UDP4}"));
+        check_tunnel(&ipv4(115, &format!("00000007 11223344 {INNER_ETHERNET} 0800 {INNER4}")), &format!("l2tp 7 {UDP4}"));
+        check_tunnel(&udp(1701, "c802 000c 0001 0000 0000 0000"), " 0 192.0.2.1 > 192.0.2.2 p17 49152>1701");
+    }
+}

@@ -248,3 +248,39 @@ pub(crate) fn is_vxlan(protocol: u8, dport: u16) -> bool {
 pub(crate) fn vxlan(header: &[u8; VXLAN_OCTETS]) -> Option<Opening> {
     vxlan::read(header).map(|carried| Opening::new(Tunnel::Vxlan, carried))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Tunnel;
+    use crate::frame_tests::{ETHERNET, INNER_ETHERNET, INNER4, INNER6, UDP4, UDP6, bytes, check_tunnel, ipv4, udp};
+
+    #[test]
+    fn ip_in_ip_names_both_versions() {
+        check_tunnel(&ipv4(4, INNER4), &format!("4in4 0 {UDP4}"));
+        check_tunnel(&ipv4(41, INNER6), &format!("6in4 0 {UDP6}"));
+        let outer6 = |next: &str, carried: &str| {
+            let octets = bytes(carried).len();
+            format!(
+                "{ETHERNET} 86dd 60000000 {octets:04x} {next} 40 fd000000000000000000000000000001 fd000000000000000000000000000002 {carried}"
+            )
+        };
+        check_tunnel(&outer6("04", INNER4), &format!("4in6 0 {UDP4}"));
+        check_tunnel(&outer6("29", INNER6), &format!("6in6 0 {UDP6}"));
+    }
+
+    #[test]
+    fn ethernet_and_mpls_may_stand_without_a_header_of_their_own() {
+        check_tunnel(&ipv4(137, &format!("00064140 {INNER4}")), &format!("mpls-in-ip 0 {UDP4}"));
+        check_tunnel(&udp(6635, &format!("00064040 00065140 {INNER6}")), &format!("mpls-in-ip 0 {UDP6}"));
+        check_tunnel(&ipv4(143, &format!("{INNER_ETHERNET} 86dd {INNER6}")), &format!("etherip 0 {UDP6}"));
+    }
+
+    #[test]
+    fn kinds_have_numbers_and_names_of_their_own() {
+        for (number, kind) in (0u8..).zip(Tunnel::ALL) {
+            assert_eq!((Tunnel::from_u8(number), kind as u8), (Some(kind), number));
+        }
+        let names: std::collections::HashSet<_> = Tunnel::ALL.map(Tunnel::name).into_iter().collect();
+        assert_eq!(names.len(), Tunnel::ALL.len());
+    }
+}

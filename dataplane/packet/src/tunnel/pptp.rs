@@ -10,3 +10,14 @@ pub(crate) fn read(gre: &Gre) -> Option<Carried> {
     let (length, call) = (key >> 16, key & 0xffff);
     (gre.protocol == ethertype::PPP && length != 0).then(|| Carried::new(call, Next::Ppp))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{INNER4, UDP4, check_tunnel, ipv4};
+
+    #[test]
+    fn ppp_is_carried_and_an_acknowledgement_carries_nothing() {
+        check_tunnel(&ipv4(47, &format!("3001 880b 0020 0009 00000001 ff03 0021 {INNER4}")), &format!("gre 9 {UDP4}"));
+        check_tunnel(&ipv4(47, "2081 880b 0000 0009 00000001"), " 0 192.0.2.1 > 192.0.2.2 p47 0>0");
+    }
+}

@@ -42,3 +42,16 @@ pub(crate) fn read(at: &mut Cursor<'_>) -> Option<Carried> {
     }
     (at.first()? >> 4 == 6).then_some(Carried::unnamed(Next::Ethertype(ethertype::IPV6)))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{INNER6, UDP6, check_tunnel, udp};
+
+    #[test]
+    fn teredo_with_both_indications() {
+        check_tunnel(&udp(3544, INNER6), &format!("teredo 0 {UDP6}"));
+        check_tunnel(&udp(3544, &format!("0000 1234 01020304 {INNER6}")), &format!("teredo 0 {UDP6}"));
+        check_tunnel(&udp(3544, &format!("0001 0000 0102030405060708 00 0000 1234 01020304 {INNER6}")), &format!("teredo 0 {UDP6}"));
+        check_tunnel(&udp(3544, "0102"), " 0 192.0.2.1 > 192.0.2.2 p17 49152>3544");
+    }
+}

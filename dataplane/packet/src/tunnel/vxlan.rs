@@ -37,3 +37,22 @@ pub(crate) fn read(octets: &[u8; OCTETS]) -> Option<Carried> {
     let header = Header(octets);
     header.has_identifier().then(|| Carried::new(header.network_identifier(), Next::Ethernet))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{INNER_ETHERNET, INNER4, INNER6, UDP4, UDP6, check_tunnel, udp};
+
+    #[test]
+    fn a_network_identifier_must_be_there() {
+        let inside = format!("{INNER_ETHERNET} 0800 {INNER4}");
+        check_tunnel(&udp(4789, &format!("08000000 00007b00 {inside}")), &format!("vxlan 123 {UDP4}"));
+        check_tunnel(&udp(8472, &format!("08000000 00007b00 {INNER_ETHERNET} 8100 0005 86dd {INNER6}")), &format!("vxlan 123 {UDP6}"));
+        // RFC 7348 section 5: without the I flag there is no network.
+        check_tunnel(&udp(4789, &format!("00000000 00007b00 {inside}")), " 0 192.0.2.1 > 192.0.2.2 p17 49152>4789");
+        // A frame without IP is no flow of its own.
+        check_tunnel(
+            &udp(4789, &format!("08000000 00007b00 {INNER_ETHERNET} 0806 0001")),
+            "vxlan 123 192.0.2.1 > 192.0.2.2 p17 49152>4789",
+        );
+    }
+}

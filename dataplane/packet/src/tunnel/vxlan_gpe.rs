@@ -47,3 +47,21 @@ pub(crate) fn read(at: &mut Cursor<'_>) -> Option<Carried> {
     let next = header.next()?;
     header.has(HAS_IDENTIFIER).then(|| Carried::new(header.0.u32::<NETWORK_IDENTIFIER>() >> 8, next))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{INNER_ETHERNET, INNER4, INNER6, UDP4, UDP6, check_no_tunnel, check_tunnel, udp};
+
+    #[test]
+    fn next_protocols_are_followed() {
+        let inside = format!("{INNER_ETHERNET} 0800 {INNER4}");
+        check_tunnel(&udp(4790, &format!("0c000001 00007b00 {INNER4}")), &format!("vxlan-gpe 123 {UDP4}"));
+        check_tunnel(&udp(4790, &format!("0c000002 00007b00 {INNER6}")), &format!("vxlan-gpe 123 {UDP6}"));
+        check_tunnel(&udp(4790, &format!("0c000003 00007b00 {inside}")), &format!("vxlan-gpe 123 {UDP4}"));
+        check_tunnel(&udp(4790, &format!("0c000004 00007b00 0002 0101 00000101 {INNER4}")), &format!("vxlan-gpe 123 {UDP4}"));
+        check_tunnel(&udp(4790, &format!("0c000005 00007b00 00064140 {INNER4}")), &format!("vxlan-gpe 123 {UDP4}"));
+        check_tunnel(&udp(4790, &format!("08000000 00007b00 {inside}")), &format!("vxlan-gpe 123 {UDP4}"));
+        check_no_tunnel(4790, &format!("0c000006 00007b00 {INNER4}"));
+        check_no_tunnel(4790, &format!("04000001 00007b00 {INNER4}"));
+    }
+}

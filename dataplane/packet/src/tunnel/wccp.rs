@@ -18,3 +18,14 @@ pub(crate) fn read(gre: &Gre, at: &mut Cursor<'_>) -> Option<Carried> {
     }
     Some(Carried::new(gre.key, Next::Ethertype(ethertype::IPV4)))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame_tests::{INNER4, UDP4, check_tunnel, ipv4};
+
+    #[test]
+    fn a_redirect_header_may_stand_before_the_packet() {
+        check_tunnel(&ipv4(47, &format!("0000 883e {INNER4}")), &format!("gre 0 {UDP4}"));
+        check_tunnel(&ipv4(47, &format!("0000 883e 01020304 {INNER4}")), &format!("gre 0 {UDP4}"));
+    }
+}
