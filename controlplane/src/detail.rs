@@ -2,9 +2,9 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use sonde_flow::perf::{self, Application, Closing, Connection, ResponseTimes, SpinTimes, Spread, quic_valid, valid};
 use sonde_packet::{Layers, Network};
 use sonde_proto::v1;
+use sonde_record::fact::{self, Application, Closing, Connection, ResponseTimes, SpinTimes, Spread, quic_valid, valid};
 
 use crate::flow::mac;
 
@@ -52,7 +52,7 @@ fn us(ns: u64) -> f64 {
 }
 
 /// Performance of a TCP connection.
-pub(crate) fn tcp(tcp: &perf::TcpPerformance) -> v1::TcpPerformance {
+pub(crate) fn tcp(tcp: &fact::TcpPerformance) -> v1::TcpPerformance {
     let has = |bits: u64| tcp.valid & bits == bits;
     let responses = &tcp.responses;
     let [p50, p95, p99] = responses.quantiles;
@@ -85,7 +85,7 @@ fn mean(sum: u64, count: u32) -> u64 {
 }
 
 /// Requests over UDP and their answers.
-pub(crate) fn udp(udp: &perf::UdpPerformance) -> v1::UdpPerformance {
+pub(crate) fn udp(udp: &fact::UdpPerformance) -> v1::UdpPerformance {
     let ResponseTimes { count, min, max, last, sum, quantiles: [p50, p95, p99] } = udp.responses;
     let measured = |ns: u64| (count != 0).then_some(us(ns));
     v1::UdpPerformance {
@@ -113,7 +113,7 @@ fn application(application: Application) -> &'static str {
 }
 
 /// Performance of a QUIC connection.
-pub(crate) fn quic(quic: &perf::QuicPerformance) -> v1::QuicPerformance {
+pub(crate) fn quic(quic: &fact::QuicPerformance) -> v1::QuicPerformance {
     let has = |bits: u8| quic.valid & bits == bits;
     let [forward, reverse] = &quic.spin;
     v1::QuicPerformance {
@@ -152,7 +152,7 @@ fn closing(closing: Closing) -> &'static str {
 }
 
 /// One direction; `bits` are its validity bits as those of forward.
-fn direction(way: &perf::TcpDirection, bits: u64) -> v1::TcpDirection {
+fn direction(way: &fact::TcpDirection, bits: u64) -> v1::TcpDirection {
     let has = |bit: u64| bits & bit != 0;
     let spread =
         |bit: u64, spread: &Spread| [spread.min, spread.mean, spread.max, spread.deviation].map(|value| has(bit).then_some(us(value)));
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_absent_and_zero_is_zero() {
-        let mut measured = perf::TcpPerformance { valid: valid::SERVER_RTT | valid::SEEN << valid::REVERSE, ..<_>::default() };
+        let mut measured = fact::TcpPerformance { valid: valid::SERVER_RTT | valid::SEEN << valid::REVERSE, ..<_>::default() };
         let shown = tcp(&measured);
         assert_eq!((shown.server_rtt_us, shown.client_rtt_us, shown.responses), (Some(0.0), None, None));
         assert!(shown.forward.is_none() && !shown.rtt_unambiguous);
@@ -218,7 +218,7 @@ mod tests {
     fn a_bit_that_does_not_spin_is_absent() {
         let times = SpinTimes { count: 4, min: 1000, sum: 12_000, ..<_>::default() };
         let valid = quic_valid::SERVER_RTT | quic_valid::SPIN << 1;
-        let shown = quic(&perf::QuicPerformance { valid, client: 1, server_rtt: 2500, spin: [times; 2], ..<_>::default() });
+        let shown = quic(&fact::QuicPerformance { valid, client: 1, server_rtt: 2500, spin: [times; 2], ..<_>::default() });
         assert_eq!((shown.client_is_reverse, shown.server_rtt_us, shown.client_rtt_us), (true, Some(2.5), None));
         assert!(shown.forward_spin.is_none() && !shown.rtt_unambiguous);
         assert_eq!(shown.reverse_spin.map(|spin| (spin.count, spin.min_us, spin.mean_us)), Some((4, 1.0, 3.0)));
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn answers_have_a_mean_though_there_are_none() {
-        let mut measured = perf::UdpPerformance { application: Some(Application::Radius), repeated: 2, ..<_>::default() };
+        let mut measured = fact::UdpPerformance { application: Some(Application::Radius), repeated: 2, ..<_>::default() };
         assert_eq!((udp(&measured).application.as_str(), udp(&measured).response_mean_us, udp(&measured).repeated), ("radius", None, 2));
         measured.responses = ResponseTimes { count: 2, sum: 5000, ..<_>::default() };
         assert_eq!(udp(&measured).response_mean_us, Some(2.5));

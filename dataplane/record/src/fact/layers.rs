@@ -1,54 +1,12 @@
-//! What follows the head of a record: typed extensions, each with its length, so that a reader passes over those it does not know.
-//!
-//! The first word of an extension is: length in words (16 bits), type (8 bits), what the type makes of the rest.
+//! What the layers of a flow's first packet say: tags, labels, tunnels, ARP, segment routing ([`Layers`]).
 
-use bytemuck::Zeroable;
 use sonde_packet::{Arp, Layers, Network, SegmentRouting, Tunnel};
 
-use crate::pattern::{BURSTS_WORDS_MAX, FIRST_PACKETS_WORDS_MAX, HISTOGRAMS_WORDS, NETTISA_WORDS};
-use crate::perf::{QUIC_PERFORMANCE_WORDS, TCP_PERFORMANCE_WORDS, UDP_PERFORMANCE_WORDS};
+use super::{Fact, Id, first_word};
 use crate::word::{address, octets, pair, quad, unpair, unquad};
 
-/// Most words of all extensions of a record.
-pub const EXTENSION_WORDS_MAX: usize = crate::record::WORDS_MAX - crate::record::HEAD_WORDS;
-
-// A record has room for all extensions that there are, so that none is ever left out of one.
-const _: () = assert!(
-    LAYERS_WORDS
-        + TCP_PERFORMANCE_WORDS
-        + UDP_PERFORMANCE_WORDS
-        + QUIC_PERFORMANCE_WORDS
-        + HISTOGRAMS_WORDS
-        + FIRST_PACKETS_WORDS_MAX
-        + BURSTS_WORDS_MAX
-        + NETTISA_WORDS
-        <= EXTENSION_WORDS_MAX
-);
-
-/// Type of the extension that holds [`Layers`].
-pub const LAYERS: u8 = 4;
-/// Its words.
-pub const LAYERS_WORDS: usize = 20;
-
-/// [`Layers`] as it stands beside an entry and in a record: put together once, when the flow begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroable)]
-#[repr(C)]
-pub(crate) struct LayersWords(pub(crate) [u64; LAYERS_WORDS]);
-
-/// The first word of an extension.
-pub(crate) const fn first_word(kind: u8, words: usize) -> u64 {
-    words as u64 & 0xffff | (kind as u64) << 16
-}
-
-/// The extensions in the words behind a record's head: type and words. What is not one ends them.
-pub fn extensions(mut rest: &[u64]) -> impl Iterator<Item = (u8, &[u64])> {
-    std::iter::from_fn(move || {
-        let [l0, l1, kind, ..] = rest.first()?.to_le_bytes();
-        let (words, behind) = rest.split_at_checked(usize::from(u16::from_le_bytes([l0, l1])).max(1))?;
-        rest = behind;
-        Some((kind, words))
-    })
-}
+/// Words of the fact.
+const WORDS: usize = 20;
 
 /// What is there although it may be 0: bits of the last octet of the first word.
 mod there {
@@ -75,8 +33,8 @@ fn presence(layers: &Layers) -> u8 {
         | bit(layers.service_instance.is_some(), there::SERVICE_INSTANCE)
 }
 
-/// Writes [`Layers`] as an extension.
-pub fn write_layers(layers: &Layers) -> [u64; LAYERS_WORDS] {
+/// The words of [`Layers`].
+fn write(layers: &Layers) -> [u64; WORDS] {
     let wide = |[a, b, c, d]: [u8; 4]| [0, u64::from(u32::from_be_bytes([a, b, c, d]))];
     let ([s0, s1], [d0, d1]) = match &layers.outer {
         Network::None => ([0; 2], [0; 2]),
@@ -90,7 +48,7 @@ pub fn write_layers(layers: &Layers) -> [u64; LAYERS_WORDS] {
     let counts = [layers.vlan_tags, layers.mpls_labels, layers.depth, version(&layers.outer), presence(layers)];
     let [c0, c1, c2, c3, c4] = counts;
     [
-        first_word(LAYERS, LAYERS_WORDS) | u64::from_le_bytes([0, 0, 0, c0, c1, c2, c3, c4]),
+        first_word(Id::Layers, WORDS) | u64::from_le_bytes([0, 0, 0, c0, c1, c2, c3, c4]),
         quad(v0, v1, v2, v3),
         pair(m0, m1),
         pair(m2, m3),
@@ -113,11 +71,11 @@ pub fn write_layers(layers: &Layers) -> [u64; LAYERS_WORDS] {
     ]
 }
 
-/// Reads what [`write_layers`] wrote; `None` when it is shorter or a number cannot be. Trusts nothing.
-pub fn read_layers(words: &[u64]) -> Option<Layers> {
-    let words: &[u64; LAYERS_WORDS] = words.first_chunk()?;
+/// Reads what [`write`] wrote; `None` when it is shorter or a number cannot be. Trusts nothing.
+fn read(words: &[u64]) -> Option<Layers> {
+    let words: &[u64; WORDS] = words.first_chunk()?;
     let [head, vlan, m01, m23, m45, tunnel, s0, s1, d0, d1, ports, i07, i811, keys, arp, misc, srh, l0, l1, last] = *words;
-    let [_, _, kind, vlan_tags, mpls_labels, depth, version, there] = head.to_le_bytes();
+    let [_, _, id, vlan_tags, mpls_labels, depth, version, there] = head.to_le_bytes();
     let narrow = |word: u64| u32::try_from(word).ok().map(u32::to_be_bytes);
     let outer = match version {
         0 => Network::None,
@@ -125,7 +83,7 @@ pub fn read_layers(words: &[u64]) -> Option<Layers> {
         6 => Network::V6(octets(s0, s1), octets(d0, d1)),
         _ => return None,
     };
-    if kind != LAYERS {
+    if id != Id::Layers as u8 {
         return None;
     }
     let has = |bit: u8| there & bit != 0;
@@ -160,6 +118,21 @@ pub fn read_layers(words: &[u64]) -> Option<Layers> {
         arp: Arp { operation: u16::from_le_bytes([o0, o1]), sender: sender.to_be_bytes(), target: target.to_be_bytes() },
         srh: SegmentRouting { segments, segments_left, flags, tag: u16::from_le_bytes([t0, t1]), last: octets(l0, l1) },
     })
+}
+
+impl Fact for Layers {
+    const ID: Id = Id::Layers;
+    const WORDS_MAX: usize = WORDS;
+
+    fn encode(&self, words: &mut [u64]) -> usize {
+        let Some(place) = words.first_chunk_mut() else { return 0 };
+        *place = write(self);
+        WORDS
+    }
+
+    fn decode(words: &[u64]) -> Option<Self> {
+        read(words)
+    }
 }
 
 #[cfg(test)]
@@ -197,32 +170,23 @@ mod tests {
     fn layers_survive_their_words() {
         let zeros = Layers { tunnel_id: Some(0), inner_vlan: Some(0), gre_key: Some(0), service_instance: Some(0), ..full() };
         for layers in [full(), Layers::default(), zeros, Layers { outer: Network::V4([1, 2, 3, 4], [5, 6, 7, 8]), ..full() }] {
-            let words = write_layers(&layers);
-            assert_eq!(read_layers(&words), Some(layers));
+            let words = write(&layers);
+            assert_eq!(read(&words), Some(layers));
             for end in 0..words.len() {
-                assert_eq!(read_layers(&words[..end]), None);
+                assert_eq!(read(&words[..end]), None);
             }
         }
     }
 
     #[test]
     fn foreign_words_are_refused() {
-        let mut words = write_layers(&full());
+        let mut words = write(&full());
         words[0] ^= 1 << 50;
-        assert_eq!(read_layers(&words), None, "a version of IP that does not exist");
+        assert_eq!(read(&words), None, "a version of IP that does not exist");
         words[0] ^= 1 << 50 | 1 << 16;
-        assert_eq!(read_layers(&words), None, "another type");
+        assert_eq!(read(&words), None, "another type");
         words[0] ^= 1 << 16;
         words[19] |= 0xff << 32;
-        assert_eq!(read_layers(&words), None, "a tunnel that does not exist");
-    }
-
-    #[test]
-    fn an_unknown_extension_is_passed_over_and_a_broken_one_ends_them() {
-        let layers = write_layers(&full());
-        let words = [[first_word(200, 2), 0].as_slice(), &layers, &[first_word(201, 3), 0]].concat();
-        let found: Vec<(u8, usize)> = extensions(&words).map(|(kind, words)| (kind, words.len())).collect();
-        assert_eq!(found, [(200, 2), (LAYERS, LAYERS_WORDS)]);
-        assert_eq!(extensions(&[0, 0, 0]).count(), 3, "a length of zero is passed over, word for word");
+        assert_eq!(read(&words), None, "a tunnel that does not exist");
     }
 }
