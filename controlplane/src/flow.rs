@@ -5,7 +5,7 @@ use prost_types::Timestamp;
 use sonde_enrich::Enricher;
 use sonde_proto::v1::Flow;
 use sonde_record::fact::{Bursts, FirstPackets, Histograms, Layers, NetTisa, QuicPerformance, TcpPerformance, UdpPerformance};
-use sonde_record::{Kind, NO_VLAN, RecordView, View};
+use sonde_record::{Kind, NO_VLAN, NO_WSCALE, RecordView, View};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -78,7 +78,8 @@ pub(crate) fn flow(record: &RecordView<'_>) -> Flow {
     let [packets, packets_reverse] = record.packets();
     let [flags, flags_reverse] = record.tcp_flags();
     let [wire, wire_reverse] = record.wire();
-    let ([ttl, _], [least, _], [greatest, _]) = (record.ttl(), record.ttl_min(), record.ttl_max());
+    let ([ttl, ttl_reverse], [ttl_min, ttl_min_reverse], [ttl_max, ttl_max_reverse]) = (record.ttl(), record.ttl_min(), record.ttl_max());
+    let syn = (record.syn_len() > 0).then_some(record);
     let [icmp_type, icmp_code] = record.icmp();
     Flow {
         flow_id: record.flow_id(),
@@ -111,8 +112,8 @@ pub(crate) fn flow(record: &RecordView<'_>) -> Flow {
         ttl: ttl.into(),
         tos: record.tos().into(),
         inner: record.view() == View::Inner,
-        ttl_min: least.into(),
-        ttl_max: greatest.into(),
+        ttl_min: ttl_min.into(),
+        ttl_max: ttl_max.into(),
         flow_label: record.flow_label(),
         ip_flags: record.ip_flags().into(),
         layers: record.get::<Layers>().as_ref().map(detail::layers),
@@ -126,6 +127,16 @@ pub(crate) fn flow(record: &RecordView<'_>) -> Flow {
         forward_bursts: record.get::<Bursts>().as_ref().map(|bursts| pattern::bursts(bursts, 0)).unwrap_or_default(),
         reverse_bursts: record.get::<Bursts>().as_ref().map(|bursts| pattern::bursts(bursts, 1)).unwrap_or_default(),
         nettisa: record.get::<NetTisa>().as_ref().map(pattern::nettisa),
+        layer2_octets: wire,
+        layer2_octets_reverse: wire_reverse,
+        ttl_reverse: ttl_reverse.into(),
+        ttl_min_reverse: ttl_min_reverse.into(),
+        ttl_max_reverse: ttl_max_reverse.into(),
+        syn_octets: syn.map(|record| record.syn_len().into()),
+        syn_window: syn.map(|record| record.syn_window().into()),
+        syn_mss: syn.filter(|record| record.syn_mss() > 0).map(|record| record.syn_mss().into()),
+        syn_window_scale: syn.filter(|record| record.syn_wscale() != NO_WSCALE).map(|record| record.syn_wscale().into()),
+        vlan_tci: record.vlan_tci().iter().take_while(|tci| **tci != NO_VLAN).map(|tci| u32::from(*tci)).collect(),
     }
 }
 

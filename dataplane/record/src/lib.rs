@@ -7,8 +7,12 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, clippy::expect_used))]
 
+pub mod catalogue;
 pub mod fact;
+pub mod field;
 mod head;
+mod head_fields;
+mod lookup_fields;
 mod output;
 mod record;
 pub mod ring;

@@ -2,7 +2,10 @@
 
 use bytemuck::Zeroable;
 
-use super::{Fact, Id, first_word};
+use super::{Fact, Facts, Id, first_word};
+use crate::field::Value::{List, Time, Unsigned};
+use crate::field::{Row, Rows, Type, Unit, Value, cesnet};
+use crate::view::RecordView;
 use crate::word::{pair, unpair};
 
 /// Most bursts of a direction.
@@ -65,6 +68,47 @@ impl Bursts {
         })
     }
 }
+
+fn list(record: &RecordView<'_>, way: usize, read: fn(Burst) -> Value) -> Value {
+    let Ok(way) = u8::try_from(way) else { return Value::Absent };
+    Value::maybe(record.get::<Bursts>(), |bursts| List(bursts.bursts(way).map(read).collect()))
+}
+
+/// The bursts, one list a value.
+pub(crate) const ROWS: Rows = Rows {
+    title: "Bursts of packets (boot.patterns)",
+    facts: Facts::NONE.with(Id::Bursts),
+    rows: &[
+        Row::new(
+            "burst_packets",
+            Type::Unsigned,
+            "packets of each burst: three and more in one direction, less than a second apart",
+            |r, w| list(r, w, |b| Unsigned(b.packets.into())),
+        )
+        .both()
+        .list()
+        .unit(Unit::Packets)
+        .api(&["forward_bursts.packets", "reverse_bursts.packets"])
+        .elements(&[cesnet(1050, "burstSrcPackets"), cesnet(1054, "burstDstPackets").back()])
+        .source("CESNET ipfixprobe, bstats"),
+        Row::new("burst_octets", Type::Unsigned, "their payload", |r, w| list(r, w, |b| Unsigned(b.octets.into())))
+            .both()
+            .list()
+            .unit(Unit::Octets)
+            .api(&["forward_bursts.payload_octets", "reverse_bursts.payload_octets"])
+            .elements(&[cesnet(1051, "burstSrcBytes"), cesnet(1055, "burstDstBytes").back()]),
+        Row::new("burst_starts", Type::Time, "their first packets", |r, w| list(r, w, |b| Time(b.start)))
+            .both()
+            .list()
+            .api(&["forward_bursts.start_ms", "reverse_bursts.start_ms"])
+            .elements(&[cesnet(1052, "burstSrcTimeStart"), cesnet(1056, "burstDstTimeStart").back()]),
+        Row::new("burst_ends", Type::Time, "their last packets", |r, w| list(r, w, |b| Time(b.end)))
+            .both()
+            .list()
+            .api(&["forward_bursts.end_ms", "reverse_bursts.end_ms"])
+            .elements(&[cesnet(1053, "burstSrcTimeStop"), cesnet(1057, "burstDstTimeStop").back()]),
+    ],
+};
 
 impl Fact for Bursts {
     const ID: Id = Id::Bursts;

@@ -2,7 +2,10 @@
 
 use bytemuck::Zeroable;
 
-use super::{Fact, Id, first_word};
+use super::{Fact, Facts, Id, first_word};
+use crate::field::Value::{Boolean, List, Time, Unsigned};
+use crate::field::{Row, Rows, Type, Unit, Value, cesnet};
+use crate::view::RecordView;
 
 /// Most packets.
 pub const FIRST_PACKETS_MAX: usize = 30;
@@ -81,6 +84,40 @@ impl FirstPackets {
         })
     }
 }
+
+fn list(record: &RecordView<'_>, read: fn(FirstPacket) -> Value) -> Value {
+    Value::maybe(record.get::<FirstPackets>(), |first| List(first.packets().map(read).collect()))
+}
+
+/// The first packets, one list a value.
+pub(crate) const ROWS: Rows = Rows {
+    title: "The first packets with payload (boot.patterns)",
+    facts: Facts::NONE.with(Id::FirstPackets),
+    rows: &[
+        Row::new("first_packet_payloads", Type::Unsigned, "octets of payload, in the order in which the packets came", |r, _| {
+            list(r, |p| Unsigned(p.payload.into()))
+        })
+        .list()
+        .unit(Unit::Octets)
+        .api(&["first_packets.payload_octets"])
+        .elements(&[cesnet(1013, "packetLength")])
+        .source("CESNET ipfixprobe, pstats"),
+        Row::new("first_packet_times", Type::Time, "when they came", |r, _| list(r, |p| Time(p.time)))
+            .list()
+            .api(&["first_packets.time_us"])
+            .elements(&[cesnet(1014, "packetTime")]),
+        Row::new("first_packet_flags", Type::Unsigned, "their TCP flags", |r, _| list(r, |p| Unsigned(p.flags.into())))
+            .list()
+            .api(&["first_packets.tcp_control_bits"])
+            .elements(&[cesnet(1015, "packetFlag")]),
+        Row::new("first_packet_directions", Type::Boolean, "whether they go in the reverse direction", |r, _| {
+            list(r, |p| Boolean(p.way == 1))
+        })
+        .list()
+        .api(&["first_packets.reverse"])
+        .elements(&[cesnet(1016, "packetDirection")]),
+    ],
+};
 
 impl Fact for FirstPackets {
     const ID: Id = Id::FirstPackets;

@@ -2,7 +2,10 @@
 
 use bytemuck::Zeroable;
 
-use super::{Fact, Id, open, read_fact};
+use super::{Fact, Facts, Id, open, read_fact};
+use crate::field::Value::{List, Unsigned};
+use crate::field::{Row, Rows, Type, Unit, Value, cesnet};
+use crate::view::RecordView;
 use crate::word::pair;
 
 /// Bins: below 16, below 32 and so on to below 1024, and the rest.
@@ -18,6 +21,39 @@ pub struct Histograms {
     /// `phistDstInterPacketTime` 8057:1063).
     pub times: [[u32; BINS]; 2],
 }
+
+fn bins(record: &RecordView<'_>, read: impl FnOnce(&Histograms) -> Option<[u32; BINS]>) -> Value {
+    let bins = record.get::<Histograms>().and_then(|histograms| read(&histograms));
+    Value::maybe(bins, |bins| List(bins.iter().map(|packets| Unsigned((*packets).into())).collect()))
+}
+
+/// Packets by size and by time.
+pub(crate) const ROWS: Rows = Rows {
+    title: "Histograms of packets (boot.patterns)",
+    facts: Facts::NONE.with(Id::Histograms),
+    rows: &[
+        Row::new("size_histogram", Type::Unsigned, "packets by octets of payload: below 16, 32 and so on to 1024, and the rest", |r, w| {
+            bins(r, |histograms| histograms.sizes.get(w).copied())
+        })
+        .both()
+        .list()
+        .unit(Unit::Packets)
+        .api(&["histograms.forward_sizes", "histograms.reverse_sizes"])
+        .elements(&[cesnet(1060, "phistSrcSizes"), cesnet(1062, "phistDstSizes").back()])
+        .source("CESNET ipfixprobe, phists"),
+        Row::new(
+            "time_histogram",
+            Type::Unsigned,
+            "packets by whole milliseconds since the one before in the same direction, in the same bins",
+            |r, w| bins(r, |histograms| histograms.times.get(w).copied()),
+        )
+        .both()
+        .list()
+        .unit(Unit::Packets)
+        .api(&["histograms.forward_times", "histograms.reverse_times"])
+        .elements(&[cesnet(1061, "phistSrcInterPacketTime"), cesnet(1063, "phistDstInterPacketTime").back()]),
+    ],
+};
 
 impl Fact for Histograms {
     const ID: Id = Id::Histograms;

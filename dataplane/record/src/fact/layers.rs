@@ -1,8 +1,14 @@
 //! What the layers of a flow's first packet say: tags, labels, tunnels, ARP, segment routing ([`Layers`]).
 
+use std::net::IpAddr;
+
 use sonde_packet::{Arp, Layers, Network, SegmentRouting, Tunnel};
 
 use super::{Fact, Id, first_word};
+use crate::fact::Facts;
+use crate::field::Value::{Absent, List, Mac, Text, Unsigned};
+use crate::field::{Row, Rows, Type, Unit, Value, cesnet, csv, iana, ntop, wireshark};
+use crate::view::RecordView;
 use crate::word::{address, octets, pair, quad, unpair, unquad};
 
 /// Words of the fact.
@@ -118,6 +124,210 @@ fn read(words: &[u64]) -> Option<Layers> {
         arp: Arp { operation: u16::from_le_bytes([o0, o1]), sender: sender.to_be_bytes(), target: target.to_be_bytes() },
         srh: SegmentRouting { segments, segments_left, flags, tag: u16::from_le_bytes([t0, t1]), last: octets(l0, l1) },
     })
+}
+
+/// The layers of a record, if it has them.
+fn layers(record: &RecordView<'_>, read: impl FnOnce(&Layers) -> Value) -> Value {
+    record.get::<Layers>().map_or(Absent, |layers| read(&layers))
+}
+
+/// A number that is there when it is not 0.
+fn some(number: impl Into<u64>) -> Value {
+    match number.into() {
+        0 => Absent,
+        number => Unsigned(number),
+    }
+}
+
+fn outer_address(network: &Network, at: usize) -> Value {
+    let address = match network {
+        Network::None => return Absent,
+        Network::V4(source, destination) => [source, destination].get(at).map(|octets| IpAddr::from(**octets)),
+        Network::V6(source, destination) => [source, destination].get(at).map(|octets| IpAddr::from(**octets)),
+    };
+    Value::maybe(address, Value::Address)
+}
+
+/// A MAC address of the inner Ethernet header.
+fn mac(octets: &[u8; 12], from: usize) -> Value {
+    let mac = octets.get(from..).and_then(|octets| octets.first_chunk()).copied();
+    Value::maybe(mac.filter(|_| *octets != [0; 12]), Mac)
+}
+
+fn has_outer(layers: &Layers) -> bool {
+    layers.outer != Network::None
+}
+
+/// What the layers of the first packet say.
+pub(crate) const ROWS: Rows = Rows {
+    title: "Layers and tunnels of the first packet",
+    facts: Facts::NONE.with(Id::Layers),
+    rows: &[
+        Row::new(
+            "stacked_vlan_tci",
+            Type::Unsigned,
+            "VLAN tags when there are more than two, outermost first: priority (3 bits), DEI (1), id (12)",
+            |r, _| layers(r, |l| List(l.vlan.iter().take(l.vlan_tags.into()).map(|tci| Unsigned((*tci).into())).collect())),
+        )
+        .list()
+        .api(&["layers.vlan_tci"]),
+        Row::new(
+            "mpls",
+            Type::Unsigned,
+            "label stack entries, top first: label (20 bits), traffic class (3), bottom of stack (1), TTL (8)",
+            |r, _| layers(r, |l| List(l.mpls.iter().take(l.mpls_labels.into()).map(|entry| Unsigned((*entry).into())).collect())),
+        )
+        .list()
+        .api(&["layers.mpls"])
+        .elements(&[
+            iana(70, "mplsTopLabelStackSection"),
+            iana(71, "mplsLabelStackSection2"),
+            iana(72, "mplsLabelStackSection3"),
+            iana(73, "mplsLabelStackSection4"),
+            iana(74, "mplsLabelStackSection5"),
+            iana(75, "mplsLabelStackSection6"),
+            iana(200, "mplsTopLabelTTL"),
+        ])
+        .source("RFC 3032"),
+        Row::new("mpls_labels", Type::Unsigned, "labels of the stack", |r, _| {
+            layers(r, |l| List(l.mpls.iter().take(l.mpls_labels.into()).map(|entry| Unsigned((*entry >> 12).into())).collect()))
+        })
+        .list()
+        .api(&["layers.mpls"])
+        .aliases(&[csv("mpls"), wireshark("mpls.label")]),
+        Row::new("mpls_label_stack_depth", Type::Unsigned, "labels found", |r, _| layers(r, |l| some(l.mpls_labels)))
+            .api(&["layers.mpls"])
+            .elements(&[iana(202, "mplsLabelStackDepth")]),
+        Row::new("pppoe_session", Type::Unsigned, "session of PPPoE", |r, _| layers(r, |l| some(l.pppoe_session)))
+            .api(&["layers.pppoe_session"])
+            .aliases(&[wireshark("pppoe.session_id")])
+            .source("RFC 2516 section 4"),
+        Row::new("tunnels", Type::Text, "outermost first: vxlan, gre, 4in6, ...", |r, _| {
+            layers(r, |l| List(l.tunnel_names().map(Text).collect()))
+        })
+        .list()
+        .api(&["layers.tunnels"])
+        .aliases(&[csv("tunnel")]),
+        Row::new("tunnel_id", Type::Unsigned, "VNI, VSID, TEID, key or session of the innermost tunnel that has one", |r, _| {
+            layers(r, |l| Value::maybe(l.tunnel_id, |id| Unsigned(id.into())))
+        })
+        .api(&["layers.tunnel_id"])
+        .elements(&[iana(351, "layer2SegmentId"), iana(507, "gtpuTEid"), ntop(106, "UPSTREAM_TUNNEL_ID")]),
+        Row::new("tunnel_id_kind", Type::Text, "the kind of tunnel whose identifier it is", |r, _| {
+            layers(r, |l| Value::maybe(l.identified, |kind| Text(kind.name())))
+        })
+        .api(&["layers.tunnel_id_kind"]),
+        Row::new("outer_source_address", Type::Address, "of the outermost IP header", |r, _| layers(r, |l| outer_address(&l.outer, 0)))
+            .api(&["layers.outer_source_address"])
+            .elements(&[ntop(114, "UNTUNNELED_IPV4_SRC_ADDR"), ntop(396, "UNTUNNELED_IPV6_SRC_ADDR")]),
+        Row::new("outer_destination_address", Type::Address, "of the outermost IP header", |r, _| {
+            layers(r, |l| outer_address(&l.outer, 1))
+        })
+        .api(&["layers.outer_destination_address"])
+        .elements(&[ntop(116, "UNTUNNELED_IPV4_DST_ADDR"), ntop(397, "UNTUNNELED_IPV6_DST_ADDR")]),
+        Row::new("outer_source_port", Type::Unsigned, "of the outermost header", |r, _| {
+            layers(r, |l| if has_outer(l) { of_pair(l.outer_ports, 0) } else { Absent })
+        })
+        .api(&["layers.outer_source_port"])
+        .elements(&[ntop(115, "UNTUNNELED_L4_SRC_PORT")]),
+        Row::new("outer_destination_port", Type::Unsigned, "of the outermost header", |r, _| {
+            layers(r, |l| if has_outer(l) { of_pair(l.outer_ports, 1) } else { Absent })
+        })
+        .api(&["layers.outer_destination_port"])
+        .elements(&[ntop(117, "UNTUNNELED_L4_DST_PORT")]),
+        Row::new("outer_protocol", Type::Unsigned, "of the outermost header", |r, _| {
+            layers(r, |l| if has_outer(l) { Unsigned(l.outer_protocol.into()) } else { Absent })
+        })
+        .api(&["layers.outer_protocol"])
+        .elements(&[ntop(113, "UNTUNNELED_PROTOCOL")]),
+        Row::new("outer_ttl", Type::Unsigned, "TTL or hop limit of the outermost header", |r, _| {
+            layers(r, |l| if has_outer(l) { Unsigned(l.outer_ttl.into()) } else { Absent })
+        })
+        .unit(Unit::Hops)
+        .api(&["layers.outer_ttl"]),
+        Row::new("outer_tos", Type::Unsigned, "type of service or traffic class of the outermost header", |r, _| {
+            layers(r, |l| if has_outer(l) { Unsigned(l.outer_tos.into()) } else { Absent })
+        })
+        .api(&["layers.outer_tos"]),
+        Row::new("inner_source_mac", Type::Mac, "of the Ethernet header in the tunnel", |r, _| layers(r, |l| mac(&l.inner_macs, 6)))
+            .api(&["layers.inner_source_mac"])
+            .elements(&[iana(414, "dot1qCustomerSourceMacAddress")]),
+        Row::new("inner_destination_mac", Type::Mac, "of the Ethernet header in the tunnel", |r, _| layers(r, |l| mac(&l.inner_macs, 0)))
+            .api(&["layers.inner_destination_mac"])
+            .elements(&[iana(415, "dot1qCustomerDestinationMacAddress")]),
+        Row::new("inner_vlan_tci", Type::Unsigned, "VLAN tag of the Ethernet header in the tunnel: priority, DEI, id", |r, _| {
+            layers(r, |l| Value::maybe(l.inner_vlan, |tci| Unsigned(tci.into())))
+        })
+        .api(&["layers.inner_vlan_tci"]),
+        Row::new("inner_mpls", Type::Unsigned, "MPLS label stack entry inside the tunnel", |r, _| layers(r, |l| some(l.inner_mpls)))
+            .api(&["layers.inner_mpls"]),
+        Row::new("gre_key", Type::Unsigned, "key of GRE", |r, _| layers(r, |l| Value::maybe(l.gre_key, |key| Unsigned(key.into()))))
+            .api(&["layers.gre_key"])
+            .elements(&[iana(296, "greKey")])
+            .aliases(&[wireshark("gre.key")])
+            .source("RFC 2890 section 2"),
+        Row::new("spi", Type::Unsigned, "security parameters index of ESP or AH", |r, _| layers(r, |l| some(l.spi)))
+            .api(&["layers.spi"])
+            .elements(&[iana(295, "IPSecSPI")])
+            .aliases(&[wireshark("esp.spi"), wireshark("ah.spi")])
+            .source("RFC 4303 section 2.1"),
+        Row::new("arp_operation", Type::Unsigned, "1 request, 2 reply", |r, _| layers(r, |l| some(l.arp.operation)))
+            .api(&["layers.arp_operation"])
+            .elements(&[cesnet(33, "ARPOpcode")])
+            .aliases(&[wireshark("arp.opcode")])
+            .source("RFC 826"),
+        Row::new("arp_sender", Type::Address, "protocol address of the sender", |r, _| layers(r, |l| arp(l, l.arp.sender)))
+            .api(&["layers.arp_sender"])
+            .elements(&[cesnet(35, "ARPSrcPA")])
+            .aliases(&[wireshark("arp.src.proto_ipv4")]),
+        Row::new("arp_target", Type::Address, "protocol address of the target", |r, _| layers(r, |l| arp(l, l.arp.target)))
+            .api(&["layers.arp_target"])
+            .elements(&[cesnet(37, "ARPDstPa")])
+            .aliases(&[wireshark("arp.dst.proto_ipv4")]),
+        Row::new("srh_segments", Type::Unsigned, "segments in the list of the segment routing header", |r, _| {
+            layers(r, |l| some(l.srh.segments))
+        })
+        .api(&["layers.srh_segments"])
+        .source("RFC 8754 section 2"),
+        Row::new("srh_segments_left", Type::Unsigned, "segments left", |r, _| {
+            layers(r, |l| if l.srh.segments == 0 { Absent } else { Unsigned(l.srh.segments_left.into()) })
+        })
+        .api(&["layers.srh_segments_left"])
+        .elements(&[iana(498, "srhSegmentsIPv6Left")])
+        .source("RFC 9487"),
+        Row::new("srh_flags", Type::Unsigned, "flags of the header", |r, _| {
+            layers(r, |l| if l.srh.segments == 0 { Absent } else { Unsigned(l.srh.flags.into()) })
+        })
+        .api(&["layers.srh_flags"])
+        .elements(&[iana(492, "srhFlagsIPv6")]),
+        Row::new("srh_tag", Type::Unsigned, "tag of the header", |r, _| {
+            layers(r, |l| if l.srh.segments == 0 { Absent } else { Unsigned(l.srh.tag.into()) })
+        })
+        .api(&["layers.srh_tag"])
+        .elements(&[iana(493, "srhTagIPv6")]),
+        Row::new("srh_last_segment", Type::Address, "the last segment of the path", |r, _| {
+            layers(r, |l| if l.srh.segments == 0 { Absent } else { Value::Address(IpAddr::from(l.srh.last)) })
+        })
+        .api(&["layers.srh_last_segment"])
+        .elements(&[iana(494, "srhSegmentIPv6")]),
+        Row::new(
+            "service_instance_tag",
+            Type::Unsigned,
+            "I-TAG of a provider's backbone bridges: priority (3 bits), DEI (1), flags (4), I-SID (24)",
+            |r, _| layers(r, |l| Value::maybe(l.service_instance, |tag| Unsigned(tag.into()))),
+        )
+        .api(&["layers.service_instance_tag"])
+        .elements(&[iana(412, "dot1qServiceInstanceId")])
+        .source("IEEE 802.1ah"),
+    ],
+};
+
+fn of_pair(pair: [u16; 2], at: usize) -> Value {
+    Value::maybe(pair.get(at), |value| Unsigned((*value).into()))
+}
+
+fn arp(layers: &Layers, address: [u8; 4]) -> Value {
+    if layers.arp.operation == 0 { Absent } else { Value::Address(IpAddr::from(address)) }
 }
 
 impl Fact for Layers {

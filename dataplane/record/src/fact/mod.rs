@@ -3,16 +3,16 @@
 //! The first word of a fact is its length in words (16 bits), its [`Id`] (8 bits), and what the fact makes of the rest. A reader passes
 //! over facts that it does not know. One file is one fact: its values, its layout in words, writer and reader.
 
-mod burst;
-mod first;
-mod histogram;
-mod layers;
+pub(crate) mod burst;
+pub(crate) mod first;
+pub(crate) mod histogram;
+pub(crate) mod layers;
 mod lone;
-mod nettisa;
-mod quic;
-mod responses;
-mod tcp;
-mod udp;
+pub(crate) mod nettisa;
+pub(crate) mod quic;
+pub(crate) mod responses;
+pub(crate) mod tcp;
+pub(crate) mod udp;
 
 use crate::head::{HEAD_WORDS, WORDS_MAX};
 use crate::view::RecordView;
@@ -62,6 +62,9 @@ impl Id {
 pub struct Facts(u64);
 
 impl Facts {
+    /// No fact.
+    pub const NONE: Self = Self(0);
+
     /// The set with this one in it.
     #[inline]
     #[must_use]

@@ -1,6 +1,9 @@
 //! How a QUIC connection performed.
 
-use super::{Fact, Id, open, read_fact};
+use super::{Fact, Facts, Id, open, read_fact};
+use crate::field::Value::{Absent, Duration, Unsigned};
+use crate::field::{Row, Rows, Type, Value};
+use crate::view::RecordView;
 
 /// Bits of [`QuicPerformance::valid`].
 pub mod quic_valid {
@@ -46,6 +49,45 @@ pub struct QuicPerformance {
     /// Round trips seen in each direction.
     pub spin: [SpinTimes; 2],
 }
+
+impl SpinTimes {
+    /// Mean, in nanoseconds; 0 of none.
+    pub fn mean(&self) -> u64 {
+        self.sum.checked_div(self.count.into()).unwrap_or(0)
+    }
+}
+
+/// Of a direction whose bit spins.
+fn spin(record: &RecordView<'_>, way: usize, read: impl FnOnce(&SpinTimes) -> Value) -> Value {
+    let Some(quic) = record.get::<QuicPerformance>() else { return Absent };
+    quic.spin.get(way).filter(|_| quic.valid & quic_valid::SPIN << (way & 1) != 0).map_or(Absent, read)
+}
+
+/// Round trips by the spin bit; those of the handshake are beside those of TCP.
+pub(crate) const ROWS: Rows = Rows {
+    title: "Round trips of QUIC by the spin bit",
+    facts: Facts::NONE.with(Id::Quic),
+    rows: &[
+        Row::new("spin_count", Type::Unsigned, "round trips; absent, as what follows, where the bit does not spin", |r, w| {
+            spin(r, w, |s| Unsigned(s.count.into()))
+        })
+        .both()
+        .api(&["quic.forward_spin.count", "quic.reverse_spin.count"])
+        .source("RFC 9312 section 4"),
+        Row::new("spin_min", Type::Duration, "shortest: the best estimate of the network's", |r, w| spin(r, w, |s| Duration(s.min)))
+            .both()
+            .api(&["quic.forward_spin.min_us", "quic.reverse_spin.min_us"]),
+        Row::new("spin_mean", Type::Duration, "mean", |r, w| spin(r, w, |s| Duration(s.mean())))
+            .both()
+            .api(&["quic.forward_spin.mean_us", "quic.reverse_spin.mean_us"]),
+        Row::new("spin_max", Type::Duration, "longest", |r, w| spin(r, w, |s| Duration(s.max)))
+            .both()
+            .api(&["quic.forward_spin.max_us", "quic.reverse_spin.max_us"]),
+        Row::new("spin_last", Type::Duration, "latest", |r, w| spin(r, w, |s| Duration(s.last)))
+            .both()
+            .api(&["quic.forward_spin.last_us", "quic.reverse_spin.last_us"]),
+    ],
+};
 
 impl Fact for QuicPerformance {
     const ID: Id = Id::Quic;

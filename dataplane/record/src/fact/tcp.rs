@@ -6,6 +6,10 @@ use super::{Fact, Id, open, read_fact};
 use crate::view::RecordView;
 use crate::word::{Reader, Writer, pair, quad};
 
+mod rows;
+
+pub(crate) use rows::ROWS;
+
 /// Words before those of the directions: the head, bits and small numbers, round trips, response times, the transfer time.
 const HEAD: usize = 7 + responses::WORDS;
 /// Words of a direction.
@@ -225,6 +229,32 @@ impl Connection {
     /// The result with this number, if there is one.
     pub fn from_u8(number: u8) -> Option<Self> {
         [Self::MidStream, Self::Unanswered, Self::Refused, Self::HalfOpen, Self::Established].get(usize::from(number)).copied()
+    }
+}
+
+impl Connection {
+    /// Its name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MidStream => "mid-stream",
+            Self::Unanswered => "unanswered",
+            Self::Refused => "refused",
+            Self::HalfOpen => "half-open",
+            Self::Established => "established",
+        }
+    }
+}
+
+impl Closing {
+    /// Its name in the API; empty where the connection is not closed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::FinForward => "fin-forward",
+            Self::FinReverse => "fin-reverse",
+            Self::RstForward => "rst-forward",
+            Self::RstReverse => "rst-reverse",
+        }
     }
 }
 

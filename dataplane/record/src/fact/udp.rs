@@ -1,7 +1,10 @@
 //! How requests over UDP were answered.
 
 use super::responses::{self, ResponseTimes, get_responses, put_responses};
-use super::{Fact, Id, open, read_fact};
+use super::{Fact, Facts, Id, open, read_fact};
+use crate::field::Value::{Absent, Text, Unsigned};
+use crate::field::{Row, Rows, Type, Unit, Value, iana};
+use crate::view::RecordView;
 
 /// A protocol of requests and answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +51,46 @@ pub struct UdpPerformance {
     /// Requests given up, because four later ones waited too. Those that still wait are not counted.
     pub unanswered: u32,
 }
+
+impl Application {
+    /// Its name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Ntp => "ntp",
+            Self::Snmp => "snmp",
+            Self::Radius => "radius",
+        }
+    }
+}
+
+fn udp(record: &RecordView<'_>, read: impl FnOnce(&UdpPerformance) -> Value) -> Value {
+    record.get::<UdpPerformance>().map_or(Absent, |udp| read(&udp))
+}
+
+/// How requests over UDP were answered; the times are in [`responses::ROWS`].
+pub(crate) const ROWS: Rows = Rows {
+    title: "Requests over UDP (DNS, NTP, SNMP, RADIUS)",
+    facts: Facts::NONE.with(Id::Udp),
+    rows: &[
+        Row::new("udp_application", Type::Text, "dns, ntp, snmp or radius", |r, _| {
+            udp(r, |udp| Value::maybe(udp.application, |application| Text(application.name())))
+        })
+        .api(&["udp.application"])
+        .elements(&[iana(95, "applicationId")])
+        .source("RFC 6759"),
+        Row::new("repeated_requests", Type::Unsigned, "sent again before they were answered", |r, _| {
+            udp(r, |udp| Unsigned(udp.repeated.into()))
+        })
+        .unit(Unit::Packets)
+        .api(&["udp.repeated"]),
+        Row::new("unanswered_requests", Type::Unsigned, "given up, because four later ones waited too", |r, _| {
+            udp(r, |udp| Unsigned(udp.unanswered.into()))
+        })
+        .unit(Unit::Packets)
+        .api(&["udp.unanswered"]),
+    ],
+};
 
 impl Fact for UdpPerformance {
     const ID: Id = Id::Udp;
