@@ -6,7 +6,7 @@ use sonde_flow::perf::{Application, QuicPerformance, QuicState, Segment, TcpPerf
 use sonde_flow::record::Record;
 use sonde_packet::syn_options;
 
-use super::Input;
+use super::input::Input;
 
 /// One byte of choice, then segments, datagrams of one protocol, sizes and times of packets, or words of the ring.
 ///
