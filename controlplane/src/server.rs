@@ -7,13 +7,14 @@ use crate::desired::Desired;
 use crate::door::{self, Door};
 use crate::link::Link;
 use crate::listen::{self, ListenError, Listener};
-use crate::place::{Lookups, Unwaited};
+use crate::place::Lookups;
 use crate::places::Places;
 use crate::reconcile;
 use crate::records::Hub;
 use crate::seg::{SAMPLE, Segment};
 use crate::service::{config::Config, exporters::Exporters, flows::Flows, status::StatusView};
 use crate::store::{Store, StoreError};
+use sonde_enrich::Watcher;
 use sonde_proto::v1::DataplaneState;
 use sonde_proto::v1::config_service_server::{ConfigServiceServer, SERVICE_NAME as CONFIG};
 use sonde_proto::v1::exporters_service_server::{ExportersServiceServer, SERVICE_NAME as EXPORTERS};
@@ -101,7 +102,7 @@ pub struct ControlPlane {
     places: Places,
     hub: Hub,
     lookups: Lookups,
-    watcher: Arc<Unwaited>,
+    watcher: Arc<Watcher>,
 }
 
 impl Options {
