@@ -9,7 +9,6 @@ use sonde_tests::source::{files, root};
 const EXCEPTIONS: &[(&str, &str)] = &[
     ("controlplane", "not mended yet: tables and API values are parted"),
     ("dataplane", "not mended yet: the bench and the ports"),
-    ("dataplane/worker", "not mended yet: captures and templates"),
     ("ffi", "not mended yet: the port"),
     ("dataplane/export", "groups of fields and templates are parted when templates are made on demand"),
     ("dataplane/flow", "the entry, its side state and the record are parted when the record gets a crate of its own"),
