@@ -4,7 +4,7 @@
 //! memory, then DPDK, the tables, the ports. What fails takes down what was made before it, and says one sentence.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use sonde_worker::mailbox::Letter;
 use tokio::net::UnixListener;
 
 use crate::cli::RunArgs;
+use crate::console::say;
 use crate::control::{Control, PROTOCOL_VERSION, Reach};
 use crate::crew::{self, Seat, Waiting};
 use crate::error::StartError;
@@ -43,12 +44,6 @@ use crate::southbound;
 
 /// What the EAL takes for itself beside packet buffers, in bytes.
 const EAL_BYTES: u64 = 32 << 20;
-
-/// Says a line to whoever started the program. One that closed the pipe does not want to know.
-pub fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
 
 /// Runs a dataplane from its profile to its summary.
 ///

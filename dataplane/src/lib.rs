@@ -12,6 +12,7 @@
 pub mod bench;
 pub mod boot;
 pub mod cli;
+mod console;
 pub mod control;
 pub mod crew;
 pub mod error;

@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
-use crate::boot::say;
+use crate::console::say;
 use crate::control::Control;
 use crate::crew::Crew;
 use crate::error::StartError;
@@ -274,14 +274,8 @@ impl Plant {
         // The rings have been read by whoever was there; a counter is worth reading later, so the segment stays.
         places.leave();
         self.segment.heartbeat(now_ns());
+        // Before the blocks are dropped: they stay in the segment with their last counts.
         self.segment.end();
-        // Ports are closed here; the blocks stay in the segment, which a drop would take them out of.
-        let shown: Vec<Block> = self.gauges.into_iter().map(|(gauge, _)| gauge.into_block()).collect();
-        std::mem::forget(shown);
-        std::mem::forget(self.crew);
-        // A load that is under way is not waited for.
-        std::mem::forget(self.lookups);
-        std::mem::forget(control.clone());
         faults.is_empty() && summary.balances()
     }
 
