@@ -25,6 +25,7 @@ mod flow;
 pub mod identity;
 mod link;
 mod listen;
+mod notation;
 mod pattern;
 mod place;
 mod places;

@@ -1,8 +1,8 @@
 //! Where and whose addresses are (`live.enrichment`): the control plane keeps a table of its own, of what the dataplane says it obeys.
 
 use crate::document;
-use crate::flow::ip;
 use crate::link::Link;
+use crate::notation::ip;
 use sonde_enrich::{Enricher, Generation, Handle, Sources, Watcher};
 use sonde_flow::record::Record;
 use sonde_proto::southbound::Description;

@@ -1,12 +1,12 @@
 //! What the probe does now, read from the dataplane's stats segment: no RPC, so it answers when the dataplane is stuck, and after it
 //! has crashed. Counters are the dataplane's own: a control plane that was restarted goes on where they are.
 
-use crate::flow::timestamp;
 use crate::link::Link;
+use crate::notation::timestamp;
 use crate::places::Places;
-use crate::service::exporters::PREFIX;
 use parking_lot::Mutex;
 use sonde_proto::v1::{Balance, DataplaneState, ExporterStatus, PortStatus, Reason, Status, WorkerStatus};
+use sonde_settings::EXPORTER_PREFIX;
 use sonde_stats::{BlockView, Kind, StatsError, View};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -272,7 +272,7 @@ fn port(block: &BlockView) -> PortStatus {
 }
 
 fn exporter(block: &BlockView) -> ExporterStatus {
-    let name = if block.name.starts_with(PREFIX) { block.name.clone() } else { format!("{PREFIX}{}", block.name) };
+    let name = if block.name.starts_with(EXPORTER_PREFIX) { block.name.clone() } else { format!("{EXPORTER_PREFIX}{}", block.name) };
     ExporterStatus {
         name,
         state: text(block, "state"),

@@ -115,7 +115,7 @@ impl Target<'_> {
                     }
                     module.children.insert(name);
                 }
-                Some("use") => use_tree(&tokens[keyword + 1..end - 1], &mut Vec::new(), public, &mut module.uses),
+                Some("use") => use_tree(&tokens[keyword + 1..end - 1], &[], public, &mut module.uses),
                 _ => module.item(&tokens[keyword..end]),
             }
             at = end;
@@ -227,7 +227,7 @@ impl Module {
         while at < tokens.len() {
             if tokens[at] == "use" {
                 let end = item_end(tokens, at);
-                use_tree(&tokens[at + 1..end - 1], &mut Vec::new(), false, &mut self.uses);
+                use_tree(&tokens[at + 1..end - 1], &[], false, &mut self.uses);
                 at = end;
                 continue;
             }
@@ -345,29 +345,29 @@ fn closed(tokens: &[&str], open: usize) -> usize {
 }
 
 /// Takes the tree of a `use` apart: `a::{self, b as c, d::*}`.
-fn use_tree(tokens: &[&str], above: &mut Vec<String>, public: bool, found: &mut Vec<Use>) {
+fn use_tree(tokens: &[&str], above: &[String], public: bool, found: &mut Vec<Use>) {
     let mut at = 0;
-    let mut path = above.clone();
+    let mut path = above.to_vec();
     while at < tokens.len() {
         match tokens[at] {
             "::" => at += 1,
             "{" => {
                 let end = closed(tokens, at);
-                use_tree(&tokens[at + 1..end - 1], &mut path, public, found);
+                use_tree(&tokens[at + 1..end - 1], &path, public, found);
                 path.clear();
                 at = end;
             }
             "as" => {
-                found.push(Use { path: path.split_off(0), alias: tokens[at + 1].to_owned(), public });
+                found.push(Use { path: std::mem::take(&mut path), alias: tokens[at + 1].to_owned(), public });
                 at += 2;
             }
             "," => {
                 found.extend(end_of_use(path, above, public));
-                path = above.clone();
+                path = above.to_vec();
                 at += 1;
             }
             "*" => {
-                found.push(Use { path: path.split_off(0), alias: "*".to_owned(), public });
+                found.push(Use { path: std::mem::take(&mut path), alias: "*".to_owned(), public });
                 at += 1;
             }
             name => {

@@ -6,6 +6,7 @@ pub mod json;
 pub mod pen;
 mod progress;
 pub mod rtt;
+mod sink;
 pub mod table;
 pub mod whose;
 
@@ -14,7 +15,7 @@ use anyhow::Context;
 use progress::Progress;
 use sonde_enrich::Enricher;
 use sonde_flow::pattern::Wants;
-use sonde_flow::record::{Kind, Output, Record};
+use sonde_flow::record::Output;
 use sonde_memory::MapError;
 use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
 use sonde_worker::capture::{Passed, link_type_name};
@@ -23,6 +24,8 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+pub use sink::{Sink, Table};
 
 /// Runs capture files (pcap, pcapng) through the worker loop with the recording's own clock, and prints the flows.
 ///
@@ -159,49 +162,6 @@ pub enum Format {
     Detail,
     /// An IPFIX file (RFC 5655).
     Ipfix,
-}
-
-/// Which flows are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Table {
-    /// Flows with an IP header.
-    Flows,
-    /// Flows without: ARP, LLDP and whatever else was on the wire.
-    L2,
-    /// TCP connections; with `--format csv` how they performed, client first.
-    #[value(name = "tcp_rtt")]
-    TcpRtt,
-}
-
-impl Table {
-    /// Whether a flow is printed.
-    fn takes(self, record: &Record) -> bool {
-        match self {
-            Self::Flows => record.kind != Kind::Layer2,
-            Self::L2 => record.kind == Kind::Layer2,
-            Self::TcpRtt => record.tcp.is_some(),
-        }
-    }
-}
-
-/// Takes the flows of one file after the other, and prints them.
-///
-/// [`Output::put`] cannot fail; what went wrong in it comes out of [`Sink::end`].
-pub trait Sink: Output {
-    /// Another file begins. `ethernet`: whether its frames have MAC addresses.
-    fn begin(&mut self, file: &str, ethernet: bool);
-
-    /// The file has ended.
-    ///
-    /// # Errors
-    /// When the output could not be written, now or before.
-    fn end(&mut self) -> io::Result<()>;
-
-    /// There are no more files: writes what was held back.
-    ///
-    /// # Errors
-    /// When the output could not be written.
-    fn finish(&mut self) -> io::Result<()>;
 }
 
 /// One instance of the worker loop serves all formats: a record costs an indirect call.

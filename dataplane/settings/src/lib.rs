@@ -28,7 +28,7 @@ mod trust;
 pub use boot::{Boot, Cores, Device, Eal, HugePages, Placement, PlacementError, Port, Records, Rss, Table, WORKERS_MAX};
 pub use check::{EXCERPT_MAX, Violation, excerpt, quote};
 pub use document::parse_toml;
-pub use live::{Exporter, Live, Protocol, Timeouts, Transport};
+pub use live::{EXPORTER_PREFIX, Exporter, Live, Protocol, Timeouts, Transport};
 pub use patterns::Patterns;
 pub use settings::{Settings, differing, restart_required};
 pub use trust::Trust;
