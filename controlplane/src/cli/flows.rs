@@ -9,7 +9,7 @@ use super::timing::{self, RESPONSE, RTT};
 use super::value_names::{ethertype, flags, reason};
 use crate::notation::protocol;
 use crate::place;
-use crate::talker::By;
+use crate::top_keys::By;
 use sonde_proto::v1::{Flow, FlowFilter, Place, TailRequest, TailResponse, TopEntry, TopRequest, TopResponse};
 use std::time::Duration;
 

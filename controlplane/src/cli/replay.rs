@@ -3,11 +3,11 @@
 pub mod csv;
 pub mod ipfix;
 pub mod json;
-pub mod pen;
 mod progress;
 pub mod rtt;
 mod sink;
 pub mod table;
+pub mod text_writer;
 pub mod whose;
 
 use super::screen::Out;

@@ -3,7 +3,7 @@
 use super::{author, bad_token, page_size};
 use crate::desired::{Change, Desired, Outcome};
 use crate::fault;
-use crate::seg::Segment;
+use crate::stats_reader::StatsReader;
 use sonde_proto::v1::exporters_service_server::ExportersService;
 use sonde_proto::v1::{
     AddExporterRequest, Exporter, ExporterChange, ExporterStatsRequest, ExporterStatsResponse, ExporterStatus, Generation,
@@ -16,12 +16,12 @@ use tonic::{Request, Response, Status, async_trait};
 /// The service.
 pub(crate) struct Exporters {
     desired: Desired,
-    segment: Arc<Segment>,
+    segment: Arc<StatsReader>,
 }
 
 impl Exporters {
     /// Over the desired settings, and the counters of what is in force.
-    pub(crate) fn new(desired: Desired, segment: Arc<Segment>) -> Self {
+    pub(crate) fn new(desired: Desired, segment: Arc<StatsReader>) -> Self {
         Self { desired, segment }
     }
 

@@ -1,7 +1,7 @@
 //! Flows as comma-separated values: the columns of `reference/flows` of the corpus, and the file before them.
 
-use super::pen::Pen;
 use super::sink::{Sink, Table};
+use super::text_writer::Pen;
 use super::whose::{self, quoted};
 use sonde_enrich::Enricher;
 use sonde_flow::record::{Kind, NO_ICMP, NO_VLAN, NO_WSCALE, Output, Record, View};

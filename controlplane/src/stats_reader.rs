@@ -22,7 +22,7 @@ const METERED: &str = "metered_";
 const NOT_METERED: &str = "not_metered.";
 
 /// Reads the segment of one instance.
-pub(crate) struct Segment {
+pub(crate) struct StatsReader {
     places: Places,
     instance: String,
     seen: Mutex<Seen>,
@@ -54,7 +54,7 @@ impl Seen {
     }
 }
 
-impl Segment {
+impl StatsReader {
     /// Reads the segment at these places.
     pub(crate) fn new(places: Places, instance: &str) -> Self {
         Self { places, instance: instance.to_owned(), seen: Mutex::default() }
