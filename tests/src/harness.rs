@@ -23,10 +23,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 pub use binaries::binary;
-pub use process::{Ended, Process};
-
-/// How long anything may take before a test fails: a loaded machine of two cores is slow, a hang is longer.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub use process::{Ended, PATIENCE, Process};
 
 /// Instances made by this process.
 static MADE: AtomicU32 = AtomicU32::new(0);

@@ -2,8 +2,10 @@
 
 mod client;
 mod config;
+mod default_api;
 mod exporters;
 mod flows;
+mod global;
 mod number;
 pub mod replay;
 mod screen;
@@ -11,13 +13,13 @@ mod sheet;
 mod stats;
 mod status;
 mod timing;
+mod value_names;
 
-use crate::address::Addresses;
 use clap::{CommandFactory, Parser, Subcommand};
+use global::Global;
 use screen::Out;
 use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Sonde's command line: what the probe does, the flows it meters, where it sends them, what it is told.
 #[derive(Debug, Parser)]
@@ -40,43 +42,6 @@ struct Arguments {
     global: Global,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Heading of the options that every command understands.
-const GLOBAL: &str = "Options of every command";
-
-/// What every command understands.
-#[derive(Clone, Debug, clap::Args)]
-struct Global {
-    /// Where the control plane's gRPC API is: host:port or unix:/path; of several, with commas, the first that answers [default: the
-    /// socket of the instance where it is there, else 127.0.0.1:4950].
-    #[arg(long, global = true, env = "SONDE_API", default_value_t = client::at_home(), hide_default_value = true, value_name = "ADDRESS",
-        help_heading = GLOBAL)]
-    api: Addresses,
-    /// Seconds to wait for an answer; changes of the settings have 20 more.
-    #[arg(long, global = true, default_value_t = 10.0, value_name = "S", value_parser = seconds, help_heading = GLOBAL)]
-    timeout: f64,
-    /// Print JSON for programs: one object, or one object a line where there are many.
-    #[arg(long, global = true, help_heading = GLOBAL)]
-    json: bool,
-    /// No colours, whatever the terminal can do. The environment variable NO_COLOR does the same.
-    #[arg(long, global = true, help_heading = GLOBAL)]
-    no_color: bool,
-    /// The columns of tables, by their headings: "source,octets,end-by". Without it, all that the terminal has room for.
-    #[arg(long, global = true, value_name = "NAME,...", value_delimiter = ',', help_heading = GLOBAL)]
-    columns: Vec<String>,
-}
-
-impl Global {
-    /// How long an answer is waited for.
-    fn patience(&self) -> Duration {
-        Duration::from_secs_f64(self.timeout)
-    }
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    let given = text.parse().ok().filter(|s| (0.1..=3600.0).contains(s));
-    given.ok_or_else(|| "a number of seconds from 0.1 to 3600".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

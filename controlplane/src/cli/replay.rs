@@ -3,10 +3,11 @@
 pub mod csv;
 pub mod ipfix;
 pub mod json;
-pub mod pen;
 mod progress;
 pub mod rtt;
+mod sink;
 pub mod table;
+pub mod text_writer;
 pub mod whose;
 
 use super::screen::Out;
@@ -16,14 +17,15 @@ use sonde_enrich::Enricher;
 use sonde_flow::pattern::Wants;
 use sonde_memory::MapError;
 use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
-use sonde_record::fact::TcpPerformance;
-use sonde_record::{Kind, Output, RecordView};
+use sonde_record::{Output, RecordView};
 use sonde_worker::capture::{Passed, link_type_name};
 use sonde_worker::replay::{Recording, ReplayError, ReplaySettings, Summary};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+pub use sink::{Sink, Table};
 
 /// Runs capture files (pcap, pcapng) through the worker loop with the recording's own clock, and prints the flows.
 ///
@@ -160,49 +162,6 @@ pub enum Format {
     Detail,
     /// An IPFIX file (RFC 5655).
     Ipfix,
-}
-
-/// Which flows are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Table {
-    /// Flows with an IP header.
-    Flows,
-    /// Flows without: ARP, LLDP and whatever else was on the wire.
-    L2,
-    /// TCP connections; with `--format csv` how they performed, client first.
-    #[value(name = "tcp_rtt")]
-    TcpRtt,
-}
-
-impl Table {
-    /// Whether a flow is printed.
-    fn takes(self, record: &RecordView<'_>) -> bool {
-        match self {
-            Self::Flows => record.kind() != Kind::Layer2,
-            Self::L2 => record.kind() == Kind::Layer2,
-            Self::TcpRtt => record.has::<TcpPerformance>(),
-        }
-    }
-}
-
-/// Takes the flows of one file after the other, and prints them.
-///
-/// [`Output::put`] cannot fail; what went wrong in it comes out of [`Sink::end`].
-pub trait Sink: Output {
-    /// Another file begins. `ethernet`: whether its frames have MAC addresses.
-    fn begin(&mut self, file: &str, ethernet: bool);
-
-    /// The file has ended.
-    ///
-    /// # Errors
-    /// When the output could not be written, now or before.
-    fn end(&mut self) -> io::Result<()>;
-
-    /// There are no more files: writes what was held back.
-    ///
-    /// # Errors
-    /// When the output could not be written.
-    fn finish(&mut self) -> io::Result<()>;
 }
 
 /// One instance of the worker loop serves all formats: a record costs an indirect call.

@@ -267,13 +267,13 @@ fn check_kept(record: &Record, kept: Wants, fields: &Fields) -> [usize; 3] {
         check_tunnel(&layers, fields);
     }
     if let Some(tcp) = tcp {
-        check_tcp(tcp, fields);
+        check_tcp(&tcp, fields);
     }
     if let Some(udp) = udp {
-        check_udp(udp, fields);
+        check_udp(&udp, fields);
     }
     if let Some(quic) = quic {
-        check_quic(quic, fields);
+        check_quic(&quic, fields);
     }
     if arp {
         check_arp(&layers.arp, fields);

@@ -149,6 +149,20 @@ fn the_end_of_a_writer_is_seen_and_its_last_words_stay() {
 }
 
 #[test]
+fn blocks_of_a_segment_that_has_ended_stay_with_their_last_counts() {
+    let (_folder, path) = place();
+    let segment = Segment::create(&path, &info()).expect("a segment");
+    let view = View::open(&path).expect("a view");
+    let before = segment.block(Kind::Worker, "before", &["received"]).expect("a block");
+    let last = segment.block(Kind::Worker, "last", &["received"]).expect("a block");
+    last.set(0, 9);
+    drop(before);
+    segment.end();
+    drop((last, segment));
+    assert_eq!((names(&view), view.blocks()[0].counter("received"), view.ended()), (vec!["last".to_owned()], Some(9), true));
+}
+
+#[test]
 fn a_detached_block_counts_and_shows_itself() {
     let block = Block::detached(Kind::Worker, "replay", &["received"]);
     block.add(0, 3);

@@ -7,7 +7,7 @@ use sonde_packet::syn_options;
 use sonde_record::fact::{Application, Bursts, Fact, FirstPackets, Histograms, NetTisa, QuicPerformance, TcpPerformance, UdpPerformance};
 use sonde_record::{Head, Record};
 
-use super::Input;
+use super::input::Input;
 
 /// One byte of choice, then segments, datagrams of one protocol, sizes and times of packets, or words of the ring.
 ///

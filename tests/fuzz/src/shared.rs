@@ -9,11 +9,11 @@ use sonde_export::file::FileWriter;
 use sonde_flow::pattern::Wants;
 use sonde_record::RecordView;
 use sonde_record::ring::{BYTES_MIN, Reader, Writer};
-use sonde_stats::{Info, Kind, Segment, View};
+use sonde_stats::{Block, Info, Kind, Segment, View};
 use sonde_tests::collector::Decoder;
 use tempfile::TempDir;
 
-use super::Input;
+use super::input::Input;
 
 /// A file that begins as something good, is changed for one input, and mended.
 struct Victim {
@@ -24,11 +24,13 @@ struct Victim {
 }
 
 impl Victim {
-    fn new(make: impl FnOnce(&std::path::Path)) -> Self {
+    /// `make` gives what has to live for the file to stay good until it is read.
+    fn new<T>(make: impl FnOnce(&std::path::Path) -> T) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (made, path) = (folder.path().join("made"), folder.path().join("victim"));
-        make(&made);
+        let owner = make(&made);
         let good = std::fs::read(&made).expect("what was made");
+        drop(owner);
         std::fs::write(&path, &good).expect("a copy");
         let file = OpenOptions::new().write(true).open(&path).expect("the copy");
         Self { _folder: folder, path, file, good }
@@ -149,16 +151,17 @@ pub fn stats(data: &[u8]) {
     });
 }
 
-pub(super) fn good_segment(path: &std::path::Path) {
+/// Makes a segment. Its blocks are in it until they are dropped.
+pub(super) fn good_segment(path: &std::path::Path) -> [Block; 4] {
     let info = Info { instance: "core".to_owned(), version: "1".to_owned(), pid: 1, started_ns: 2, ..Info::default() };
     let segment = Segment::create_sized(path, &info, 32 << 10).expect("a segment");
-    for (kind, name) in [(Kind::Process, "process"), (Kind::Worker, "worker"), (Kind::Port, "port"), (Kind::Exporter, "exporter")] {
+    let kinds = [(Kind::Process, "process"), (Kind::Worker, "worker"), (Kind::Port, "port"), (Kind::Exporter, "exporter")];
+    kinds.map(|(kind, name)| {
         let block = segment.block(kind, name, &["one", "two"]).expect("a block");
         block.add(0, 5);
         block.text("state", "up");
-        // Dropping a block takes it out of the directory.
-        std::mem::forget(block);
-    }
+        block
+    })
 }
 
 /// Everything a reader does.
