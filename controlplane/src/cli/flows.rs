@@ -294,7 +294,7 @@ pub(super) fn heading(f: &Flow) -> String {
 
 /// Protocol, source and destination.
 fn ends(f: &Flow) -> [String; 3] {
-    let ported = matches!(f.protocol, 6 | 17 | 33 | 132 | 136) && f.kind != 2;
+    let ported = f.kind != 2 && u8::try_from(f.protocol).is_ok_and(sonde_packet::has_ports);
     let end = |address: &str, mac: &str, port: u32| match (f.kind, ported) {
         (2, _) => mac.to_owned(),
         (6, true) => format!("[{address}]:{port}"),

@@ -85,9 +85,8 @@ pub struct Args {
     /// Which flow of a tunnelled packet is metered.
     #[arg(long, value_enum, default_value_t = TunnelView::Both)]
     pub tunnels: TunnelView,
-    /// Further UDP ports of tunnels, beside the standard ones: `vxlan=48879,geneve=6082`. Kinds: vxlan, vxlan-gpe, geneve, gtp, teredo,
-    /// l2tp, gre, mpls-in-ip, capwap, ayiya.
-    #[arg(long, value_name = "KIND=PORT", value_delimiter = ',', value_parser = tunnel_port)]
+    /// Further UDP ports of tunnels, beside the standard ones.
+    #[arg(long, value_name = "KIND=PORT", value_delimiter = ',', value_parser = tunnel_port, help = tunnel_ports_help())]
     pub tunnel_ports: Vec<(Tunnel, u16)>,
     /// Keep the patterns of packets, too: histograms of sizes and times, the first 30 packets, bursts, `NetTiSA`. In `json`, `detail` and
     /// `ipfix`.
@@ -118,10 +117,22 @@ pub enum TunnelView {
     Both,
 }
 
+/// The kinds of tunnels that can have further ports.
+fn kinds_over_udp() -> String {
+    Tunnel::ALL.into_iter().filter(|kind| kind.has_udp_ports()).map(Tunnel::name).collect::<Vec<_>>().join(", ")
+}
+
+fn tunnel_ports_help() -> String {
+    format!("Further UDP ports of tunnels, beside the standard ones: `vxlan=48879,geneve=6082`. Kinds: {}", kinds_over_udp())
+}
+
 /// A kind of tunnel and a port, as `--tunnel-ports` has them.
 fn tunnel_port(text: &str) -> Result<(Tunnel, u16), String> {
     let (name, port) = text.split_once('=').ok_or("wanted: a kind and a port, \"vxlan=48879\"")?;
-    let kind = Tunnel::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| format!("\"{name}\" is no kind of tunnel"))?;
+    let kind = Tunnel::ALL
+        .into_iter()
+        .find(|kind| kind.name() == name)
+        .ok_or_else(|| format!("\"{name}\" is no kind of tunnel; wanted: {}", kinds_over_udp()))?;
     let port = port.parse().map_err(|_| format!("\"{port}\" is no port; wanted: 1 to 65535"))?;
     Tunnels::default().with_port(kind, port).map_err(|rule| format!("wanted: {rule}"))?;
     Ok((kind, port))

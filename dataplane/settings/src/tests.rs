@@ -418,6 +418,17 @@ proptest! {
 }
 
 #[test]
+fn every_kind_of_tunnel_has_its_fields_and_no_other_has() {
+    let fields = |udp_alone: bool| {
+        let kinds = sonde_packet::Tunnel::ALL.into_iter().filter(move |kind| !udp_alone || kind.has_udp_ports());
+        kinds.map(|kind| kind.name().replace('-', "_")).collect::<std::collections::BTreeSet<_>>()
+    };
+    let of = |table: toml::Table| table.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(fields(false), of(toml::Table::try_from(sonde_proto::v1::Tunnels::default()).expect("a table")));
+    assert_eq!(fields(true), of(toml::Table::try_from(sonde_proto::v1::TunnelPorts::default()).expect("a table")));
+}
+
+#[test]
 fn further_ports_of_tunnels_belong_to_one_kind_each() {
     let text = format!("{GOOD}[boot.cores]\nworkers = [1]\n[live]\nvirtual_network_in_key = false\n[live.tunnels]\nayiya = \"both\"\n");
     let live = constructed(&format!("{text}[live.tunnels.ports]\nvxlan = [48879, 4789]\ngtp = [3000]\n")).expect("good").live;
