@@ -101,6 +101,7 @@ fn links_between_pages_lead_somewhere() {
     for name in [
         "README.md",
         "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
         "docs/api.md",
         "docs/cli.md",
         "docs/settings.md",
