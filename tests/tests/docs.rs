@@ -31,7 +31,7 @@ fn every_counter_is_explained() {
     let explained = page("docs/counters.md");
     assert_eq!(unnamed(&explained, sonde_worker::counter_names()), Vec::<&str>::new());
     for (file, list) in [
-        ("dataplane/src/crew.rs", "const BESIDE: [&str; 8] ="),
+        ("dataplane/src/workers.rs", "const BESIDE: [&str; 8] ="),
         ("dataplane/src/gauges.rs", "const COUNTERS: [&str; 8] ="),
         ("dataplane/src/gauges.rs", "const LOSSES: [&str; 3] ="),
         ("dataplane/src/lookups.rs", "const COUNTERS: [&str; 4] ="),
