@@ -22,3 +22,6 @@ pub use sonde::v1;
 
 /// Every message and service above, as a serialized `google.protobuf.FileDescriptorSet`: what reflection serves.
 pub const DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("sonde");
+
+/// Version of the southbound protocol, for both of its ends.
+pub const SOUTHBOUND_VERSION: u32 = 1;
