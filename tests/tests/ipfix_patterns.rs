@@ -11,7 +11,7 @@ use netflow_parser::variable_versions::ipfix::lookup::IPFixField;
 use netflow_parser::{NetflowPacket, NetflowParser};
 use serde_json::Value;
 use sonde_tests::collector::{Collector, Decoder, Record, messages};
-use sonde_tests::harness::{Lab, PATIENCE, binary, replayed, run};
+use sonde_tests::harness::{Lab, PATIENCE, binary, replayed};
 use sonde_tests::traffic::{MILLISECOND, Packet, START, Stack, capture, office};
 use sonde_tests::tshark;
 
