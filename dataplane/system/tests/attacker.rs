@@ -194,7 +194,7 @@ fn what_is_shared_has_the_folder_s_group() {
     let folder = Folder::make(&path, Sharing::Group(NOBODY)).expect("made");
     let is = |name: &str| fs::symlink_metadata(path.join(name)).map(|m| (m.uid(), m.gid(), m.mode() & 0o7777)).expect("there");
     assert_eq!(is("."), (0, NOBODY, 0o2750));
-    folder.create_shared("a").expect("made");
+    folder.draft_shared("a").expect("begun").commit().expect("made");
     folder.create("b").expect("made");
     let _listener = folder.listen("sock", Sharing::Group(NOBODY)).expect("made");
     assert_eq!([is("a"), is("b"), is("sock")], [(0, NOBODY, 0o640), (0, NOBODY, 0o640), (0, NOBODY, 0o660)]);
