@@ -15,6 +15,7 @@ use sonde_flow::pattern::Wants;
 use sonde_flow::{Room, Sizing};
 use sonde_memory::slab::{Backing, Wanted};
 use sonde_memory::tags::Simd;
+use sonde_proto::SOUTHBOUND_VERSION;
 use sonde_proto::southbound::Description;
 use sonde_settings::paths::{self, Paths};
 use sonde_settings::{Boot, Device, Patterns, Placement, Settings, Trust};
@@ -25,7 +26,7 @@ use tokio::net::UnixListener;
 
 use crate::cli::RunArgs;
 use crate::console::say;
-use crate::control::{Control, InForce, PROTOCOL_VERSION};
+use crate::control::{Control, InForce};
 use crate::error::StartError;
 use crate::exporters::{Exporters, From};
 use crate::gauges::{Facts, Gauge};
@@ -215,7 +216,7 @@ impl Rest<'_> {
         let workers = Arc::new(waiting.go(sources, post));
         privileges.report().iter().for_each(|line| say(line));
         let description = Description {
-            protocol_version: PROTOCOL_VERSION,
+            protocol_version: SOUTHBOUND_VERSION,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             stats_path: self.places.paths.stats().display().to_string(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
+use sonde_proto::SOUTHBOUND_VERSION;
 use sonde_proto::southbound::dataplane_server::Dataplane;
 use sonde_proto::southbound::{ApplyRequest, ApplyResponse, DescribeRequest, Description, ShutdownRequest, ShutdownResponse};
 use sonde_proto::v1;
@@ -20,8 +21,6 @@ use crate::exporters::{Exporters, From};
 use crate::origin::{LastGood, Profile, Staged};
 use crate::workers::Workers;
 
-/// Version of the southbound protocol.
-pub const PROTOCOL_VERSION: u32 = 1;
 /// How long Apply waits for the workers when it is not said.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Longest wait.
@@ -207,9 +206,9 @@ async fn commit(staged: Staged, in_force: &InForce) -> Result<(), Status> {
 impl Dataplane for Control {
     async fn describe(&self, request: Request<DescribeRequest>) -> Result<Response<Description>, Status> {
         let spoken = request.into_inner().protocol_version;
-        if spoken != PROTOCOL_VERSION {
+        if spoken != SOUTHBOUND_VERSION {
             // Answered all the same: the description says which version this is, and the control plane decides.
-            tracing::warn!("a control plane speaks southbound protocol {spoken}, this dataplane speaks {PROTOCOL_VERSION}");
+            tracing::warn!("a control plane speaks southbound protocol {spoken}, this dataplane speaks {SOUTHBOUND_VERSION}");
         }
         let mut description = self.shared.description.read().clone();
         description.generation = self.shared.workers.in_force();

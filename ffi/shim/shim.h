@@ -125,7 +125,6 @@ const char *fp_version(void);
 
 int fp_eal_start(int argc, char **argv);
 int fp_eal_stop(void);
-int fp_has_hugepages(void);
 /* Runs a function once on the EAL's own thread, the one of interrupts and alarms. */
 int fp_on_eal_thread(void (*run)(void *argument), void *argument);
 int fp_thread_register(void);

@@ -19,6 +19,7 @@
 //! plugin directory of the DPDK that is installed.
 //!
 //! *Not here*: transmission, secondary processes, event devices, anything that allocates on the packet clock.
+#![expect(unsafe_code, reason = "it calls C")]
 
 mod config;
 mod cstr;

@@ -199,6 +199,26 @@ pub fn run(command: &mut Command) -> Said {
     Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// What `sonde replay` with these options prints of a capture in JSON, of all tables, and what it writes in IPFIX.
+///
+/// # Panics
+/// If it cannot read the capture.
+pub fn replayed(capture: &Path, options: &[&str]) -> (Vec<Value>, Vec<u8>) {
+    let replay = |rest: &[&str]| {
+        let mut command = Command::new(binary("sonde"));
+        command.arg("replay").arg(capture).args(options).args(rest);
+        command
+    };
+    let mut lines = Vec::new();
+    for table in ["flows", "l2"] {
+        let said = run(replay(&["--json", "--table", table]).env("NO_COLOR", "1"));
+        assert!(said.code.is_some_and(|code| code < 2), "{said:?}");
+        lines.extend(said.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object a line")));
+    }
+    let ipfix = replay(&["--format", "ipfix"]).output().unwrap_or_else(|error| panic!("sonde replay: {error}"));
+    (lines, ipfix.stdout)
+}
+
 /// Tries until it succeeds, at most [`PATIENCE`].
 ///
 /// # Panics

@@ -8,12 +8,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod attacker;
 pub mod collector;
 pub mod corpus;
 pub mod harness;
 pub mod imports;
 pub mod mmdb;
 pub mod mrt;
+pub mod packed;
 pub mod source;
 pub mod traffic;
 pub mod tshark;

@@ -2,6 +2,7 @@
 //!
 //! Huge-page slabs, prefetch and vector tag search for the flow table; shared maps for the stats segment and the record rings;
 //! file maps for recordings.
+#![expect(unsafe_code, reason = "so that no other crate has any")]
 
 mod error;
 mod fault;

@@ -36,7 +36,7 @@ pub enum Sharing {
     /// Nobody but the group the owner has anyway.
     #[default]
     Own,
-    /// This group, which reads what is made with [`Folder::create_shared`].
+    /// This group, which reads what is made with [`Folder::draft_shared`].
     Group(u32),
 }
 
@@ -187,11 +187,6 @@ impl Folder {
         self.0.path.join(name)
     }
 
-    /// The group that [`Folder::create_shared`] gives files to.
-    pub fn group(&self) -> u32 {
-        self.0.gid.as_raw()
-    }
-
     /// Makes a file that is not there yet, mode 640, to read and write.
     ///
     /// # Errors
@@ -202,16 +197,6 @@ impl Folder {
             rustix::fs::openat(&self.0.fd, name, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed("create", name, cause))?;
         rustix::fs::fchmod(&fd, FILE_MODE).map_err(|cause| self.failed("set the mode of", name, cause))?;
         Ok(File::from(fd))
-    }
-
-    /// [`Folder::create`], and the file gets the folder's group.
-    ///
-    /// # Errors
-    /// As [`Folder::create`].
-    pub fn create_shared(&self, name: &str) -> Result<File, FolderError> {
-        let file = self.create(name)?;
-        self.share(&file, name)?;
-        Ok(file)
     }
 
     fn share(&self, file: impl AsFd, name: &str) -> Result<(), FolderError> {

@@ -170,5 +170,5 @@ fn look(view: &View) {
     for block in &snapshot.blocks {
         let _ = (block.counter("one"), block.text("state"));
     }
-    let _ = (view.heartbeat_ns(), view.ended(), view.process_exists(), view.replaced(), view.info());
+    let _ = (view.heartbeat_ns(), view.ended(), view.replaced(), view.info());
 }
