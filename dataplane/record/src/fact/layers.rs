@@ -364,6 +364,20 @@ impl Fact for Layers {
     fn decode(words: &[u64]) -> Option<Self> {
         read(words)
     }
+
+    fn is_valid(words: &[u64]) -> bool {
+        let Some(words) = words.first_chunk::<WORDS>() else { return false };
+        let [head, .., s1, _, d1, _, _, _, _, _, _, _, _, _, last] = *words;
+        let [_, _, id, _, _, _, version, there] = head.to_le_bytes();
+        let [_, identified] = unpair(last);
+        let addresses = match version {
+            0 | 6 => true,
+            4 => u32::try_from(s1).is_ok() && u32::try_from(d1).is_ok(),
+            _ => false,
+        };
+        let tunnel = || u8::try_from(identified).ok().and_then(Tunnel::from_u8).is_some();
+        id == Id::Layers as u8 && addresses && (there & there::TUNNEL_ID == 0 || tunnel())
+    }
 }
 
 #[cfg(test)]
