@@ -125,7 +125,6 @@ const char *fp_version(void);
 
 int fp_eal_start(int argc, char **argv);
 int fp_eal_stop(void);
-int fp_has_hugepages(void);
 /* Runs a function once on the EAL's own thread, the one of interrupts and alarms. */
 int fp_on_eal_thread(void (*run)(void *argument), void *argument);
 int fp_thread_register(void);
@@ -141,7 +140,6 @@ int fp_port_find(const char *device, uint16_t *port);
 int fp_port_probe(const char *device);
 int fp_port_info(uint16_t port, struct fp_port_info *info);
 int fp_port_start(uint16_t port, const struct fp_port_config *config, struct rte_mempool *pool, struct fp_port_started *started);
-int fp_port_symmetric(uint16_t port, uint16_t queues, int addresses, int inner);
 void fp_port_stop(uint16_t port);
 void fp_port_close(uint16_t port, int unplug);
 int fp_port_link(uint16_t port, struct fp_link *link);
@@ -151,6 +149,8 @@ int fp_xstats_names(uint16_t port, char (*names)[FP_NAME_MAX], uint32_t capacity
 int fp_xstats_values(uint16_t port, uint64_t *values, uint32_t capacity);
 int fp_timestamp_field(int *offset, uint64_t *flag);
 int fp_read_clock(uint16_t port, uint64_t *ticks);
+
+int fp_flow_symmetric(uint16_t port, uint16_t queues, int addresses, int inner);
 
 uint16_t fp_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count);
 void fp_free_bulk(struct rte_mbuf **mbufs, uint32_t count);

@@ -1,4 +1,4 @@
-/* The hash of a port's queues by rte_flow, whose items and actions are laid out anew in each DPDK release. See shim.h. */
+/* Symmetric RSS by rte_flow, whose items are laid out anew in each DPDK release. See shim.h. */
 #include "shim.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
  * Asks for RTE_ETH_HASH_FUNCTION_SYMMETRIC_TOEPLITZ, which spreads over all bits of the hash where the 6d5a key has 16.
  * All or nothing: after a refusal the rules already made are taken back and the port goes on with the key.
  */
-int fp_port_symmetric(uint16_t port, uint16_t queues, int addresses, int inner)
+int fp_flow_symmetric(uint16_t port, uint16_t queues, int addresses, int inner)
 {
 	static const struct {
 		enum rte_flow_item_type l3, l4;
@@ -36,7 +36,7 @@ int fp_port_symmetric(uint16_t port, uint16_t queues, int addresses, int inner)
 		all[i] = (uint16_t)i;
 	for (i = 0; i < RTE_DIM(kinds); i++) {
 		struct rte_flow_attr attr = { .ingress = 1 };
-		struct rte_flow_item items[] = {
+		struct rte_flow_item items[4] = {
 			{ .type = RTE_FLOW_ITEM_TYPE_ETH }, { .type = kinds[i].l3 }, { .type = kinds[i].l4 }, { .type = RTE_FLOW_ITEM_TYPE_END },
 		};
 		struct rte_flow_action_rss rss = {

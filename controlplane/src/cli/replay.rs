@@ -1,12 +1,14 @@
 //! `sonde replay`: captures through the worker loop, flows to a file or the terminal.
 
+mod chosen;
 pub mod csv;
 pub mod ipfix;
 pub mod json;
-pub mod pen;
 mod progress;
 pub mod rtt;
+mod sink;
 pub mod table;
+pub mod text_writer;
 pub mod whose;
 
 use super::screen::Out;
@@ -14,15 +16,17 @@ use anyhow::Context;
 use progress::Progress;
 use sonde_enrich::Enricher;
 use sonde_flow::pattern::Wants;
-use sonde_flow::record::{Kind, Output, Record};
 use sonde_memory::MapError;
 use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
+use sonde_record::{Output, RecordView};
 use sonde_worker::capture::{Passed, link_type_name};
 use sonde_worker::replay::{Recording, ReplayError, ReplaySettings, Summary};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+pub use sink::{Sink, Table};
 
 /// Runs capture files (pcap, pcapng) through the worker loop with the recording's own clock, and prints the flows.
 ///
@@ -172,54 +176,11 @@ pub enum Format {
     Ipfix,
 }
 
-/// Which flows are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Table {
-    /// Flows with an IP header.
-    Flows,
-    /// Flows without: ARP, LLDP and whatever else was on the wire.
-    L2,
-    /// TCP connections; with `--format csv` how they performed, client first.
-    #[value(name = "tcp_rtt")]
-    TcpRtt,
-}
-
-impl Table {
-    /// Whether a flow is printed.
-    fn takes(self, record: &Record) -> bool {
-        match self {
-            Self::Flows => record.kind != Kind::Layer2,
-            Self::L2 => record.kind == Kind::Layer2,
-            Self::TcpRtt => record.tcp.is_some(),
-        }
-    }
-}
-
-/// Takes the flows of one file after the other, and prints them.
-///
-/// [`Output::put`] cannot fail; what went wrong in it comes out of [`Sink::end`].
-pub trait Sink: Output {
-    /// Another file begins. `ethernet`: whether its frames have MAC addresses.
-    fn begin(&mut self, file: &str, ethernet: bool);
-
-    /// The file has ended.
-    ///
-    /// # Errors
-    /// When the output could not be written, now or before.
-    fn end(&mut self) -> io::Result<()>;
-
-    /// There are no more files: writes what was held back.
-    ///
-    /// # Errors
-    /// When the output could not be written.
-    fn finish(&mut self) -> io::Result<()>;
-}
-
 /// One instance of the worker loop serves all formats: a record costs an indirect call.
 struct Dispatch<'a>(&'a mut dyn Sink);
 
 impl Output for Dispatch<'_> {
-    fn put(&mut self, record: &sonde_flow::Record) {
+    fn put(&mut self, record: &RecordView<'_>) {
         self.0.put(record);
     }
 }
@@ -240,8 +201,14 @@ pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
     if args.format == Format::Table {
         screen.check(&table::HEADINGS)?;
     } else {
-        anyhow::ensure!(screen.columns_are_free(), "--columns: chooses columns of the table; --format csv and json always have all");
+        let takes = matches!(args.format, Format::Csv | Format::Json) && args.table != Table::TcpRtt;
+        anyhow::ensure!(
+            takes || screen.columns_are_free(),
+            "--columns: chooses columns of --format table, csv and json; detail, ipfix and --table tcp_rtt always have theirs"
+        );
     }
+    let of_table = args.format == Format::Table;
+    let columns = chosen::Columns::named(screen.columns().filter(|_| !of_table))?;
     let whose = args.whose.load()?;
     let tunnels = args.chosen_tunnels()?;
     let target = args.out.as_deref().filter(|path| *path != Path::new("-"));
@@ -253,7 +220,7 @@ pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
     let quiet_output = target.is_some() || !io::stdout().is_terminal();
     // A file has no width.
     let screen = if target.is_some() { screen.without_width() } else { screen.clone() };
-    match replay_all(args, (tunnels, whose), out, quiet_output, &screen) {
+    match replay_all(args, (tunnels, whose, columns), out, quiet_output, &screen) {
         Ok(code) => Ok(ExitCode::from(code)),
         // The reader of a pipe has seen enough (`| head`): not our failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
@@ -270,7 +237,7 @@ pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
 
 fn replay_all(
     args: &Args,
-    (tunnels, whose): (Tunnels, Option<Enricher>),
+    (tunnels, whose, columns): (Tunnels, Option<Enricher>, chosen::Columns),
     out: Box<dyn Write>,
     progress: bool,
     screen: &Out,
@@ -278,6 +245,8 @@ fn replay_all(
     let mut sink: Box<dyn Sink> = match args.format {
         Format::Table => Box::new(table::Columns::new(out, args.table, whose, screen)),
         Format::Csv if args.table == Table::TcpRtt => Box::new(rtt::Rtt::new(out)?),
+        Format::Csv if !screen.columns_are_free() => Box::new(chosen::Chosen::csv(out, args.table, columns, whose)?),
+        Format::Json if !screen.columns_are_free() => Box::new(chosen::Chosen::json(out, args.table, columns, whose)),
         Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
         Format::Json => Box::new(json::Json::new(out, args.table, whose)),
         Format::Detail => Box::new(json::Json::sheets(out, args.table, whose)),

@@ -1,4 +1,4 @@
-//! `encode/*`: nanoseconds a record from a `Record` to finished messages, stamped, in cache. `encode/nothing` only reads the records:
+//! `encode/*`: nanoseconds a record from its words to finished messages, stamped, in cache. `encode/nothing` only makes the views:
 //! what the loop costs. `encode/table` interprets the template field by field: what straight-line code saves. `encode/groups_v4` has labels, a
 //! tunnel and TCP performance, `encode/patterns_v4` all patterns of twenty packets; `encode/enriched_*` look up both addresses.
 
@@ -11,9 +11,9 @@ use sonde_export::batch::Stamp;
 use sonde_export::ipfix::Encoder;
 use sonde_export::template::{self, Template};
 use sonde_flow::pattern::{PatternState, Sample, Wants};
-use sonde_flow::perf::TcpPerformance;
-use sonde_flow::record::{Kind, Record};
 use sonde_packet::Layers;
+use sonde_record::fact::TcpPerformance;
+use sonde_record::{Head, Kind, Record};
 
 /// Records in the input: together 230 kB, in level-2 cache.
 const RECORDS: usize = 1024;
@@ -28,16 +28,16 @@ fn records(kinds: &[Kind]) -> Vec<Record> {
         state ^= state << 17;
         state
     };
-    let record = |n: u64| Record {
+    let head = |n: u64| Head {
         flow_id: n,
         kind: kinds[usize::try_from(n).unwrap_or(0) % kinds.len()],
         start: 1_700_000_000_000_000_000 + n % 1_000_000_007,
         end: 1_700_000_001_000_000_000 + n % 998_244_353,
         octets: [n >> 20, n >> 30],
         packets: [n >> 40, n >> 50],
-        ..Record::default()
+        ..Head::default()
     };
-    (0..RECORDS).map(|_| record(next())).collect()
+    (0..RECORDS).map(|_| Record::new(head(next()))).collect()
 }
 
 fn measure(name: &str, mut round: impl FnMut()) {
@@ -59,8 +59,8 @@ fn encode(name: &str, kinds: &[Kind], encoder: Encoder) {
 fn encode_all(name: &str, input: &[Record], mut encoder: Encoder) {
     let mut sequence = 0;
     measure(name, || {
-        for record in input {
-            if let Some(batch) = encoder.put(record) {
+        for record in input.iter().filter_map(Record::view) {
+            if let Some(batch) = encoder.put(&record) {
                 batch.drain(false, |mut sealed| {
                     sequence = sealed.stamp(Stamp { time: 1_700_000_000, domain: 1, sequence });
                     black_box(&sealed.octets);
@@ -102,7 +102,7 @@ fn main() {
     let ipv4 = records(&[Kind::Ipv4]);
     measure("encode/nothing", || {
         for record in &ipv4 {
-            black_box(record);
+            black_box(record.view());
         }
     });
     let mut out = Vec::with_capacity(1 << 20);
@@ -118,17 +118,15 @@ fn main() {
     encode("encode/ipfix_v6", &[Kind::Ipv6], plain());
     encode("encode/ipfix_layer2", &[Kind::Layer2], plain());
     encode("encode/ipfix_mixed", &[Kind::Ipv4, Kind::Ipv4, Kind::Ipv4, Kind::Ipv6], plain());
-    let mut grouped = records(&[Kind::Ipv4]);
-    for record in &mut grouped {
-        record.layers = Some(Layers { depth: 1, mpls_labels: 1, ..Layers::default() });
-        record.tcp = Some(TcpPerformance { valid: u64::MAX, ..TcpPerformance::default() });
-    }
+    let layers = Layers { depth: 1, mpls_labels: 1, ..Layers::default() };
+    let tcp = TcpPerformance { valid: u64::MAX, ..TcpPerformance::default() };
+    let grouped: Vec<_> = records(&[Kind::Ipv4]).into_iter().map(|record| record.with(&layers).with(&tcp)).collect();
     encode_all("encode/groups_v4", &grouped, plain());
     let mut state = PatternState::default();
     (1..=20).for_each(|time| state.add(Wants::ALL, &Sample { time, payload: 500, flags: 0x18, way: u8::from(time % 3 == 0) }));
     let mut words = [0; 232];
     let filled = state.encode(Wants::ALL, &mut words);
-    let patterned = |record: Record| Record::from_parts(&record.encode(), &words[..filled]).expect("a record");
+    let patterned = |record: Record| Record::of_words(*record, &words[..filled]);
     let patterned: Vec<_> = records(&[Kind::Ipv4]).into_iter().map(patterned).collect();
     encode_all("encode/patterns_v4", &patterned, Encoder::new(1400, usize::MAX, None, Wants::ALL));
     // In a table that stays in the caches: what the fields cost beyond the memory of a look-up, which `enrich/lookup` tells.

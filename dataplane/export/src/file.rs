@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sonde_enrich::Handle;
 use sonde_flow::pattern::Wants;
-use sonde_flow::record::{Output, Record};
+use sonde_record::{Output, RecordView};
 
 use crate::announce::{self, Message, Statistics};
 use crate::batch::{Batch, Stamp};
@@ -62,8 +62,8 @@ impl<W: Write> FileWriter<W> {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write(&mut self, record: &Record) -> io::Result<()> {
-        let seconds = u32::try_from(record.end / NANOSECONDS).unwrap_or(u32::MAX);
+    pub fn write(&mut self, record: &RecordView<'_>) -> io::Result<()> {
+        let seconds = u32::try_from(record.end() / NANOSECONDS).unwrap_or(u32::MAX);
         self.time = self.time.max(seconds);
         self.totals.records += 1;
         if !self.announced {
@@ -113,7 +113,7 @@ impl<W: Write> FileWriter<W> {
 
 impl<W: Write> Output for FileWriter<W> {
     /// Writes one record. The first failure is kept for [`FileWriter::finish`], and nothing is written after it.
-    fn put(&mut self, record: &Record) {
+    fn put(&mut self, record: &RecordView<'_>) {
         if self.failed.is_none() {
             self.failed = self.write(record).err();
         }

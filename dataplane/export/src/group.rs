@@ -8,7 +8,8 @@
 //! has all patterns that its probe keeps, or none.
 
 use sonde_flow::pattern::Wants;
-use sonde_flow::record::{Kind, Record};
+use sonde_record::fact::{Bursts, FirstPackets, Histograms, Layers, NetTisa, QuicPerformance, TcpPerformance, UdpPerformance};
+use sonde_record::{Kind, RecordView};
 
 use crate::pattern::{burst, first, histogram, nettisa};
 use crate::template::{self, Field, Template};
@@ -128,17 +129,17 @@ impl Groups {
     /// What the record has to say, of a probe that keeps these patterns. Places are the exporter's: they are looked up where it has a
     /// table.
     #[inline]
-    pub fn of(record: &Record, kept: Self) -> Self {
+    pub fn of(record: &RecordView<'_>, kept: Self) -> Self {
         let has = |group: Self, there: bool| if there { group.0 } else { 0 };
         // A flow has one of them. Whatever else a ring may hold, a template does.
-        let [tcp, udp, quic] = [record.tcp.is_some(), record.udp.is_some(), record.quic.is_some()];
+        let [tcp, udp, quic] = [record.has::<TcpPerformance>(), record.has::<UdpPerformance>(), record.has::<QuicPerformance>()];
         let mut bits = has(Self::TCP, tcp) | has(Self::UDP, udp & !tcp) | has(Self::QUIC, quic & !(tcp | udp));
-        if let Some(layers) = &record.layers {
-            bits |= has(Self::STACK, stack::is_there(layers));
-            bits |= has(Self::TUNNEL, tunnel::is_there(layers));
-            bits |= has(Self::ARP, arp::is_there(layers));
+        if let Some(layers) = record.get::<Layers>() {
+            bits |= has(Self::STACK, stack::is_there(&layers));
+            bits |= has(Self::TUNNEL, tunnel::is_there(&layers));
+            bits |= has(Self::ARP, arp::is_there(&layers));
         }
-        let [outer, inner] = record.vlan_tci.map(tags::is_there);
+        let [outer, inner] = record.vlan_tci().map(tags::is_there);
         bits |= has(Self::TAG, outer) | has(Self::TAGS, inner & outer);
         if kept != Self::NONE && kept.has(Self::patterns_of(record)) {
             bits |= kept.0;
@@ -147,13 +148,13 @@ impl Groups {
     }
 
     /// The patterns that are in the record.
-    fn patterns_of(record: &Record) -> Self {
+    fn patterns_of(record: &RecordView<'_>) -> Self {
         let has = |group: Self, there: bool| if there { group.0 } else { 0 };
         Self(
-            has(Self::HISTOGRAMS, record.histograms.is_some())
-                | has(Self::NETTISA, record.nettisa.is_some())
-                | has(Self::FIRST_PACKETS, record.first_packets.is_some())
-                | has(Self::BURSTS, record.bursts.is_some()),
+            has(Self::HISTOGRAMS, record.has::<Histograms>())
+                | has(Self::NETTISA, record.has::<NetTisa>())
+                | has(Self::FIRST_PACKETS, record.has::<FirstPackets>())
+                | has(Self::BURSTS, record.has::<Bursts>()),
         )
     }
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use sonde_enrich::Handle;
 use sonde_flow::pattern::Wants;
-use sonde_flow::record::{Kind, NO_VLAN, Record};
 use sonde_packet::proto;
+use sonde_record::fact::{Bursts, FirstPackets, Histograms, Layers, NetTisa, QuicPerformance, TcpPerformance, UdpPerformance};
+use sonde_record::{Kind, NO_VLAN, RecordView};
 
 use crate::batch::{self, Batch};
 use crate::cursor::Cursor;
@@ -50,76 +51,76 @@ fn put_tag(out: &mut Cursor<'_>, tci: u16) {
 
 /// The fields every kind of flow has, in the order of `template::LAYER2`.
 #[inline(always)]
-fn put_head(out: &mut Cursor<'_>, record: &Record) {
+fn put_head(out: &mut Cursor<'_>, record: &RecordView<'_>) {
     const MILLISECOND: u64 = 1_000_000;
-    out.put(record.flow_id.to_be_bytes());
-    out.put((record.start / MILLISECOND).to_be_bytes());
-    out.put((record.end / MILLISECOND).to_be_bytes());
-    out.put(ntp(record.start).to_be_bytes());
-    out.put(ntp(record.end).to_be_bytes());
-    out.put(record.octets[0].to_be_bytes());
-    out.put(record.octets[1].to_be_bytes());
-    out.put(record.packets[0].to_be_bytes());
-    out.put(record.packets[1].to_be_bytes());
-    out.put(record.wire[0].to_be_bytes());
-    out.put(record.wire[1].to_be_bytes());
-    out.put(u32::from(record.ingress).to_be_bytes());
-    out.put([record.end_reason as u8]);
-    out.put([record.initiator as u8]);
-    let [outer, customer] = record.vlan_tci;
+    out.put(record.flow_id().to_be_bytes());
+    out.put((record.start() / MILLISECOND).to_be_bytes());
+    out.put((record.end() / MILLISECOND).to_be_bytes());
+    out.put(ntp(record.start()).to_be_bytes());
+    out.put(ntp(record.end()).to_be_bytes());
+    out.put(record.octets()[0].to_be_bytes());
+    out.put(record.octets()[1].to_be_bytes());
+    out.put(record.packets()[0].to_be_bytes());
+    out.put(record.packets()[1].to_be_bytes());
+    out.put(record.wire()[0].to_be_bytes());
+    out.put(record.wire()[1].to_be_bytes());
+    out.put(u32::from(record.ingress()).to_be_bytes());
+    out.put([record.end_reason() as u8]);
+    out.put([record.initiator() as u8]);
+    let [outer, customer] = record.vlan_tci();
     out.put(vlan(outer).to_be_bytes());
     put_tag(out, outer);
     put_tag(out, customer);
-    out.put(record.smac);
-    out.put(record.dmac);
-    out.put(record.ethertype.to_be_bytes());
+    out.put(record.smac());
+    out.put(record.dmac());
+    out.put(record.ethertype().to_be_bytes());
 }
 
 /// The fields IPv4 and IPv6 share.
 #[inline(always)]
-fn put_ip(out: &mut Cursor<'_>, record: &Record, version: u8, icmp_in_port: bool) {
+fn put_ip(out: &mut Cursor<'_>, record: &RecordView<'_>, version: u8, icmp_in_port: bool) {
     out.put([version]);
-    out.put([record.proto]);
-    out.put([record.tos]);
-    for ttl in [record.ttl, record.ttl_min, record.ttl_max] {
+    out.put([record.proto()]);
+    out.put([record.tos()]);
+    for ttl in [record.ttl(), record.ttl_min(), record.ttl_max()] {
         out.put([ttl[0]]);
         out.put([ttl[1]]);
     }
-    out.put(record.tcp_flags[0].to_be_bytes());
-    out.put(record.tcp_flags[1].to_be_bytes());
-    out.put(record.syn_len.to_be_bytes());
-    out.put(record.syn_mss.to_be_bytes());
-    out.put(record.sport.to_be_bytes());
-    let type_and_code = u16::from_be_bytes(record.icmp);
-    let icmp = icmp_in_port && matches!(record.proto, proto::ICMP | proto::ICMPV6);
-    out.put(if icmp { type_and_code } else { record.dport }.to_be_bytes());
-    out.put(record.icmp);
+    out.put(record.tcp_flags()[0].to_be_bytes());
+    out.put(record.tcp_flags()[1].to_be_bytes());
+    out.put(record.syn_len().to_be_bytes());
+    out.put(record.syn_mss().to_be_bytes());
+    out.put(record.sport().to_be_bytes());
+    let type_and_code = u16::from_be_bytes(record.icmp());
+    let icmp = icmp_in_port && matches!(record.proto(), proto::ICMP | proto::ICMPV6);
+    out.put(if icmp { type_and_code } else { record.dport() }.to_be_bytes());
+    out.put(record.icmp());
     out.put(type_and_code.to_be_bytes());
 }
 
-fn encode_ipv4(record: &Record, icmp_in_port: bool, out: &mut [u8; IPV4_OCTETS]) {
+fn encode_ipv4(record: &RecordView<'_>, icmp_in_port: bool, out: &mut [u8; IPV4_OCTETS]) {
     let mut out = Cursor(out);
     put_head(&mut out, record);
     put_ip(&mut out, record, 4, icmp_in_port);
-    out.put([record.ip_flags]);
-    let [.., a, b, c, d] = record.src;
+    out.put([record.ip_flags()]);
+    let [.., a, b, c, d] = record.src();
     out.put([a, b, c, d]);
-    let [.., a, b, c, d] = record.dst;
+    let [.., a, b, c, d] = record.dst();
     out.put([a, b, c, d]);
     out.end();
 }
 
-fn encode_ipv6(record: &Record, icmp_in_port: bool, out: &mut [u8; IPV6_OCTETS]) {
+fn encode_ipv6(record: &RecordView<'_>, icmp_in_port: bool, out: &mut [u8; IPV6_OCTETS]) {
     let mut out = Cursor(out);
     put_head(&mut out, record);
     put_ip(&mut out, record, 6, icmp_in_port);
-    out.put(record.flow_label.to_be_bytes());
-    out.put(record.src);
-    out.put(record.dst);
+    out.put(record.flow_label().to_be_bytes());
+    out.put(record.src());
+    out.put(record.dst());
     out.end();
 }
 
-fn encode_layer2(record: &Record, out: &mut [u8; LAYER2_OCTETS]) {
+fn encode_layer2(record: &RecordView<'_>, out: &mut [u8; LAYER2_OCTETS]) {
     let mut out = Cursor(out);
     put_head(&mut out, record);
     out.end();
@@ -128,10 +129,17 @@ fn encode_layer2(record: &Record, out: &mut [u8; LAYER2_OCTETS]) {
 /// Writes a record: the plain fields of its kind, then its groups, in the order of their bits. Returns how many octets it has, and counts items
 /// of lists that find no room.
 #[inline]
-fn encode(record: &Record, groups: Groups, enrichment: Option<&Enrichment>, icmp_in_port: bool, out: &mut [u8], items: &mut u64) -> usize {
+fn encode(
+    record: &RecordView<'_>,
+    groups: Groups,
+    enrichment: Option<&Enrichment>,
+    icmp_in_port: bool,
+    out: &mut [u8],
+    items: &mut u64,
+) -> usize {
     let room = out.len();
     let mut out = Cursor(out);
-    match record.kind {
+    match record.kind() {
         Kind::Ipv4 => encode_ipv4(record, icmp_in_port, out.take()),
         Kind::Ipv6 => encode_ipv6(record, icmp_in_port, out.take()),
         Kind::Layer2 => encode_layer2(record, out.take()),
@@ -143,8 +151,8 @@ fn encode(record: &Record, groups: Groups, enrichment: Option<&Enrichment>, icmp
 }
 
 /// Every group that the template has is there, or the record would have another one.
-fn encode_groups(record: &Record, groups: Groups, enrichment: Option<&Enrichment>, out: &mut Cursor<'_>) -> usize {
-    let [outer, inner] = record.vlan_tci;
+fn encode_groups(record: &RecordView<'_>, groups: Groups, enrichment: Option<&Enrichment>, out: &mut Cursor<'_>) -> usize {
+    let [outer, inner] = record.vlan_tci();
     if groups.has(Groups::TAG) {
         tags::encode(outer, out.take());
     }
@@ -154,38 +162,38 @@ fn encode_groups(record: &Record, groups: Groups, enrichment: Option<&Enrichment
     if groups.has(Groups::PLACES)
         && let Some(enrichment) = enrichment
     {
-        match record.kind {
+        match record.kind() {
             Kind::Ipv6 => enrichment.ipv6(record, out.take()),
             _ => enrichment.ipv4(record, out.take()),
         }
     }
-    if let Some(layers) = &record.layers {
+    if let Some(layers) = record.get::<Layers>() {
         if groups.has(Groups::STACK) {
-            stack::encode(layers, out.take());
+            stack::encode(&layers, out.take());
         }
         if groups.has(Groups::TUNNEL) {
-            tunnel::encode(layers, out.take());
+            tunnel::encode(&layers, out.take());
         }
     }
     if groups.has(Groups::TCP)
-        && let Some(tcp) = &record.tcp
+        && let Some(tcp) = record.get::<TcpPerformance>()
     {
-        tcp::encode(tcp, out.take());
+        tcp::encode(&tcp, out.take());
     }
     if groups.has(Groups::ARP)
-        && let Some(layers) = &record.layers
+        && let Some(layers) = record.get::<Layers>()
     {
-        arp::encode(layers, out.take());
+        arp::encode(&layers, out.take());
     }
     if groups.has(Groups::UDP)
-        && let Some(udp) = &record.udp
+        && let Some(udp) = record.get::<UdpPerformance>()
     {
-        udp::encode(udp, out.take());
+        udp::encode(&udp, out.take());
     }
     if groups.has(Groups::QUIC)
-        && let Some(quic) = &record.quic
+        && let Some(quic) = record.get::<QuicPerformance>()
     {
-        quic::encode(quic, out.take());
+        quic::encode(&quic, out.take());
     }
     if groups.has(Groups::PATTERNS) { encode_patterns(record, groups, out) } else { 0 }
 }
@@ -193,20 +201,20 @@ fn encode_groups(record: &Record, groups: Groups, enrichment: Option<&Enrichment
 /// A record has all patterns that its probe keeps. Of first packets and bursts it may have none. Returns how many items of lists found no
 /// room.
 #[inline(never)]
-fn encode_patterns(record: &Record, groups: Groups, out: &mut Cursor<'_>) -> usize {
+fn encode_patterns(record: &RecordView<'_>, groups: Groups, out: &mut Cursor<'_>) -> usize {
     let mut items = 0;
     if groups.has(Groups::HISTOGRAMS) {
-        histogram::encode(&record.histograms.unwrap_or_default(), out.take());
+        histogram::encode(&record.get::<Histograms>().unwrap_or_default(), out.take());
     }
     if groups.has(Groups::NETTISA) {
-        nettisa::encode(&record.nettisa.unwrap_or_default(), out.take());
+        nettisa::encode(&record.get::<NetTisa>().unwrap_or_default(), out.take());
     }
     let bursts = groups.has(Groups::BURSTS);
     if groups.has(Groups::FIRST_PACKETS) {
-        items += first::encode(&record.first_packets.unwrap_or_default(), out, if bursts { burst::OCTETS_LEAST } else { 0 });
+        items += first::encode(&record.get::<FirstPackets>().unwrap_or_default(), out, if bursts { burst::OCTETS_LEAST } else { 0 });
     }
     if bursts {
-        items += burst::encode(&record.bursts.unwrap_or_default(), out);
+        items += burst::encode(&record.get::<Bursts>().unwrap_or_default(), out);
     }
     items
 }
@@ -303,8 +311,8 @@ impl Encoder {
 
     /// Encodes one record. Returns its batch when that is full now: it must be sent and cleared before the next record.
     #[inline]
-    pub fn put(&mut self, record: &Record) -> Option<&mut Batch> {
-        let [kind, lane] = [group::position(record.kind), Groups::of(record, self.kept).lane()];
+    pub fn put(&mut self, record: &RecordView<'_>) -> Option<&mut Batch> {
+        let [kind, lane] = [group::position(record.kind()), Groups::of(record, self.kept).lane()];
         self.left_out.groups += u64::from(self.missing[kind][lane]);
         let lane = self.lanes[kind][lane];
         let batch = &mut self.batches[usize::from(lane)];

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sonde_enrich::Handle;
 use sonde_flow::pattern::Wants;
-use sonde_flow::ring::Reader;
+use sonde_record::ring::Reader;
 use sonde_stats::Block;
 use sonde_threads::trap;
 

@@ -10,7 +10,7 @@ use sonde_export::elements::{CESNET_PEN, REVERSE_PEN};
 use sonde_export::file::FileWriter;
 use sonde_export::ipfix::{Encoder, ntp};
 use sonde_flow::pattern::Wants;
-use sonde_flow::record::{EndReason, Initiator, Kind, NO_VLAN, Output, Record, vlan_id};
+use sonde_record::{EndReason, Head, Initiator, Kind, NO_VLAN, Record, vlan_id};
 
 const TIME: u32 = 1_700_000_000;
 
@@ -30,7 +30,7 @@ fn send(records: &[Record], octets_max: usize, messages_max: usize) -> Vec<Vec<u
         });
     };
     for record in records {
-        if let Some(batch) = encoder.put(record) {
+        if let Some(batch) = encoder.put(&record.view().unwrap()) {
             take(batch, false);
         }
     }
@@ -142,17 +142,18 @@ prop_compose! {
         let (octets, packets, wire) = counts;
         let (tcp_flags, [ttl, ttl_min, ttl_max], ethertype, syn_mss) = rest;
         let (ip_flags, flow_label, syn_len) = more;
-        Record {
+        Head {
             flow_id, kind, end_reason, initiator, worker, ingress, start, end, src, dst, sport, dport, proto, octets, packets, wire,
-            tcp_flags, ttl, ttl_min, ttl_max, ip_flags, flow_label: flow_label & 0xf_ffff, syn_len, syn_mss, tos, vlan_tci: vlan, smac, dmac, ethertype, icmp, ..Record::default()
+            tcp_flags, ttl, ttl_min, ttl_max, ip_flags, flow_label: flow_label & 0xf_ffff, syn_len, syn_mss, tos, vlan_tci: vlan, smac, dmac, ethertype, icmp, ..Head::default()
         }
+        .into()
     }
 }
 
 proptest! {
     #[test]
     fn any_record_is_read_back_field_by_field(record in any_record()) {
-        let messages = read(&send(&[record], 1400, 1));
+        let messages = read(&send(std::slice::from_ref(&record), 1400, 1));
         let [(id, fields)] = messages.last().unwrap().records.as_slice() else { panic!("one record") };
         check(&record, *id, fields);
     }
@@ -204,7 +205,7 @@ fn the_ntp_format_counts_from_1900() {
 fn a_full_message_is_as_large_as_it_may_be() {
     for octets_max in [512, 513, 514, 515, 1400, 1432, 8972, 65_000] {
         for kind in [Kind::Ipv4, Kind::Ipv6, Kind::Layer2] {
-            let records = vec![Record { kind, ..Record::default() }; 1500];
+            let records = vec![Record::new(Head { kind, ..Head::default() }); 1500];
             let messages = read(&send(&records, octets_max, 4));
             let record = messages.iter().find_map(|m| m.records.first()).unwrap().1.iter().map(|f| f.2.len()).sum::<usize>();
             let full = messages.iter().map(|m| m.octets).max().unwrap();
@@ -216,7 +217,7 @@ fn a_full_message_is_as_large_as_it_may_be() {
 #[test]
 fn all_messages_of_a_batch_but_the_last_have_its_segment_size() {
     let mut encoder = Encoder::new(1400, 8, None, Wants::default());
-    let batch = (0..).find_map(|_| encoder.put(&Record::default()).map(|batch| batch.records())).unwrap();
+    let batch = (0..).find_map(|_| encoder.put(&Record::new(Head::default()).view().unwrap()).map(|batch| batch.records())).unwrap();
     assert_eq!(batch, 72, "8 messages of 9 records");
     let [ipv4, ..] = encoder.batches() else { panic!("a batch for each template") };
     let sizes = ipv4.drain(false, |mut sealed| {
@@ -231,7 +232,7 @@ fn all_messages_of_a_batch_but_the_last_have_its_segment_size() {
 fn a_message_that_is_not_full_waits_unless_asked_for() {
     let mut encoder = Encoder::new(1400, 8, None, Wants::default());
     for _ in 0..12 {
-        encoder.put(&Record::default());
+        encoder.put(&Record::new(Head::default()).view().unwrap());
     }
     let [ipv4, ..] = encoder.batches() else { panic!("a batch for each template") };
     assert_eq!(ipv4.drain(false, |sealed| (sealed.messages(), sealed.records())), Some((1, 9)));
@@ -294,12 +295,12 @@ fn a_file_is_a_stream_of_messages() {
     let kinds = [Kind::Ipv4, Kind::Ipv6, Kind::Layer2];
     let records: Vec<_> = (0..5000u64)
         .zip(kinds.into_iter().cycle())
-        .map(|(n, kind)| Record { flow_id: n, kind, end: (100 + n) * 1_000_000_000, octets: [n, 1], ..Record::default() })
+        .map(|(n, kind)| Record::new(Head { flow_id: n, kind, end: (100 + n) * 1_000_000_000, octets: [n, 1], ..Head::default() }))
         .collect();
     let write = || {
         let mut file = FileWriter::new(Vec::new(), 3, vec![(1, "lan".to_owned())], None, Wants::default());
         for record in &records {
-            file.put(record);
+            record.put(&mut file);
         }
         file.finish().unwrap()
     };
@@ -337,7 +338,7 @@ fn a_file_that_cannot_be_written_says_so_at_the_end() {
         }
     }
     let mut file = FileWriter::new(Full, 1, Vec::new(), None, Wants::default());
-    file.put(&Record::default());
-    file.put(&Record::default());
+    Record::new(Head::default()).put(&mut file);
+    Record::new(Head::default()).put(&mut file);
     assert_eq!(file.finish().unwrap_err().kind(), std::io::ErrorKind::StorageFull);
 }

@@ -8,7 +8,7 @@ use sonde_export::batch::{Batch, Stamp};
 use sonde_export::elements::NTOP_PEN;
 use sonde_export::ipfix::Encoder;
 use sonde_flow::pattern::Wants;
-use sonde_flow::record::{Kind, Record};
+use sonde_record::{Head, Kind, Record};
 use sonde_tests::collector::{Collected, Decoder, Record as Fields};
 use sonde_tests::mmdb::{Data, Writer};
 use sonde_tests::mrt::{Dump, Segment, route};
@@ -81,11 +81,12 @@ fn both_ends_are_said_in_the_elements_of_their_family() {
     let handle = Arc::new(Handle::default());
     handle.post(Some(table()));
     let mut encoder = Encoder::new(1400, 8, Some(handle), Wants::default());
-    let four = Record { kind: Kind::Ipv4, src: ipv4([192, 0, 2, 1]), dst: ipv4([198, 51, 100, 1]), flow_id: 4, ..Record::default() };
-    let six = Record { kind: Kind::Ipv6, src: ipv6("2001:db9::1"), dst: ipv6("2001:db8::1"), flow_id: 6, ..Record::default() };
-    let two = Record { kind: Kind::Layer2, flow_id: 2, ..Record::default() };
+    let four =
+        Record::new(Head { kind: Kind::Ipv4, src: ipv4([192, 0, 2, 1]), dst: ipv4([198, 51, 100, 1]), flow_id: 4, ..Head::default() });
+    let six = Record::new(Head { kind: Kind::Ipv6, src: ipv6("2001:db9::1"), dst: ipv6("2001:db8::1"), flow_id: 6, ..Head::default() });
+    let two = Record::new(Head { kind: Kind::Layer2, flow_id: 2, ..Head::default() });
     for record in [&four, &six, &two] {
-        assert!(encoder.put(record).is_none());
+        assert!(encoder.put(&record.view().unwrap()).is_none());
     }
     let found = drain(&mut encoder);
     let [four, six, two] = found.as_slice() else { panic!("{found:?}") };
@@ -102,15 +103,15 @@ fn both_ends_are_said_in_the_elements_of_their_family() {
 fn a_table_is_changed_between_two_batches_and_not_within_one() {
     let handle = Arc::new(Handle::default());
     let mut encoder = Encoder::new(1400, 8, Some(Arc::clone(&handle)), Wants::default());
-    let record = Record { kind: Kind::Ipv4, src: ipv4([192, 0, 2, 1]), ..Record::default() };
-    encoder.put(&record);
+    let record = Record::new(Head { kind: Kind::Ipv4, src: ipv4([192, 0, 2, 1]), ..Head::default() });
+    encoder.put(&record.view().unwrap());
     handle.post(Some(table()));
-    encoder.put(&record);
+    encoder.put(&record.view().unwrap());
     encoder.refresh();
-    encoder.put(&record);
+    encoder.put(&record.view().unwrap());
     handle.post(None);
     encoder.refresh();
-    encoder.put(&record);
+    encoder.put(&record.view().unwrap());
     let found: Vec<u64> = drain(&mut encoder).iter().map(|fields| fields.number((0, 16))).collect();
     assert_eq!(found, [0, 0, 64_500, 0]);
 }

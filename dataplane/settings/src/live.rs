@@ -10,6 +10,8 @@ use toml::{Table, Value};
 use crate::check::{Check, is_name, quote, word};
 use crate::enrichment;
 
+/// Begins the name of every exporter.
+pub const EXPORTER_PREFIX: &str = "exporters/";
 /// Most exporters of one dataplane: each has a thread and a reader on every ring.
 const EXPORTERS_MAX: usize = 32;
 
@@ -168,7 +170,7 @@ fn tunnels(chosen: &Tunnels) -> v1::Tunnels {
 
 fn construct_exporter(at: usize, exporter: &v1::Exporter, check: &mut Check) -> Exporter {
     let path = |field: &str| format!("live.exporters[{at}].{field}");
-    if !exporter.name.strip_prefix("exporters/").is_some_and(is_name) {
+    if !exporter.name.strip_prefix(EXPORTER_PREFIX).is_some_and(is_name) {
         check.refuse(path("name"), "\"exporters/\" and 1 to 32 characters of a-z, 0-9 and '-'", quote(&exporter.name));
     }
     let (host, port) = endpoint(&exporter.address).unwrap_or_else(|rule| {

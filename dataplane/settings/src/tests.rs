@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use sonde_proto::v1;
+
 use super::*;
 use crate::profiles::PROFILES;
 

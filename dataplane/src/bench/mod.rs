@@ -23,9 +23,9 @@ use sonde_worker::source::LoopSource;
 use sonde_worker::source::template::{self, PLAIN, Size, TUNNELLED, TemplateSource};
 
 use crate::machine;
-use export::{Exporting, Outcome};
-use report::Report;
-use rig::{Finished, Part, Rig};
+use export::Exporting;
+use report::{Measured, Report};
+use rig::Rig;
 
 /// What to measure.
 #[derive(Clone, Debug, clap::Args)]
@@ -179,17 +179,6 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// What one worker's thread found.
-#[derive(Debug)]
-struct Measured {
-    /// The first worker, without the others.
-    alone: Option<Part>,
-    /// All of them together.
-    part: Part,
-    finished: Finished,
-    outcome: Option<Outcome>,
-}
-
 /// A worker's place.
 struct Post<'a> {
     args: &'a Args,
@@ -216,7 +205,7 @@ impl Post<'_> {
 
     fn measure_template<const KEPT: usize>(
         &self,
-        ring: Result<sonde_flow::ring::Writer>,
+        ring: Result<sonde_record::ring::Writer>,
         exporter: Option<Option<u32>>,
     ) -> Result<Measured> {
         let Args { flows, size, flood, traffic, .. } = *self.args;
@@ -237,7 +226,7 @@ impl Post<'_> {
         &self,
         source: Result<S>,
         frames: usize,
-        ring: Result<sonde_flow::ring::Writer>,
+        ring: Result<sonde_record::ring::Writer>,
         exporter: Option<Option<u32>>,
     ) -> Result<Measured> {
         let rig = source.and_then(|source| Rig::new(source, frames as u64, &self.sizing(), ring?)).and_then(|mut rig| {

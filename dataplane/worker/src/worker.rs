@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sonde_flow::record::Output;
 use sonde_flow::{Flush, NAMES, Policy, Tracker};
+use sonde_record::Output;
 use sonde_stats::Block;
 
 use crate::clock::Offset;
@@ -164,10 +164,5 @@ impl<O: Output> Worker<O> {
     /// Where records go.
     pub fn output(&mut self) -> &mut O {
         &mut self.output
-    }
-
-    /// Gives back where records go.
-    pub fn into_output(self) -> O {
-        self.output
     }
 }

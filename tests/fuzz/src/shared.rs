@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use sonde_export::file::FileWriter;
 use sonde_flow::pattern::Wants;
-use sonde_flow::record::Record;
-use sonde_flow::ring::{BYTES_MIN, Reader, Writer};
-use sonde_stats::{Info, Kind, Segment, View};
+use sonde_record::RecordView;
+use sonde_record::ring::{BYTES_MIN, Reader, Writer};
+use sonde_stats::{Block, Info, Kind, Segment, View};
 use sonde_tests::collector::Decoder;
 use tempfile::TempDir;
 
-use super::Input;
+use super::input::Input;
 
 /// A file that begins as something good, is changed for one input, and mended.
 struct Victim {
@@ -24,11 +24,13 @@ struct Victim {
 }
 
 impl Victim {
-    fn new(make: impl FnOnce(&std::path::Path)) -> Self {
+    /// `make` gives what has to live for the file to stay good until it is read.
+    fn new<T>(make: impl FnOnce(&std::path::Path) -> T) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (made, path) = (folder.path().join("made"), folder.path().join("victim"));
-        make(&made);
+        let owner = make(&made);
         let good = std::fs::read(&made).expect("what was made");
+        drop(owner);
         std::fs::write(&path, &good).expect("a copy");
         let file = OpenOptions::new().write(true).open(&path).expect("the copy");
         Self { _folder: folder, path, file, good }
@@ -49,7 +51,7 @@ impl Victim {
     }
 }
 
-/// Words of a ring's file that the reader takes for its shape, and those the writer announces with (`dataplane/flow/src/ring/layout.rs`).
+/// Words of a ring's file that the reader takes for its shape, and those the writer announces with (`dataplane/record/src/ring/layout.rs`).
 pub(super) const SHAPE_AT: usize = 2 * 8;
 pub(super) const SHAPE: usize = 5 * 8;
 pub(super) const CONTROL_AT: usize = 16 * 8;
@@ -103,7 +105,7 @@ fn drain(reader: &mut Reader, patterns: Wants) {
     assert_eq!((collected.records.len() as u64, collected.missing), (totals.records, 0));
 }
 
-fn drain_into(reader: &mut Reader, mut take: impl FnMut(&Record)) {
+fn drain_into(reader: &mut Reader, mut take: impl FnMut(&RecordView<'_>)) {
     for _ in 0..CALLS_MAX {
         let mut taken = 0;
         let batch = reader.read(AT_ONCE, |record| {
@@ -149,16 +151,17 @@ pub fn stats(data: &[u8]) {
     });
 }
 
-pub(super) fn good_segment(path: &std::path::Path) {
+/// Makes a segment. Its blocks are in it until they are dropped.
+pub(super) fn good_segment(path: &std::path::Path) -> [Block; 4] {
     let info = Info { instance: "core".to_owned(), version: "1".to_owned(), pid: 1, started_ns: 2, ..Info::default() };
     let segment = Segment::create_sized(path, &info, 32 << 10).expect("a segment");
-    for (kind, name) in [(Kind::Process, "process"), (Kind::Worker, "worker"), (Kind::Port, "port"), (Kind::Exporter, "exporter")] {
+    let kinds = [(Kind::Process, "process"), (Kind::Worker, "worker"), (Kind::Port, "port"), (Kind::Exporter, "exporter")];
+    kinds.map(|(kind, name)| {
         let block = segment.block(kind, name, &["one", "two"]).expect("a block");
         block.add(0, 5);
         block.text("state", "up");
-        // Dropping a block takes it out of the directory.
-        std::mem::forget(block);
-    }
+        block
+    })
 }
 
 /// Everything a reader does.
@@ -167,5 +170,5 @@ fn look(view: &View) {
     for block in &snapshot.blocks {
         let _ = (block.counter("one"), block.text("state"));
     }
-    let _ = (view.heartbeat_ns(), view.ended(), view.process_exists(), view.replaced(), view.info());
+    let _ = (view.heartbeat_ns(), view.ended(), view.replaced(), view.info());
 }

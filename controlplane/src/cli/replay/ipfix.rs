@@ -1,10 +1,10 @@
 //! Flows as an IPFIX file (RFC 5655): what an exporter would have sent, one message behind the other.
 
-use super::Sink;
+use super::sink::Sink;
 use sonde_enrich::{Enricher, Handle};
 use sonde_export::file::FileWriter;
 use sonde_flow::pattern::Wants;
-use sonde_flow::record::{Output, Record};
+use sonde_record::{Output, RecordView};
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl<W: Write> Ipfix<W> {
 }
 
 impl<W: Write> Output for Ipfix<W> {
-    fn put(&mut self, record: &Record) {
+    fn put(&mut self, record: &RecordView<'_>) {
         if self.fault.is_none()
             && let Some(writer) = self.writer.as_mut()
             && let Err(error) = writer.write(record)
