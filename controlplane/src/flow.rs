@@ -110,3 +110,7 @@ mod tests {
         assert_eq!(shown(record).source_address, "2001:db8::1");
     }
 }
+
+#[cfg(test)]
+#[path = "flow_tests.rs"]
+mod catalogue_tests;

@@ -101,6 +101,7 @@ fn links_between_pages_lead_somewhere() {
     for name in [
         "README.md",
         "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
         "docs/api.md",
         "docs/cli.md",
         "docs/settings.md",
@@ -120,4 +121,11 @@ fn links_between_pages_lead_somewhere() {
         }
     }
     assert!(links > 5, "{links}");
+}
+
+#[test]
+fn the_page_of_fields_is_the_catalogue() {
+    let (kept, made) = (page("docs/fields.md"), sonde_controlplane::cli::fields::reference());
+    let differs = kept.lines().zip(made.lines()).find(|(kept, made)| kept != made);
+    assert!(kept == made, "make the page anew: sonde fields --markdown > docs/fields.md; the first line that differs: {differs:?}");
 }

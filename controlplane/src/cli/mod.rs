@@ -4,6 +4,7 @@ mod client;
 mod config;
 mod default_api;
 mod exporters;
+pub mod fields;
 mod flows;
 mod global;
 mod number;
@@ -34,6 +35,7 @@ use std::process::ExitCode;
   sonde flows top --by source         who sends most
   sonde config get > probe.toml       then edit it, and: sonde config apply probe.toml
   sonde replay capture.pcapng         the flows of a recording; needs no probe
+  sonde fields rtt                    which fields there are, and their names elsewhere
 
 Exit status: 0 when all went well, 1 when it did not (standard error says why), 2 for a wrong command line."
 )]
@@ -59,6 +61,8 @@ enum Command {
     /// The probe's settings and their history.
     #[command(subcommand)]
     Config(config::Command),
+    /// The fields of a flow record: names, types, information elements, names elsewhere.
+    Fields(fields::Args),
     /// Run capture files (pcap, pcapng) through the worker loop with the recording's own clock, and print their flows.
     Replay(replay::Args),
     /// Print a completion script for a shell.
@@ -90,6 +94,7 @@ pub fn main() -> ExitCode {
             }
             replay::run(&args, &out)
         }
+        Command::Fields(args) => fields::run(&args, &out).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => completions(shell).map(|()| ExitCode::SUCCESS),
         command => over_the_api(&global, command, &out),
     };
@@ -115,7 +120,7 @@ fn over_the_api(global: &Global, command: Command, out: &Out) -> anyhow::Result<
                 Command::Config(command) => config::run(command, global, out).await?,
                 Command::Version => status::version(global, out).await?,
                 // They ask nobody, and were run above.
-                Command::Replay(_) | Command::Completions { .. } => {}
+                Command::Replay(_) | Command::Fields(_) | Command::Completions { .. } => {}
             }
             Ok(ExitCode::SUCCESS)
         };

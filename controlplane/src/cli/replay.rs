@@ -1,5 +1,6 @@
 //! `sonde replay`: captures through the worker loop, flows to a file or the terminal.
 
+mod chosen;
 pub mod csv;
 pub mod ipfix;
 pub mod json;
@@ -200,8 +201,14 @@ pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
     if args.format == Format::Table {
         screen.check(&table::HEADINGS)?;
     } else {
-        anyhow::ensure!(screen.columns_are_free(), "--columns: chooses columns of the table; --format csv and json always have all");
+        let takes = matches!(args.format, Format::Csv | Format::Json) && args.table != Table::TcpRtt;
+        anyhow::ensure!(
+            takes || screen.columns_are_free(),
+            "--columns: chooses columns of --format table, csv and json; detail, ipfix and --table tcp_rtt always have theirs"
+        );
     }
+    let of_table = args.format == Format::Table;
+    let columns = chosen::Columns::named(screen.columns().filter(|_| !of_table))?;
     let whose = args.whose.load()?;
     let tunnels = args.chosen_tunnels()?;
     let target = args.out.as_deref().filter(|path| *path != Path::new("-"));
@@ -213,7 +220,7 @@ pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
     let quiet_output = target.is_some() || !io::stdout().is_terminal();
     // A file has no width.
     let screen = if target.is_some() { screen.without_width() } else { screen.clone() };
-    match replay_all(args, (tunnels, whose), out, quiet_output, &screen) {
+    match replay_all(args, (tunnels, whose, columns), out, quiet_output, &screen) {
         Ok(code) => Ok(ExitCode::from(code)),
         // The reader of a pipe has seen enough (`| head`): not our failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
@@ -230,7 +237,7 @@ pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
 
 fn replay_all(
     args: &Args,
-    (tunnels, whose): (Tunnels, Option<Enricher>),
+    (tunnels, whose, columns): (Tunnels, Option<Enricher>, chosen::Columns),
     out: Box<dyn Write>,
     progress: bool,
     screen: &Out,
@@ -238,6 +245,8 @@ fn replay_all(
     let mut sink: Box<dyn Sink> = match args.format {
         Format::Table => Box::new(table::Columns::new(out, args.table, whose, screen)),
         Format::Csv if args.table == Table::TcpRtt => Box::new(rtt::Rtt::new(out)?),
+        Format::Csv if !screen.columns_are_free() => Box::new(chosen::Chosen::csv(out, args.table, columns, whose)?),
+        Format::Json if !screen.columns_are_free() => Box::new(chosen::Chosen::json(out, args.table, columns, whose)),
         Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
         Format::Json => Box::new(json::Json::new(out, args.table, whose)),
         Format::Detail => Box::new(json::Json::sheets(out, args.table, whose)),

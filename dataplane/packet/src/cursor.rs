@@ -1,4 +1,4 @@
-//! Reading bytes in order, never behind the end, and fields of a header at constant offsets.
+//! Reading bytes in order, never past the end, and reading the fields of a header at constant offsets.
 
 /// What is left of a frame.
 #[derive(Clone, Copy)]
@@ -55,7 +55,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The fields of a header that is wholly there, by their offsets. An offset outside of the header does not compile.
+/// Reads the fields of a complete header by their offsets. An offset outside of the header does not compile.
 pub(crate) trait Fields {
     /// `LEN` octets at `AT`.
     fn octets<const AT: usize, const LEN: usize>(&self) -> [u8; LEN];

@@ -27,7 +27,7 @@ pub fn decode(frame: &Frame<'_>) -> Result<Headers, Malformed> {
     first(frame, &mut ())
 }
 
-/// [`decode`] with somebody who listens.
+/// [`decode`] with a listener.
 #[inline(always)]
 pub(crate) fn first(frame: &Frame<'_>, listener: &mut impl Listener) -> Result<Headers, Malformed> {
     let mut headers = Headers::default();
@@ -37,7 +37,7 @@ pub(crate) fn first(frame: &Frame<'_>, listener: &mut impl Listener) -> Result<H
     Ok(headers)
 }
 
-/// Reads a frame as far as its network layer: its ethertype is in `headers`, `at` stands behind.
+/// Reads a frame as far as its network layer: its ethertype is in `headers`, `at` is behind it.
 fn link(kind: Link, at: &mut Cursor<'_>, headers: &mut Headers, listener: &mut impl Listener) -> Result<(), Malformed> {
     match kind {
         Link::Ethernet => ethernet::read(at, headers, listener)?,
@@ -109,7 +109,7 @@ fn rare_layer(at: &mut Cursor<'_>, headers: &mut Headers, listener: &mut impl Li
     Ok(true)
 }
 
-/// The network layer that `at` stands before; `false` when it is none of IP. `above`: the headers of the packet that carries this one
+/// Reads the network layer at `at`; `false` when it is none of IP. `above`: the headers of the packet that carries this one
 /// in a tunnel, which say where it ends at the latest; without, the frame does.
 pub(crate) fn network(
     frame: &Frame<'_>,

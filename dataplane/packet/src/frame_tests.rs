@@ -1,5 +1,5 @@
-//! Frames as hexadecimal text, and the checks of them that the tests of all protocols share. What a check decodes, it decodes cut at
-//! every length, too: every prefix is a value or a reason.
+//! Frames as hexadecimal text, and checks that the tests of all protocols share. Each check also decodes every prefix of its frame:
+//! every prefix is a value or a reason.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

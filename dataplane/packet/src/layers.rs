@@ -1,4 +1,4 @@
-//! The listener that keeps what a frame says beside the fields that make a flow: tags, labels, tunnels.
+//! The listener that keeps what a frame says beyond the fields of a flow: tags, labels, tunnels.
 
 use crate::headers::{Headers, Network};
 use crate::listener::{Arp, Listener, SegmentRouting};
@@ -11,7 +11,7 @@ pub const MPLS_LABELS_KEPT: usize = 6;
 /// Most tunnels that are kept, outermost first.
 pub const TUNNELS_KEPT: usize = 4;
 
-/// A listener that is told of tunnels, too.
+/// A listener that is told about tunnels, too.
 pub(crate) trait TunnelListener: Listener {
     /// A tunnel, with its identifier if it has one, and the headers it stands in.
     fn tunnel(&mut self, _kind: Tunnel, _id: Option<u32>, _outer: &Headers) {}

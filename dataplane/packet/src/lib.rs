@@ -8,6 +8,8 @@
 //!
 //! [`Affinity`] says to which worker a frame goes.
 //!
+//! The folders `link`, `ip`, `transport` and `tunnel` have one file a protocol; `decode` is the sequence in which they read a frame.
+//!
 //! Not here: reassembly, and what ESP hides.
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -1,7 +1,7 @@
-//! What headers say beside the fields that make a flow. Only the first packet of a flow is asked for it: the decoder tells a
-//! [`Listener`] as it passes, and a decoder that nobody listens to pays nothing.
+//! What headers say beyond the fields of a flow. Only the first packet of a flow is decoded with a [`Listener`]; decoding without one,
+//! with `()`, costs nothing more.
 
-/// Takes what the decoder passes over. Every method has a body that does nothing.
+/// Receives what the decoder reads on its way. Each method does nothing unless it is implemented.
 pub(crate) trait Listener {
     /// A VLAN tag's priority, DEI and id (IEEE 802.1Q section 9.6).
     fn vlan(&mut self, _tci: u16) {}
@@ -23,7 +23,7 @@ pub(crate) trait Listener {
     fn service_instance(&mut self, _tag: u32) {}
 }
 
-/// Nobody listens.
+/// Ignores everything.
 impl Listener for () {}
 
 /// ARP for IPv4 over Ethernet (RFC 826).

@@ -1,4 +1,4 @@
-//! Whether a packet is a tunnel, by its protocol and its UDP ports.
+//! Recognises a tunnel by the protocol and the UDP ports of its outer packet.
 
 use crate::cursor::Cursor;
 use crate::listener::Listener;
@@ -7,7 +7,8 @@ use crate::proto;
 use crate::transport::udp;
 use crate::tunnel::{Opening, over_ip, over_udp};
 
-/// Recognises a tunnel by protocol and ports of its outer packet; `at` begins behind the IP header and is moved to what is carried.
+/// The tunnel that a packet is, by its protocol, source and destination port. `at` begins behind the IP header and is moved to what the
+/// tunnel carries.
 pub(crate) fn recognise(
     (protocol, sport, dport): (u8, u16, u16),
     ports: &UdpPorts,

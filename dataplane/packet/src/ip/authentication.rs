@@ -17,7 +17,7 @@ impl Header<'_> {
     }
 }
 
-/// Takes over the index of the header that stands next.
+/// Takes over the index of the next header.
 pub(crate) fn read(at: Cursor<'_>, headers: &mut Headers) {
     if let Some(header) = at.peek().map(Header) {
         headers.spi = header.security_parameters_index();

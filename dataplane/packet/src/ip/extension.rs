@@ -45,7 +45,7 @@ fn is_extension(protocol: u8) -> bool {
     matches!(protocol, proto::HOP_BY_HOP | proto::ROUTING | proto::FRAGMENT | proto::AUTHENTICATION | proto::DESTINATION_OPTIONS)
 }
 
-/// Passes over extension headers, the first of which stands at `offset` of the frame and has `headers.protocol`.
+/// Passes over extension headers, the first of which is at `offset` in the frame and has `headers.protocol`.
 ///
 /// The answer is the offset of the transport header; `None` when the chain was cut off, or the packet is a later fragment: then it is
 /// metered under the last protocol that was seen.

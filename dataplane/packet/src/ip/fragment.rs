@@ -20,7 +20,7 @@ impl Header<'_> {
     }
 }
 
-/// What the header that stands next says; `None` when it was cut off.
+/// What the next header says; `None` when it was cut off.
 pub(crate) fn read(at: Cursor<'_>) -> Option<Fragment> {
     at.peek().map(|octets| Header(octets).fragment())
 }

@@ -9,7 +9,7 @@ const JUMBO_PAYLOAD: u8 = 0xc2;
 /// Octets of the option's value.
 const OCTETS: u8 = 4;
 
-/// The value of the option, where `next` is the protocol that `at` stands before; at most 65,535 is an error (RFC 2675 section 3), and
+/// The value of the option, where `next` is the protocol at `at`; at most 65,535 is an error (RFC 2675 section 3), and
 /// no length.
 pub(crate) fn payload_length(mut at: Cursor<'_>, next: u8) -> Option<u32> {
     if next != proto::HOP_BY_HOP {

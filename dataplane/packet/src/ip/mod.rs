@@ -1,4 +1,4 @@
-//! IPv4, IPv6 and the headers between IP and transport: one file a protocol. [`crate::decode`] has their sequence.
+//! IPv4, IPv6 and the headers between IP and transport: one file a protocol. `decode.rs` has their sequence.
 
 pub(crate) mod authentication;
 pub(crate) mod extension;

@@ -34,7 +34,7 @@ impl Header<'_> {
     }
 }
 
-/// Tells the listener the segment routing header that stands next.
+/// Tells the listener about the next header, if it is a segment routing header.
 pub(crate) fn read(at: Cursor<'_>, listener: &mut impl Listener) {
     if let Some(header) = at.peek().map(Header).filter(|header| header.is_segment_routing()) {
         listener.segment_routing(header.segment_routing());

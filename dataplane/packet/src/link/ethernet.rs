@@ -16,7 +16,7 @@ const ETHERTYPE: usize = 12;
 pub(crate) struct Header<'a>(&'a [u8; OCTETS]);
 
 impl<'a> Header<'a> {
-    /// The header that stands next, without reading it.
+    /// The next header, without reading it.
     #[inline(always)]
     pub(crate) fn peek(at: Cursor<'a>) -> Option<Self> {
         at.peek().map(Self)
@@ -53,7 +53,7 @@ pub(crate) fn read_in_tunnel(at: &mut Cursor<'_>, headers: &mut Headers, listene
     read(at, headers, listener)
 }
 
-/// Whether an Ethernet header that Sonde can go on from seems to stand `offset` octets ahead.
+/// Whether an Ethernet header that Sonde can go on from seems to follow after `offset` octets.
 pub(crate) fn seems_next(mut at: Cursor<'_>, offset: usize) -> bool {
     at.skip(offset).is_some()
         && matches!(

@@ -1,4 +1,4 @@
-//! Link headers, tags and labels: one file a protocol. [`crate::decode`] has their sequence.
+//! Link headers, tags and labels: one file a protocol. `decode.rs` has their sequence.
 
 pub(crate) mod arp;
 pub(crate) mod cisco_metadata;

@@ -64,7 +64,7 @@ fn carried(at: &mut Cursor<'_>, headers: &mut Headers, listener: &mut impl Liste
     Ok(true)
 }
 
-/// Whether the IP header whose version stands next is one in more than its first four bits: its length is that of what is left, or
+/// Whether the next header is one of IP in more than its first four bits: its length is that of what is left, or
 /// IPv4's checksum (RFC 1071) is right.
 #[inline]
 fn is_ip(at: Cursor<'_>) -> bool {

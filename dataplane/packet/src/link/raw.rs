@@ -5,7 +5,7 @@ use crate::cursor::Cursor;
 use crate::headers::Malformed;
 use crate::link::ethertype;
 
-/// The ethertype of the IP header that stands next, by its version.
+/// The ethertype of the next IP header, by its version.
 pub(crate) fn read(at: Cursor<'_>) -> Result<u16, Malformed> {
     match at.first().ok_or(Malformed::LinkTruncated)? >> 4 {
         4 => Ok(ethertype::IPV4),

@@ -155,7 +155,7 @@ pub(crate) struct Subframe<'a> {
     pub(crate) next: Option<usize>,
 }
 
-/// The subframe that stands next, in an A-MSDU of which `left` octets are left; `None` when that is none.
+/// The next subframe, in an A-MSDU of which `left` octets are left; `None` when that is none.
 pub(crate) fn subframe(at: Cursor<'_>, left: usize) -> Option<Subframe<'_>> {
     let mut inside = at;
     let header: &[u8; sub::OCTETS] = inside.take()?;

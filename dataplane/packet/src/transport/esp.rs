@@ -17,7 +17,7 @@ impl Header<'_> {
     }
 }
 
-/// Takes over the index of the header that stands next; 0 when it was cut off.
+/// Takes over the index of the next header; 0 when it was cut off.
 pub(crate) fn read(at: Cursor<'_>, headers: &mut Headers) {
     headers.spi = at.peek().map(Header).map_or(0, Header::security_parameters_index);
 }

@@ -7,7 +7,7 @@ use crate::headers::Headers;
 /// Octets of type and code.
 const OCTETS: usize = 2;
 
-/// Takes over type and code of the message that stands next, unless it was cut off.
+/// Takes over type and code of the next message, unless it was cut off.
 #[inline(always)]
 pub(crate) fn read(at: Cursor<'_>, headers: &mut Headers) {
     let type_and_code: Option<&[u8; OCTETS]> = at.peek();

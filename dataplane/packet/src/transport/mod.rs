@@ -1,4 +1,4 @@
-//! What follows IP and is no tunnel: one file a protocol. [`crate::decode`] has their sequence.
+//! What follows IP and is no tunnel: one file a protocol. `decode.rs` has their sequence.
 
 pub(crate) mod esp;
 pub(crate) mod icmp;

@@ -26,7 +26,7 @@ impl Ports<'_> {
     }
 }
 
-/// Takes over the ports of the header that stands next, if its protocol has ports and they were captured.
+/// Takes over the ports of the next header, if its protocol has ports and they were captured.
 #[inline(always)]
 pub(crate) fn read(at: Cursor<'_>, headers: &mut Headers) {
     if has_ports(headers.protocol)

@@ -42,7 +42,7 @@ impl<'a> TcpHeader<'a> {
     }
 }
 
-/// Takes over the fixed header that stands next, unless it was cut off.
+/// Takes over the next header's fixed part, unless it was cut off.
 #[inline(always)]
 pub(crate) fn read(at: Cursor<'_>, headers: &mut Headers) {
     headers.tcp = TcpHeader::of(at.rest()).map(TcpHeader::fields);

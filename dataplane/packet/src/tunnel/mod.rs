@@ -1,6 +1,6 @@
 //! The kinds of tunnels, and how each is recognised: by the protocol of the outer packet, by its UDP ports, by GRE's protocol type.
 //!
-//! A kind has a file for its header, which says what the header carries. All else that is to be known of a kind stands here.
+//! Each kind has a file that reads its header. Everything else about a kind is in this file.
 
 pub(crate) mod carried;
 
@@ -32,7 +32,7 @@ const MPLS_PORT: u16 = 6635;
 
 /// A kind of tunnel: what stands between two IP headers.
 ///
-/// The operator chooses for each kind which flow is metered: the inner one, the outer one, or both ([`Tunnels`]).
+/// The operator chooses for each kind which flow is metered: the inner one, the outer one, or both ([`crate::Tunnels`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Tunnel {
@@ -109,7 +109,7 @@ impl Tunnel {
         }
     }
 
-    /// UDP ports that the kind has in any case: IANA's, and others by long use.
+    /// The standard UDP ports of the kind: IANA's, and others by long use.
     pub(crate) const fn udp_ports(self) -> &'static [u16] {
         match self {
             Self::Gre => &[gre::PORT],
@@ -147,7 +147,7 @@ impl Tunnel {
     }
 }
 
-// A kind is a bit of what the operator has chosen, and six bits of a record.
+// `Tunnels` has a bit for each kind; a record has six bits for its number.
 const _: () = assert!(Tunnel::ALL.len() <= 32);
 
 /// A tunnel that was recognised.
