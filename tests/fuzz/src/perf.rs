@@ -4,7 +4,9 @@ use bytemuck::Zeroable;
 use sonde_flow::pattern::{PatternState, Sample, Wants};
 use sonde_flow::perf::{QuicState, Segment, TcpState, UdpState, message};
 use sonde_packet::syn_options;
-use sonde_record::fact::{Application, Bursts, Fact, FirstPackets, Histograms, Layers, NetTisa, QuicPerformance, TcpPerformance, UdpPerformance};
+use sonde_record::fact::{
+    Application, Bursts, Fact, FirstPackets, Histograms, Layers, NetTisa, QuicPerformance, TcpPerformance, UdpPerformance,
+};
 use sonde_record::{Head, Record};
 
 use super::input::Input;
