@@ -16,6 +16,7 @@ mod lookup_fields;
 mod output;
 mod record;
 pub mod ring;
+mod validate;
 mod view;
 mod word;
 

@@ -1,7 +1,6 @@
 //! Where records go.
 
 use crate::head::HEAD_WORDS;
-use crate::record::Record;
 use crate::view::RecordView;
 
 /// Takes the records of ended and timed-out flows: the record ring of a worker, or a collector of a replay.
@@ -30,11 +29,5 @@ impl<O: Output + ?Sized> Output for &mut O {
 
     fn publish(&mut self) {
         (**self).publish();
-    }
-}
-
-impl Output for Vec<Record> {
-    fn put(&mut self, record: &RecordView<'_>) {
-        self.push(record.into());
     }
 }

@@ -81,6 +81,13 @@ impl From<&RecordView<'_>> for Record {
     }
 }
 
+/// Keeps them all.
+impl Output for Vec<Record> {
+    fn put(&mut self, record: &RecordView<'_>) {
+        self.push(record.into());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,9 +29,11 @@
 //! Not here: waking readers (they poll; a millisecond of sleep when there is nothing costs them and the writer nothing), and who
 //! removes the file.
 
+mod batch;
 mod consume;
 #[cfg(test)]
 mod damage_tests;
+mod error;
 mod keep;
 mod layout;
 #[cfg(test)]
@@ -43,73 +45,23 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use sonde_memory::version::{older, writer};
 use sonde_memory::{Folder, MapError, ReadMap, SharedMap};
 
 use crate::head::{self, HEAD_WORDS};
 use crate::output::Output;
 use crate::view::RecordView;
+pub use batch::Batch;
 use consume::{Consumer, TRIES_MAX};
+pub use error::RingError;
 pub use keep::Keeper;
 use keep::Kept;
+pub use layout::BYTES_MIN;
 use layout::{
     CAPACITY_AT, DATA_AT, INSTANCE_AT, Layout, MAGIC, MAGIC_AT, PID_AT, PREDECESSOR_AT, PREDECESSOR_RECORDS_AT, PROGRAM, PROGRAM_AT,
-    RECORD_VERSION_AT, SEGMENT, SEGMENT_AT, SEGMENTS_MIN, VERSION, VERSION_AT, VERSIONS_MAX, WORKER_AT, unpack,
+    RECORD_VERSION_AT, SEGMENT, SEGMENT_AT, VERSION, VERSION_AT, VERSIONS_MAX, WORKER_AT, unpack,
 };
 use produce::Producer;
-
-/// The smallest ring, in bytes: less than this and a reader would be overtaken in the time of one look.
-pub const BYTES_MIN: usize = 256 * 1024;
-const _: () = assert!(BYTES_MIN as u64 == SEGMENT * SEGMENTS_MIN * 8);
-
-/// Why a ring could not be made or opened. Written for the operator.
-#[derive(Debug, thiserror::Error)]
-pub enum RingError {
-    /// The map behind it could not be made or opened.
-    #[error(transparent)]
-    Map(#[from] MapError),
-    /// Nobody has made this ring.
-    #[error("there is no record ring {}: is the dataplane of this instance running?", path.display())]
-    Missing {
-        /// Its path.
-        path: std::path::PathBuf,
-    },
-    /// Too small to be read without losing most of it.
-    #[error("a record ring of {bytes} bytes is too small: give it at least {BYTES_MIN}")]
-    TooSmall {
-        /// What was asked for.
-        bytes: usize,
-    },
-    /// The ring, or the records in it, were written in another layout than this program reads.
-    #[error(
-        "the record ring {} is of {}: its {what} version is {found}, this program (version {}) reads {read}; {}",
-        path.display(), writer(program, *pid), env!("CARGO_PKG_VERSION"), older(*found, *read)
-    )]
-    Version {
-        /// Its path.
-        path: std::path::PathBuf,
-        /// "layout" or "records".
-        what: &'static str,
-        /// Their version.
-        found: u64,
-        /// Version this program reads.
-        read: u64,
-        /// Version of the program that wrote it; empty when it does not say.
-        program: String,
-        /// Its process; 0 when it does not say.
-        pid: u32,
-    },
-    /// The file is no ring, or was damaged.
-    #[error("the record ring {} is damaged: {found}", path.display())]
-    Foreign {
-        /// Its path.
-        path: std::path::PathBuf,
-        /// What was found in it.
-        found: String,
-    },
-}
 
 /// The writing end. One per worker.
 #[derive(Debug)]
@@ -198,24 +150,6 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.producer.end(self.kept.map.words());
     }
-}
-
-/// What a call of [`Reader::read`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Batch {
-    /// Records handed over.
-    pub records: usize,
-    /// Records that were overwritten before they could be read.
-    pub lost: u64,
-    /// Records of an unknown version or kind, places where no record could be found, and times at which what the writer announces
-    /// made no sense: how many records that cost cannot be told, unless a later one tells it. Zero unless somebody else wrote to the
-    /// file.
-    pub damaged: u64,
-    /// More can be read at once.
-    pub more: bool,
-    /// The writer has left for good, and everything it wrote has been read: look for its successor with [`Reader::open`]. A writer
-    /// that was killed cannot say so; [`Reader::replaced`] finds its successor.
-    pub ended: bool,
 }
 
 /// A place in a ring, for a successor to go on from.
@@ -392,10 +326,4 @@ impl Reader {
 
 fn file_words(layout: &Layout) -> usize {
     DATA_AT + usize::try_from(layout.capacity).unwrap_or(usize::MAX / 16)
-}
-
-/// Only to tell a ring from others: no record gets its time from here.
-fn now_ns() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }

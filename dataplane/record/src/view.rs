@@ -1,7 +1,7 @@
 //! A record as a reader sees it: a view over its words, validated once, read where it is asked.
 
-use crate::fact::{self, Fact, Facts};
-use crate::head::{EndReason, HEAD_WORDS, Head, Initiator, Kind, LONE_SYN, VERSION, View, at, vlan_id};
+use crate::fact::{Fact, Facts, facts};
+use crate::head::{EndReason, HEAD_WORDS, Head, Initiator, Kind, View, at, vlan_id};
 use crate::word::{octets, unquad};
 
 /// A record over its words. Copying it copies two references and a number.
@@ -10,46 +10,16 @@ use crate::word::{octets, unquad};
 /// one. What each value is says [`Head`].
 #[derive(Clone, Copy, Debug)]
 pub struct RecordView<'a> {
-    head: &'a [u64; HEAD_WORDS],
-    rest: &'a [u64],
-    facts: Facts,
-    kind: Kind,
-    view: View,
-    end_reason: EndReason,
-    initiator: Initiator,
+    pub(crate) head: &'a [u64; HEAD_WORDS],
+    pub(crate) rest: &'a [u64],
+    pub(crate) facts: Facts,
+    pub(crate) kind: Kind,
+    pub(crate) view: View,
+    pub(crate) end_reason: EndReason,
+    pub(crate) initiator: Initiator,
 }
 
 impl<'a> RecordView<'a> {
-    /// The record in these words; `None` when length, version or an enumeration is not of this version. Trusts nothing.
-    #[inline]
-    pub fn new(words: &'a [u64]) -> Option<Self> {
-        let (head, rest) = words.split_first_chunk()?;
-        Self::from_parts(head, rest)
-    }
-
-    /// The record with this head, and its facts.
-    #[inline]
-    pub fn from_parts(head: &'a [u64; HEAD_WORDS], rest: &'a [u64]) -> Option<Self> {
-        let [len0, len1, version, kind_view, ..] = head[at::FIRST].to_le_bytes();
-        if usize::from(u16::from_le_bytes([len0, len1])) < HEAD_WORDS || version != VERSION {
-            return None;
-        }
-        let [_, end_reason, initiator, ..] = head[at::OCTETS_1].to_le_bytes();
-        let mut facts = fact::found(rest);
-        if head[at::LONE_SYN] >> 48 == u64::from(LONE_SYN) {
-            facts = facts.with(fact::Id::Tcp);
-        }
-        Some(Self {
-            head,
-            rest,
-            facts,
-            kind: Kind::from_u8(kind_view & 0x0f)?,
-            view: View::from_u8(kind_view >> 4)?,
-            end_reason: EndReason::from_u8(end_reason)?,
-            initiator: Initiator::from_u8(initiator)?,
-        })
-    }
-
     /// The words: the head, and the facts behind it.
     pub fn parts(&self) -> (&'a [u64; HEAD_WORDS], &'a [u64]) {
         (self.head, self.rest)
@@ -73,8 +43,8 @@ impl<'a> RecordView<'a> {
         if !self.has::<F>() {
             return None;
         }
-        let words = fact::facts(self.rest).filter(|(number, _)| *number == F::ID as u8);
-        let mut fact = { words }.find_map(|(_, words)| F::decode(words)).or_else(|| F::of_head(self))?;
+        let words = facts(self.rest).filter(|(number, _)| *number == F::ID as u8);
+        let mut fact = { words }.find_map(|(_, words)| F::decode(words)).or_else(|| F::of_head(self.head))?;
         fact.shift(self.offset());
         Some(fact)
     }

@@ -2,7 +2,7 @@
 
 use bytemuck::Zeroable;
 
-use super::{Fact, Facts, Id, first_word};
+use super::kind::{Fact, Facts, Id, first_word};
 use crate::field::Value::{List, Time, Unsigned};
 use crate::field::{Row, Rows, Type, Unit, Value, cesnet};
 use crate::view::RecordView;

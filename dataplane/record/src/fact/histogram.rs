@@ -2,7 +2,7 @@
 
 use bytemuck::Zeroable;
 
-use super::{Fact, Facts, Id, open, read_fact};
+use super::kind::{Fact, Facts, Id, open, read_fact};
 use crate::field::Value::{List, Unsigned};
 use crate::field::{Row, Rows, Type, Unit, Value, cesnet};
 use crate::view::RecordView;

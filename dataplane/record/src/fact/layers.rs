@@ -4,8 +4,7 @@ use std::net::IpAddr;
 
 use sonde_packet::{Arp, Layers, Network, SegmentRouting, Tunnel};
 
-use super::{Fact, Id, first_word};
-use crate::fact::Facts;
+use super::kind::{Fact, Facts, Id, first_word};
 use crate::field::Value::{Absent, List, Mac, Text, Unsigned, Words};
 use crate::field::{Row, Rows, Type, Unit, Value, cesnet, csv, iana, ntop, own, wireshark};
 use crate::head::View;

@@ -1,8 +1,6 @@
 //! A TCP connection of which nothing but a SYN was seen: in a flood every one. The head of its record says all that there is to say.
 
-use super::tcp::{Connection, Syn, TcpPerformance, WINDOW_SCALE_MAX, valid};
-use crate::head::{LONE_SYN, NO_WSCALE};
-use crate::view::RecordView;
+use crate::head::{HEAD_WORDS, LONE_SYN, at};
 use crate::word::{unpair, unquad};
 
 /// The SYN, forward.
@@ -37,44 +35,10 @@ impl LoneSyn {
     pub const CWR: u16 = 1 << 15;
 
     /// The SYN that the head of a record speaks of.
-    pub(crate) fn of(record: &RecordView<'_>) -> Option<Self> {
-        let word = record.lone_syn();
-        let ([isn, _], [_, _, notes, mark], [ttl, _]) = (unpair(word), unquad(word), record.ttl());
-        (mark == LONE_SYN).then(|| Self {
-            time: record.start(),
-            isn,
-            notes,
-            window: record.syn_window(),
-            mss: record.syn_mss(),
-            wscale: record.syn_wscale(),
-            octets: record.syn_len(),
-            ttl,
-        })
-    }
-
-    /// What a record says of it: the report of a state that has seen nothing else.
-    pub fn performance(&self) -> TcpPerformance {
-        let noted = |bit: u16| self.notes & bit != 0;
-        let (has_mss, has_scale) = (self.mss != 0, self.wscale != NO_WSCALE);
-        let mut performance = TcpPerformance { result: Connection::Unanswered, ..TcpPerformance::default() };
-        let bit = |bit: u64, there: bool| if there { bit } else { 0 };
-        performance.valid = valid::BEGINNING | valid::SEEN | valid::SYN | bit(valid::MSS, has_mss) | bit(valid::WINDOW_SCALE, has_scale);
-        let [forward, _] = &mut performance.ways;
-        forward.packets = 1;
-        forward.syn_count = 1;
-        forward.ece_count = u16::from(noted(Self::ECE));
-        forward.cwr_count = u16::from(noted(Self::CWR));
-        forward.isn = self.isn;
-        forward.syn = Syn {
-            kinds: u64::from(self.notes & Self::KINDS),
-            window: self.window,
-            mss: self.mss,
-            octets: self.octets,
-            ttl: self.ttl,
-            window_scale: if has_scale { self.wscale.min(WINDOW_SCALE_MAX) } else { 0 },
-            sack_permitted: noted(Self::SACK_PERMITTED),
-        };
-        performance.set_ttl([[self.ttl; 2], [0; 2]]);
-        performance
+    pub(crate) fn of(head: &[u64; HEAD_WORDS]) -> Option<Self> {
+        let ([isn, _], [_, _, notes, mark]) = (unpair(head[at::LONE_SYN]), unquad(head[at::LONE_SYN]));
+        let ([.., octets], [window, mss, ..]) = (unquad(head[at::TAGS]), unquad(head[at::SYN]));
+        let [_, _, _, _, ttl, _, _, wscale] = head[at::OCTETS_1].to_le_bytes();
+        (mark == LONE_SYN).then_some(Self { time: head[at::START], isn, notes, window, mss, wscale, octets, ttl })
     }
 }

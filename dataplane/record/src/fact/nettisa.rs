@@ -1,6 +1,6 @@
 //! Thirteen statistics of the sizes and times of all packets of a flow, both directions together, as one series (`NetTiSA`).
 
-use super::{Fact, Facts, Id, open, read_fact};
+use super::kind::{Fact, Facts, Id, open, read_fact};
 use crate::field::Value::Float;
 use crate::field::{Row, Rows, Type, Unit, Value, cesnet};
 use crate::view::RecordView;

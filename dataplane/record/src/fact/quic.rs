@@ -1,6 +1,6 @@
 //! How a QUIC connection performed.
 
-use super::{Fact, Facts, Id, open, read_fact};
+use super::kind::{Fact, Facts, Id, open, read_fact};
 use crate::field::Value::{Absent, Duration, Unsigned};
 use crate::field::{Row, Rows, Type, Value, own};
 use crate::view::RecordView;

@@ -1,14 +1,10 @@
 //! How a TCP connection performed.
 
+use super::kind::{Fact, Id, first_word, open, read_fact};
 use super::lone::LoneSyn;
 use super::responses::{self, ResponseTimes, get_responses, put_responses};
-use super::{Fact, Id, first_word, open, read_fact};
-use crate::view::RecordView;
+use crate::head::{HEAD_WORDS, NO_WSCALE};
 use crate::word::{Reader, Writer, pair, quad};
-
-mod rows;
-
-pub(crate) use rows::ROWS;
 
 /// Words before those of the directions: the head, bits and small numbers, round trips, response times, the transfer time.
 const HEAD: usize = 7 + responses::WORDS;
@@ -258,6 +254,34 @@ impl Closing {
     }
 }
 
+impl LoneSyn {
+    /// What a record says of it: the report of a state that has seen nothing else.
+    pub fn performance(&self) -> TcpPerformance {
+        let noted = |bit: u16| self.notes & bit != 0;
+        let (has_mss, has_scale) = (self.mss != 0, self.wscale != NO_WSCALE);
+        let mut performance = TcpPerformance { result: Connection::Unanswered, ..TcpPerformance::default() };
+        let bit = |bit: u64, there: bool| if there { bit } else { 0 };
+        performance.valid = valid::BEGINNING | valid::SEEN | valid::SYN | bit(valid::MSS, has_mss) | bit(valid::WINDOW_SCALE, has_scale);
+        let [forward, _] = &mut performance.ways;
+        forward.packets = 1;
+        forward.syn_count = 1;
+        forward.ece_count = u16::from(noted(Self::ECE));
+        forward.cwr_count = u16::from(noted(Self::CWR));
+        forward.isn = self.isn;
+        forward.syn = Syn {
+            kinds: u64::from(self.notes & Self::KINDS),
+            window: self.window,
+            mss: self.mss,
+            octets: self.octets,
+            ttl: self.ttl,
+            window_scale: if has_scale { self.wscale.min(WINDOW_SCALE_MAX) } else { 0 },
+            sack_permitted: noted(Self::SACK_PERMITTED),
+        };
+        performance.set_ttl([[self.ttl; 2], [0; 2]]);
+        performance
+    }
+}
+
 impl Fact for TcpPerformance {
     const ID: Id = Id::Tcp;
     const WORDS_MAX: usize = HEAD + 2 * WAY;
@@ -312,8 +336,8 @@ impl Fact for TcpPerformance {
             && ends.iter().all(|word| word >> 48 <= 1)
     }
 
-    fn of_head(record: &RecordView<'_>) -> Option<Self> {
-        LoneSyn::of(record).map(|syn| syn.performance())
+    fn of_head(head: &[u64; HEAD_WORDS]) -> Option<Self> {
+        LoneSyn::of(head).map(|syn| syn.performance())
     }
 }
 

@@ -1,7 +1,7 @@
 //! How requests over UDP were answered.
 
+use super::kind::{Fact, Facts, Id, open, read_fact};
 use super::responses::{self, ResponseTimes, get_responses, put_responses};
-use super::{Fact, Facts, Id, open, read_fact};
 use crate::field::Value::{Absent, Text, Unsigned};
 use crate::field::{Row, Rows, Type, Unit, Value, iana, own};
 use crate::view::RecordView;

@@ -5,7 +5,7 @@
 //! to have a sequence that fits its position. So however the file is spoilt, no loss is told that is greater than what can have been
 //! written, and the reader goes on with the first thing that makes sense.
 
-use super::Batch;
+use super::batch::Batch;
 use super::layout::{AFTER, BEFORE, COMMITTED, ENDED, KIND_PAD, Layout, Memory, RESERVED};
 use crate::head::WORDS_MAX;
 

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use sonde_memory::{MapError, SharedMap};
 
+use super::error::RingError;
 use super::layout::{
     CAPACITY_AT, INSTANCE_AT, Layout, MAGIC, MAGIC_AT, PID_AT, PREDECESSOR_AT, PREDECESSOR_RECORDS_AT, PROGRAM_AT, RECORD_VERSION_AT,
     SEGMENT_AT, VERSION, VERSION_AT, WORKER_AT, pack,
 };
 use super::produce::Producer;
-use super::{RingError, now_ns};
 use crate::head;
 
 /// The file is what it should be, as far as is known.
@@ -161,4 +162,10 @@ fn header(layout: &Layout, worker: u8, instance: u64, predecessor: u64) -> Vec<(
         (RECORD_VERSION_AT, u64::from(head::VERSION)),
     ];
     numbers.into_iter().chain((PROGRAM_AT..).zip(pack(env!("CARGO_PKG_VERSION")))).collect()
+}
+
+/// Only to tell a ring from others: no record gets its time from here.
+fn now_ns() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }

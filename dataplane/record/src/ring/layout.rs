@@ -49,6 +49,10 @@ pub(super) const SEGMENT: u64 = 4096;
 /// A ring has at least this many segments: two are being written, and a lapped reader needs a lead.
 pub(super) const SEGMENTS_MIN: u64 = 8;
 
+/// The smallest ring, in bytes: less than this and a reader would be overtaken in the time of one look.
+pub const BYTES_MIN: usize = 256 * 1024;
+const _: () = assert!(BYTES_MIN as u64 == SEGMENT * SEGMENTS_MIN * 8);
+
 /// The end of what the writer may be writing to. Words before `RESERVED - capacity` are no longer what they were.
 pub(super) const RESERVED: usize = 0;
 /// Records written, stored before [`COMMITTED`].

@@ -1,6 +1,8 @@
 //! Rows of the catalogue: how a TCP connection performed, and the round trips of QUIC's handshake.
 
-use crate::fact::{Closing, Facts, Id, QuicPerformance, Syn, TcpDirection, TcpPerformance, quic_valid, valid};
+use super::kind::{Facts, Id};
+use super::quic::{QuicPerformance, quic_valid};
+use super::tcp::{Closing, Syn, TcpDirection, TcpPerformance, valid};
 use crate::field::Value::{Absent, Boolean, Duration, Text, Unsigned};
 use crate::field::{Row, Rows, Type, Unit, Value, biflow, csv, flowmon, iana, ntop, own, wireshark};
 use crate::view::RecordView;
