@@ -447,9 +447,19 @@ fn sorted(collected: &Collected) -> Vec<(u16, Values)> {
     all
 }
 
-/// The template of the same fields without those of tags: the lowest four bits are the kind, and 5 for each tag (docs/ipfix.md).
-fn untagged(template: u16) -> u16 {
-    (template & !15) + (template & 15) % 5
+/// What a record says beside the plain fields, by an element that only such records have, and of which kind it is.
+fn says(record: &Record) -> (&'static str, &'static str) {
+    let has = |element: &Element| record.values.contains_key(element);
+    let facts = [
+        ("TCP", (0, 218)),
+        ("UDP", (0, 95)),
+        ("QUIC", (FLOWMON, 69)),
+        ("ARP", (CESNET, 33)),
+        ("labels", (0, 202)),
+        ("tunnel", (NTOP, 113)),
+    ];
+    let kind = [("IPv4", (0, 8)), ("IPv6", (0, 27))].iter().find(|(_, element)| has(element)).map_or("layer 2", |(kind, _)| kind);
+    (kind, facts.iter().find(|(_, element)| has(element)).map_or("plain", |(fact, _)| fact))
 }
 
 #[test]
@@ -472,10 +482,15 @@ fn a_dataplane_sends_what_a_replay_writes() {
     let sent = collector.stop();
     assert_eq!(sent.faults, Vec::<String>::new());
     assert_eq!(sorted(&sent), sorted(&written));
-    let templates: BTreeSet<_> = sent.records.iter().map(|record| untagged(record.template)).collect();
-    // Plain, with labels, with a tunnel, with TCP; ARP; requests over UDP and QUIC.
-    assert!([768, 769, 1280, 1281].iter().all(|id| templates.contains(id)), "{templates:?}");
-    assert!([256, 257, 288, 289, 320, 321, 384, 385, 514].iter().filter(|id| templates.contains(id)).count() >= 7, "{templates:?}");
+    let said: BTreeSet<_> = sent.records.iter().map(says).collect();
+    for facts in
+        [("IPv4", "UDP"), ("IPv6", "UDP"), ("IPv4", "QUIC"), ("IPv6", "QUIC"), ("IPv4", "TCP"), ("IPv6", "TCP"), ("layer 2", "ARP")]
+    {
+        assert!(said.contains(&facts), "{facts:?} of {said:?}");
+    }
+    for fact in ["plain", "labels", "tunnel"] {
+        assert!(said.iter().any(|(_, other)| *other == fact), "{fact} of {said:?}");
+    }
 }
 
 #[test]
@@ -499,8 +514,8 @@ fn the_control_plane_shows_the_places_that_its_dataplane_exports() {
     let ended = dataplane.stop();
     assert!(ended.status.success(), "{}", ended.text);
     let sent = collector.stop();
-    let connection =
-        sent.records.iter().find(|record| untagged(record.template) == 256 + 16 + 128).expect("a connection of IPv4, with places");
+    let connection = sent.records.iter().find(|record| says(record) == ("IPv4", "TCP")).expect("a connection of IPv4");
     assert_eq!([525, 526].map(|id| connection.text((NTOP, id)).unwrap().trim_end_matches('\0').to_owned()), ["lab", "lab"]);
-    assert!(sent.records.iter().all(|record| untagged(record.template) & 3 == 2 || record.template & 16 != 0), "every IP flow has places");
+    let has_places = |record: &Record| says(record).0 == "layer 2" || record.values.contains_key(&(0, 16));
+    assert!(sent.records.iter().all(has_places), "every IP flow has places");
 }

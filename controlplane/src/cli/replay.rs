@@ -13,6 +13,7 @@ use super::screen::Out;
 use anyhow::Context;
 use progress::Progress;
 use sonde_enrich::Enricher;
+use sonde_export::Fields;
 use sonde_flow::pattern::Wants;
 use sonde_flow::record::{Kind, Output, Record};
 use sonde_memory::MapError;
@@ -270,7 +271,7 @@ fn replay_all(
         Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
         Format::Json => Box::new(json::Json::new(out, args.table, whose)),
         Format::Detail => Box::new(json::Json::sheets(out, args.table, whose)),
-        Format::Ipfix => Box::new(ipfix::Ipfix::new(out, whose, patterns(args), args.icmp_in_port)),
+        Format::Ipfix => Box::new(ipfix::Ipfix::new(out, whose, Fields::Full, args.icmp_in_port)),
     };
     let progress = (progress && io::stderr().is_terminal()).then(Progress::start);
     let mut code = 0;
