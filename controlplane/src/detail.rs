@@ -2,9 +2,9 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use sonde_flow::perf::{self, Application, Closing, Connection, ResponseTimes, SpinTimes, Spread, quic_valid, valid};
 use sonde_packet::{Layers, Network};
 use sonde_proto::v1;
+use sonde_record::fact::{self, Application, ResponseTimes, SpinTimes, Spread, quic_valid, valid};
 
 use crate::flow::mac;
 
@@ -42,6 +42,12 @@ pub(crate) fn layers(layers: &Layers) -> v1::FlowLayers {
         arp_target: arp(layers.arp.target),
         srh_segments_left: layers.srh.segments_left.into(),
         srh_segments: layers.srh.segments.into(),
+        srh_flags: layers.srh.flags.into(),
+        srh_tag: layers.srh.tag.into(),
+        srh_last_segment: if layers.srh.segments == 0 { String::new() } else { Ipv6Addr::from(layers.srh.last).to_string() },
+        outer_tos: layers.outer_tos.into(),
+        inner_mpls: layers.inner_mpls,
+        tunnel_id_kind: layers.identified.map_or("", |kind| kind.name()).to_owned(),
     }
 }
 
@@ -52,7 +58,7 @@ fn us(ns: u64) -> f64 {
 }
 
 /// Performance of a TCP connection.
-pub(crate) fn tcp(tcp: &perf::TcpPerformance) -> v1::TcpPerformance {
+pub(crate) fn tcp(tcp: &fact::TcpPerformance) -> v1::TcpPerformance {
     let has = |bits: u64| tcp.valid & bits == bits;
     let responses = &tcp.responses;
     let [p50, p95, p99] = responses.quantiles;
@@ -60,15 +66,15 @@ pub(crate) fn tcp(tcp: &perf::TcpPerformance) -> v1::TcpPerformance {
     let [forward, reverse] = &tcp.ways;
     v1::TcpPerformance {
         client_is_reverse: tcp.client == 1,
-        result: result(tcp.result).to_owned(),
-        closing: closing(tcp.closing).to_owned(),
+        result: tcp.result.name().to_owned(),
+        closing: tcp.closing.name().to_owned(),
         syn_retries: tcp.syn_retries.into(),
         server_rtt_us: has(valid::SERVER_RTT).then_some(us(tcp.server_rtt)),
         client_rtt_us: has(valid::CLIENT_RTT).then_some(us(tcp.client_rtt)),
         rtt_unambiguous: has(valid::SERVER_RTT_KARN | valid::CLIENT_RTT_KARN),
         responses: has(valid::RESPONSES).then_some(responses.count),
         response_min_us: measured(responses.min),
-        response_mean_us: measured(mean(responses.sum, responses.count)),
+        response_mean_us: measured(responses.mean()),
         response_max_us: measured(responses.max),
         response_last_us: measured(responses.last),
         response_p50_us: measured(p50),
@@ -77,22 +83,21 @@ pub(crate) fn tcp(tcp: &perf::TcpPerformance) -> v1::TcpPerformance {
         data_transfer_time_us: has(valid::TRANSFER).then_some(us(tcp.transfer_time)),
         forward: has(valid::SEEN).then(|| direction(forward, tcp.valid)),
         reverse: has(valid::SEEN << valid::REVERSE).then(|| direction(reverse, tcp.valid >> valid::REVERSE)),
+        rtt_us: has(valid::SERVER_RTT | valid::CLIENT_RTT | valid::SERVER_RTT_KARN | valid::CLIENT_RTT_KARN)
+            .then_some(us(tcp.server_rtt.saturating_add(tcp.client_rtt))),
+        transfers: has(valid::TRANSFER).then_some(tcp.transfers),
     }
 }
 
-fn mean(sum: u64, count: u32) -> u64 {
-    sum.checked_div(count.into()).unwrap_or(0)
-}
-
 /// Requests over UDP and their answers.
-pub(crate) fn udp(udp: &perf::UdpPerformance) -> v1::UdpPerformance {
-    let ResponseTimes { count, min, max, last, sum, quantiles: [p50, p95, p99] } = udp.responses;
+pub(crate) fn udp(udp: &fact::UdpPerformance) -> v1::UdpPerformance {
+    let ResponseTimes { count, min, max, last, quantiles: [p50, p95, p99], .. } = udp.responses;
     let measured = |ns: u64| (count != 0).then_some(us(ns));
     v1::UdpPerformance {
-        application: udp.application.map_or("", application).to_owned(),
+        application: udp.application.map_or("", Application::name).to_owned(),
         responses: count,
         response_min_us: measured(min),
-        response_mean_us: measured(mean(sum, count)),
+        response_mean_us: measured(udp.responses.mean()),
         response_max_us: measured(max),
         response_last_us: measured(last),
         response_p50_us: measured(p50),
@@ -103,17 +108,8 @@ pub(crate) fn udp(udp: &perf::UdpPerformance) -> v1::UdpPerformance {
     }
 }
 
-fn application(application: Application) -> &'static str {
-    match application {
-        Application::Dns => "dns",
-        Application::Ntp => "ntp",
-        Application::Snmp => "snmp",
-        Application::Radius => "radius",
-    }
-}
-
 /// Performance of a QUIC connection.
-pub(crate) fn quic(quic: &perf::QuicPerformance) -> v1::QuicPerformance {
+pub(crate) fn quic(quic: &fact::QuicPerformance) -> v1::QuicPerformance {
     let has = |bits: u8| quic.valid & bits == bits;
     let [forward, reverse] = &quic.spin;
     v1::QuicPerformance {
@@ -123,36 +119,18 @@ pub(crate) fn quic(quic: &perf::QuicPerformance) -> v1::QuicPerformance {
         rtt_unambiguous: has(quic_valid::SERVER_RTT_KARN | quic_valid::CLIENT_RTT_KARN),
         forward_spin: has(quic_valid::SPIN).then(|| spin(forward)),
         reverse_spin: has(quic_valid::SPIN << 1).then(|| spin(reverse)),
+        rtt_us: has(quic_valid::SERVER_RTT | quic_valid::CLIENT_RTT | quic_valid::SERVER_RTT_KARN | quic_valid::CLIENT_RTT_KARN)
+            .then_some(us(quic.server_rtt.saturating_add(quic.client_rtt))),
     }
 }
 
 fn spin(times: &SpinTimes) -> v1::SpinTimes {
-    let SpinTimes { count, min, max, last, sum } = *times;
-    v1::SpinTimes { count, min_us: us(min), mean_us: us(mean(sum, count)), max_us: us(max), last_us: us(last) }
-}
-
-fn result(result: Connection) -> &'static str {
-    match result {
-        Connection::MidStream => "mid-stream",
-        Connection::Unanswered => "unanswered",
-        Connection::Refused => "refused",
-        Connection::HalfOpen => "half-open",
-        Connection::Established => "established",
-    }
-}
-
-fn closing(closing: Closing) -> &'static str {
-    match closing {
-        Closing::None => "",
-        Closing::FinForward => "fin-forward",
-        Closing::FinReverse => "fin-reverse",
-        Closing::RstForward => "rst-forward",
-        Closing::RstReverse => "rst-reverse",
-    }
+    let SpinTimes { count, min, max, last, .. } = *times;
+    v1::SpinTimes { count, min_us: us(min), mean_us: us(times.mean()), max_us: us(max), last_us: us(last) }
 }
 
 /// One direction; `bits` are its validity bits as those of forward.
-fn direction(way: &perf::TcpDirection, bits: u64) -> v1::TcpDirection {
+fn direction(way: &fact::TcpDirection, bits: u64) -> v1::TcpDirection {
     let has = |bit: u64| bits & bit != 0;
     let spread =
         |bit: u64, spread: &Spread| [spread.min, spread.mean, spread.max, spread.deviation].map(|value| has(bit).then_some(us(value)));
@@ -195,6 +173,9 @@ fn direction(way: &perf::TcpDirection, bits: u64) -> v1::TcpDirection {
         window_scale: syn.filter(|_| has(valid::WINDOW_SCALE)).map(|syn| syn.window_scale.into()),
         sack_permitted: syn.map(|syn| syn.sack_permitted),
         tcp_options: syn.map(|syn| syn.kinds),
+        segments: way.packets,
+        holes: way.holes.into(),
+        initial_sequence_number: way.isn,
     }
 }
 
@@ -204,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_absent_and_zero_is_zero() {
-        let mut measured = perf::TcpPerformance { valid: valid::SERVER_RTT | valid::SEEN << valid::REVERSE, ..<_>::default() };
+        let mut measured = fact::TcpPerformance { valid: valid::SERVER_RTT | valid::SEEN << valid::REVERSE, ..<_>::default() };
         let shown = tcp(&measured);
         assert_eq!((shown.server_rtt_us, shown.client_rtt_us, shown.responses), (Some(0.0), None, None));
         assert!(shown.forward.is_none() && !shown.rtt_unambiguous);
@@ -218,7 +199,7 @@ mod tests {
     fn a_bit_that_does_not_spin_is_absent() {
         let times = SpinTimes { count: 4, min: 1000, sum: 12_000, ..<_>::default() };
         let valid = quic_valid::SERVER_RTT | quic_valid::SPIN << 1;
-        let shown = quic(&perf::QuicPerformance { valid, client: 1, server_rtt: 2500, spin: [times; 2], ..<_>::default() });
+        let shown = quic(&fact::QuicPerformance { valid, client: 1, server_rtt: 2500, spin: [times; 2], ..<_>::default() });
         assert_eq!((shown.client_is_reverse, shown.server_rtt_us, shown.client_rtt_us), (true, Some(2.5), None));
         assert!(shown.forward_spin.is_none() && !shown.rtt_unambiguous);
         assert_eq!(shown.reverse_spin.map(|spin| (spin.count, spin.min_us, spin.mean_us)), Some((4, 1.0, 3.0)));
@@ -226,7 +207,7 @@ mod tests {
 
     #[test]
     fn answers_have_a_mean_though_there_are_none() {
-        let mut measured = perf::UdpPerformance { application: Some(Application::Radius), repeated: 2, ..<_>::default() };
+        let mut measured = fact::UdpPerformance { application: Some(Application::Radius), repeated: 2, ..<_>::default() };
         assert_eq!((udp(&measured).application.as_str(), udp(&measured).response_mean_us, udp(&measured).repeated), ("radius", None, 2));
         measured.responses = ResponseTimes { count: 2, sum: 5000, ..<_>::default() };
         assert_eq!(udp(&measured).response_mean_us, Some(2.5));

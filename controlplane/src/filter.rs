@@ -1,8 +1,8 @@
 //! A flow filter, checked once and then asked for every record.
 
 use crate::fault;
-use sonde_flow::record::{Kind, NO_VLAN, Record};
 use sonde_proto::v1::{FlowFilter, Violation};
+use sonde_record::{Kind, NO_VLAN, RecordView};
 use std::net::IpAddr;
 
 /// A CIDR prefix.
@@ -107,44 +107,45 @@ impl Filter {
     }
 
     /// Whether a record passes.
-    pub(crate) fn passes(&self, record: &Record) -> bool {
-        let within = |prefix: &Option<Prefix>, address: &[u8; 16]| prefix.is_none_or(|p| p.holds(record.kind, address));
-        let [octets, octets_back] = record.octets;
-        let [packets, packets_back] = record.packets;
+    pub(crate) fn passes(&self, record: &RecordView<'_>) -> bool {
+        let within = |prefix: &Option<Prefix>, address: &[u8; 16]| prefix.is_none_or(|p| p.holds(record.kind(), address));
+        let [octets, octets_back] = record.octets();
+        let [packets, packets_back] = record.packets();
         let [outer, _] = record.vlan();
-        within(&self.source, &record.src)
-            && within(&self.destination, &record.dst)
-            && (within(&self.address, &record.src) || within(&self.address, &record.dst))
-            && self.port.is_none_or(|p| has_ports(record) && (record.sport == p || record.dport == p))
-            && self.protocol.is_none_or(|p| record.kind != Kind::Layer2 && record.proto == p)
+        within(&self.source, &record.src())
+            && within(&self.destination, &record.dst())
+            && (within(&self.address, &record.src()) || within(&self.address, &record.dst()))
+            && self.port.is_none_or(|p| has_ports(record.kind(), record.proto()) && (record.sport() == p || record.dport() == p))
+            && self.protocol.is_none_or(|p| record.kind() != Kind::Layer2 && record.proto() == p)
             && self.vlan.is_none_or(|v| outer != NO_VLAN && outer == v)
             && octets.saturating_add(octets_back) >= self.octets_min
             && packets.saturating_add(packets_back) >= self.packets_min
-            && self.kind.is_none_or(|k| k == record.kind)
+            && self.kind.is_none_or(|k| k == record.kind())
     }
 }
 
 /// Whether the record's protocol has ports: TCP, UDP, SCTP, DCCP, UDP-Lite (IANA protocol numbers).
-pub(crate) fn has_ports(record: &Record) -> bool {
-    record.kind != Kind::Layer2 && matches!(record.proto, 6 | 17 | 33 | 132 | 136)
+pub(crate) fn has_ports(kind: Kind, protocol: u8) -> bool {
+    kind != Kind::Layer2 && matches!(protocol, 6 | 17 | 33 | 132 | 136)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sonde_record::{Head, Record};
     use tonic_types::StatusExt;
 
     fn record() -> Record {
         let mut r =
-            Record { proto: 6, sport: 40_000, dport: 443, octets: [100, 50], packets: [3, 2], vlan_tci: [7, NO_VLAN], ..Record::default() };
+            Head { proto: 6, sport: 40_000, dport: 443, octets: [100, 50], packets: [3, 2], vlan_tci: [7, NO_VLAN], ..Head::default() };
         r.src[12..].copy_from_slice(&[10, 1, 2, 3]);
         r.dst[12..].copy_from_slice(&[192, 0, 2, 9]);
-        r
+        r.into()
     }
 
     fn check(filter: FlowFilter, passes: bool) {
         let made = Filter::new(Some(&filter)).expect("a good filter");
-        assert_eq!(made.passes(&record()), passes, "{filter:?}");
+        assert_eq!(made.passes(&record().view().expect("a record")), passes, "{filter:?}");
         assert!(!made.is_empty(), "{filter:?}");
     }
 

@@ -1,7 +1,7 @@
 //! The pattern of a flow's packets, as the northbound API shows it.
 
-use sonde_flow::pattern::{Bursts, FirstPackets, Histograms, NetTisa};
 use sonde_proto::v1;
+use sonde_record::fact::{Bursts, FirstPackets, Histograms, NetTisa};
 
 pub(crate) fn histograms(histograms: &Histograms) -> v1::Histograms {
     let ([forward_sizes, reverse_sizes], [forward_times, reverse_times]) =
@@ -66,7 +66,7 @@ pub(crate) fn nettisa(nettisa: &NetTisa) -> v1::NetTisa {
 #[cfg(test)]
 mod tests {
     use sonde_flow::pattern::{PatternState, Sample, Wants};
-    use sonde_flow::record::Record;
+    use sonde_record::{Head, Record};
 
     #[test]
     fn patterns_are_shown_packet_by_packet() {
@@ -77,8 +77,8 @@ mod tests {
         }
         let mut rest = vec![0; 200];
         let filled = state.encode(Wants::ALL, &mut rest);
-        let record = Record::from_parts(&Record::default().encode(), &rest[..filled]).expect("a record");
-        let shown = crate::flow::flow(&record);
+        let record = Record::of_words(Head::default(), &rest[..filled]);
+        let shown = crate::flow::flow(&record.view().expect("a record"));
         let histograms = shown.histograms.expect("kept");
         assert_eq!((histograms.forward_sizes[3], histograms.reverse_sizes[3], histograms.forward_times[1]), (3, 1, 2));
         let first = shown.first_packets.last().expect("four");

@@ -4,9 +4,9 @@ use crate::document;
 use crate::flow::ip;
 use crate::link::Link;
 use sonde_enrich::{Enricher, Generation, Handle, Sources, Watcher};
-use sonde_flow::record::Record;
 use sonde_proto::southbound::Description;
 use sonde_proto::v1::{self, Place, TopEntry};
+use sonde_record::RecordView;
 use sonde_settings::Settings;
 use std::collections::HashMap;
 use std::io;
@@ -32,9 +32,9 @@ fn place(address: IpAddr, table: &Enricher) -> Place {
 }
 
 /// What is known of both ends of a flow; `None` of one without IP.
-pub(crate) fn ends(record: &Record, table: &Enricher) -> Option<[Place; 2]> {
-    let find = |bytes| ip(record.kind, bytes).map(|address| place(address, table));
-    Some([find(&record.src)?, find(&record.dst)?])
+pub(crate) fn ends(record: &RecordView<'_>, table: &Enricher) -> Option<[Place; 2]> {
+    let find = |bytes| ip(record.kind(), bytes).map(|address| place(address, table));
+    Some([find(&record.src())?, find(&record.dst())?])
 }
 
 /// Says where and whose the values are that are IP addresses.

@@ -6,8 +6,8 @@ use crate::place::Lookups;
 use crate::places::Places;
 use crate::top::Window;
 use parking_lot::Mutex;
-use sonde_flow::Record;
-use sonde_flow::ring::{Cursor, Reader, RingError};
+use sonde_record::ring::{Cursor, Reader, RingError};
+use sonde_record::{HEAD_WORDS, RecordView};
 use sonde_threads::{Death, Pauses};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -101,7 +101,7 @@ impl Rings {
     }
 
     /// Hands what is new to `take`, with its worker's place in the cursor moved on. Never waits.
-    pub(crate) fn read(&mut self, max: usize, mut take: impl FnMut(&Record)) -> Found {
+    pub(crate) fn read(&mut self, max: usize, mut take: impl FnMut(&RecordView<'_>)) -> Found {
         let mut found = Found::default();
         let count = self.readers.len().max(1);
         self.first = (self.first + 1) % count;
@@ -229,8 +229,8 @@ impl Drop for Hub {
 /// What outlives a fault of the thread.
 struct Hand {
     rings: Rings,
-    /// Records that were read, and not added to the window yet.
-    batch: VecDeque<Record>,
+    /// Heads of records that were read, and not added to the window yet.
+    batch: VecDeque<[u64; HEAD_WORDS]>,
     /// One more was taken out of them, and may not have been added.
     begun: bool,
 }
@@ -246,7 +246,7 @@ fn fill(hand: &mut Hand, lookups: &Lookups, window: &Mutex<Window>, stop: &Atomi
     }
     let mut said: Vec<String> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let found = rings.read(usize::MAX, |record| batch.push_back(*record));
+        let found = rings.read(usize::MAX, |record| batch.push_back(*record.parts().0));
         sonde_threads::trap();
         if said != rings.problems() {
             rings.problems().iter().filter(|problem| !said.contains(problem)).for_each(|problem| tracing::error!("{problem}"));
@@ -257,9 +257,11 @@ fn fill(hand: &mut Hand, lookups: &Lookups, window: &Mutex<Window>, stop: &Atomi
             let now = unix_seconds();
             lookups.refresh(&mut held);
             let mut window = window.lock();
-            while let Some(record) = batch.pop_front() {
+            while let Some(head) = batch.pop_front() {
                 *begun = true;
-                window.add(now, &record, held.table.as_ref());
+                if let Some(record) = RecordView::from_parts(&head, &[]) {
+                    window.add(now, &record, held.table.as_ref());
+                }
                 *begun = false;
             }
             if found.lost != 0 || found.damaged != 0 {

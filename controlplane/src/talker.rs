@@ -3,8 +3,8 @@
 use crate::filter::has_ports;
 use crate::flow;
 use sonde_enrich::{Country, Enricher, Place};
-use sonde_flow::record::{Kind, NO_VLAN, Record};
 use sonde_proto::v1;
+use sonde_record::{Head, Kind, NO_VLAN, RecordView};
 
 /// What rows are grouped by. The discriminant is the index of a second's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl By {
     }
 
     /// The values of a record: none, one, or two when both ends count. `ends`: where and whose its ends are, where that is known.
-    pub(crate) fn values(self, r: &Record, ends: Option<&Ends<'_>>) -> [Option<Value>; 2] {
+    pub(crate) fn values(self, r: &RecordView<'_>, ends: Option<&Ends<'_>>) -> [Option<Value>; 2] {
         let both = |a: Value, b: Value| [Some(a), (a != b).then_some(b)];
         let places = |value: fn(&Place<'_>) -> Value| ends.map_or([None, None], |[a, b]| both(value(a), value(b)));
         match self {
@@ -88,10 +88,10 @@ impl By {
             Self::Source => [Some(Value::source(r)), None],
             Self::Destination => [Some(Value::destination(r)), None],
             Self::Address => both(Value::source(r), Value::destination(r)),
-            Self::Port if has_ports(r) => both(Value::Number(r.sport), Value::Number(r.dport)),
+            Self::Port if has_ports(r.kind(), r.proto()) => both(Value::Number(r.sport()), Value::Number(r.dport())),
             Self::Port => [None, None],
-            Self::Protocol if r.kind == Kind::Layer2 => [Some(Value::Ethertype(r.ethertype)), None],
-            Self::Protocol => [Some(Value::Protocol(r.proto)), None],
+            Self::Protocol if r.kind() == Kind::Layer2 => [Some(Value::Ethertype(r.ethertype())), None],
+            Self::Protocol => [Some(Value::Protocol(r.proto())), None],
             Self::Vlan => {
                 let [outer, _] = r.vlan();
                 [Some(Value::Number(outer)), None]
@@ -109,10 +109,10 @@ impl By {
 pub(crate) type Ends<'a> = [Place<'a>; 2];
 
 /// Looks up both ends of a record; `None` of one without IP, and where nothing is looked up.
-pub(crate) fn ends<'a>(record: &Record, table: Option<&'a Enricher>) -> Option<Ends<'a>> {
+pub(crate) fn ends<'a>(record: &RecordView<'_>, table: Option<&'a Enricher>) -> Option<Ends<'a>> {
     let table = table?;
-    let find = |bytes| flow::ip(record.kind, bytes).map(|address| table.lookup(address));
-    Some([find(&record.src)?, find(&record.dst)?])
+    let find = |bytes| flow::ip(record.kind(), bytes).map(|address| table.lookup(address));
+    Some([find(&record.src())?, find(&record.dst())?])
 }
 
 /// The name of an own prefix: settings allow 24 octets.
@@ -143,42 +143,42 @@ pub(crate) struct FlowKey {
 }
 
 impl FlowKey {
-    fn of(r: &Record) -> Self {
+    fn of(r: &RecordView<'_>) -> Self {
         let [vlan, _] = r.vlan();
         Self {
-            kind: r.kind,
-            proto: r.proto,
+            kind: r.kind(),
+            proto: r.proto(),
             vlan,
-            ports: [r.sport, r.dport],
-            ethertype: r.ethertype,
-            ends: [end(r, &r.src, &r.smac), end(r, &r.dst, &r.dmac)],
+            ports: [r.sport(), r.dport()],
+            ethertype: r.ethertype(),
+            ends: [end(r, &r.src(), &r.smac()), end(r, &r.dst(), &r.dmac())],
         }
     }
 
-    /// A record with this key, for a filter to look at.
-    pub(crate) fn record(&self) -> Record {
+    /// The head of a record with this key, for a filter to look at.
+    pub(crate) fn head(&self) -> Head {
         let ([sport, dport], [src, dst]) = (self.ports, self.ends);
-        let mut record = Record {
+        let mut head = Head {
             kind: self.kind,
             proto: self.proto,
             vlan_tci: [self.vlan, NO_VLAN],
             ethertype: self.ethertype,
             sport,
             dport,
-            ..Record::default()
+            ..Head::default()
         };
         if self.kind == Kind::Layer2 {
-            (record.smac, record.dmac) = (mac_of(&src), mac_of(&dst));
+            (head.smac, head.dmac) = (mac_of(&src), mac_of(&dst));
         } else {
-            (record.src, record.dst) = (src, dst);
+            (head.src, head.dst) = (src, dst);
         }
-        record
+        head
     }
 }
 
 /// The address of one end: of the network, or of the link where there is no network.
-fn end(record: &Record, address: &[u8; 16], mac: &[u8; 6]) -> [u8; 16] {
-    if record.kind != Kind::Layer2 {
+fn end(record: &RecordView<'_>, address: &[u8; 16], mac: &[u8; 6]) -> [u8; 16] {
+    if record.kind() != Kind::Layer2 {
         return *address;
     }
     let mut bytes = [0; 16];
@@ -215,12 +215,12 @@ pub(crate) enum Value {
 const UNKNOWN: &str = "unknown";
 
 impl Value {
-    fn source(r: &Record) -> Self {
-        Self::Address(r.kind, end(r, &r.src, &r.smac))
+    fn source(r: &RecordView<'_>) -> Self {
+        Self::Address(r.kind(), end(r, &r.src(), &r.smac()))
     }
 
-    fn destination(r: &Record) -> Self {
-        Self::Address(r.kind, end(r, &r.dst, &r.dmac))
+    fn destination(r: &RecordView<'_>) -> Self {
+        Self::Address(r.kind(), end(r, &r.dst(), &r.dmac()))
     }
 
     fn system(place: &Place<'_>) -> Self {
@@ -257,7 +257,7 @@ impl Value {
             Self::Flow(k) => {
                 let ([a, b], [sport, dport]) = (&k.ends, k.ports);
                 let protocol = if k.kind == Kind::Layer2 { format!("0x{:04x}", k.ethertype) } else { flow::protocol(k.proto) };
-                let ported = has_ports(&k.record());
+                let ported = has_ports(k.kind, k.proto);
                 let show = |end: &[u8; 16], port: u16| match (ported, k.kind) {
                     (false, _) => end_text(k.kind, end),
                     (true, Kind::Ipv6) => format!("[{}]:{port}", end_text(k.kind, end)),
@@ -273,9 +273,10 @@ impl Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sonde_record::Record;
 
     fn texts(by: By, ends: Option<&Ends<'_>>) -> Vec<String> {
-        by.values(&Record { kind: Kind::Ipv4, ..Record::default() }, ends).into_iter().flatten().map(|value| value.text(by)).collect()
+        by.values(&Record::new(Head::default()).view().expect("a record"), ends).into_iter().flatten().map(|value| value.text(by)).collect()
     }
 
     #[test]

@@ -9,8 +9,8 @@
 use crate::filter::Filter;
 use crate::talker::{By, TABLES, Value, ends};
 use sonde_enrich::Enricher;
-use sonde_flow::record::Record;
 use sonde_proto::v1::{Place, TopEntry, TopResponse};
+use sonde_record::{Head, Record, RecordView};
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -32,8 +32,8 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    fn of(record: &Record) -> Self {
-        let ([o, or], [p, pr]) = (record.octets, record.packets);
+    fn of(record: &RecordView<'_>) -> Self {
+        let ([o, or], [p, pr]) = (record.octets(), record.packets());
         Self { octets: o.saturating_add(or), packets: p.saturating_add(pr), flows: 1 }
     }
 
@@ -168,7 +168,7 @@ impl Window {
     }
 
     /// Takes a record that was read at `now`. Its ends are looked up in `lookups`.
-    pub(crate) fn add(&mut self, now: u64, record: &Record, lookups: Option<&Enricher>) {
+    pub(crate) fn add(&mut self, now: u64, record: &RecordView<'_>, lookups: Option<&Enricher>) {
         self.turn(now);
         let counts = Counts::of(record);
         self.open.total.add(counts);
@@ -244,7 +244,8 @@ impl Snapshot {
             approximate |= flows.cut;
             for (value, counts) in &flows.rows {
                 let Value::Flow(key) = value else { continue };
-                let record = Record { octets: [counts.octets, 0], packets: [counts.packets, 0], ..key.record() };
+                let record = Record::new(Head { octets: [counts.octets, 0], packets: [counts.packets, 0], ..key.head() });
+                let Some(record) = record.view() else { continue };
                 if query.filter.passes(&record) {
                     total.add(*counts);
                     let ends = if query.by.is_looked_up() { ends(&record, lookups) } else { None };
@@ -282,22 +283,19 @@ fn key(order: Order, e: &TopEntry) -> u64 {
 mod tests {
     use super::*;
     use sonde_enrich::{Network, Sources};
-    use sonde_flow::record::NO_VLAN;
     use sonde_proto::v1::FlowFilter;
+    use sonde_record::NO_VLAN;
 
     fn record(source: u32, dport: u16, octets: u64) -> Record {
-        let mut r = Record {
-            proto: 17,
-            sport: 1000,
-            dport,
-            octets: [octets, 1],
-            packets: [1, 1],
-            vlan_tci: [NO_VLAN, NO_VLAN],
-            ..Record::default()
-        };
+        let mut r =
+            Head { proto: 17, sport: 1000, dport, octets: [octets, 1], packets: [1, 1], vlan_tci: [NO_VLAN, NO_VLAN], ..Head::default() };
         r.src[12..].copy_from_slice(&source.to_be_bytes());
         r.dst[12..].copy_from_slice(&[192, 0, 2, 1]);
-        r
+        r.into()
+    }
+
+    fn add(window: &mut Window, now: u64, record: &Record, lookups: Option<&Enricher>) {
+        window.add(now, &record.view().expect("a record"), lookups);
     }
 
     fn ask(window: &mut Window, now: u64, by: By, order: Order, limit: usize) -> TopResponse {
@@ -309,7 +307,7 @@ mod tests {
     fn rows_are_summed_over_seconds_and_ordered() {
         let mut window = Window::new(1000);
         for (now, source, octets) in [(1000, 0x0a00_0001, 100), (1001, 0x0a00_0002, 250), (1002, 0x0a00_0001, 200)] {
-            window.add(now, &record(source, 53, octets), None);
+            add(&mut window, now, &record(source, 53, octets), None);
         }
         let answer = ask(&mut window, 1002, By::Source, Order::Octets, 10);
         let rows: Vec<(&str, u64, u64)> = answer.entries.iter().map(|e| (e.value.as_str(), e.octets, e.flows)).collect();
@@ -327,12 +325,12 @@ mod tests {
     #[test]
     fn old_seconds_leave_the_window() {
         let mut window = Window::new(1000);
-        window.add(1000, &record(1, 53, 100), None);
+        add(&mut window, 1000, &record(1, 53, 100), None);
         window.lost(1000, 7, 0);
         assert_eq!(ask(&mut window, 1060, By::Source, Order::Octets, 10).lost, 7);
         let later = ask(&mut window, 1061, By::Source, Order::Octets, 10);
         assert_eq!((later.entries.len(), later.lost, later.window_s), (0, 0, 60.0));
-        window.add(2000, &record(1, 53, 100), None);
+        add(&mut window, 2000, &record(1, 53, 100), None);
         assert!(window.closed.is_empty(), "seconds older than the longest window are freed");
     }
 
@@ -340,9 +338,9 @@ mod tests {
     fn a_flood_of_values_is_cut_and_says_so_but_the_large_ones_stay() {
         let mut window = Window::new(5);
         for n in 0..50_000u32 {
-            window.add(5, &record(n + 1, 80, 10), None);
+            add(&mut window, 5, &record(n + 1, 80, 10), None);
             if n % 100 == 0 {
-                window.add(5, &record(0xc0a8_0001, 443, 10_000), None);
+                add(&mut window, 5, &record(0xc0a8_0001, 443, 10_000), None);
             }
         }
         let answer = ask(&mut window, 6, By::Source, Order::Octets, 1);
@@ -356,8 +354,8 @@ mod tests {
     #[test]
     fn a_filter_is_answered_from_the_flows() {
         let mut window = Window::new(5);
-        window.add(5, &record(0x0a00_0001, 53, 100), None);
-        window.add(5, &record(0x0b00_0001, 53, 900), None);
+        add(&mut window, 5, &record(0x0a00_0001, 53, 100), None);
+        add(&mut window, 5, &record(0x0b00_0001, 53, 900), None);
         let filter = Filter::new(Some(&FlowFilter { address: "10.0.0.0/8".into(), ..FlowFilter::default() })).expect("good");
         let query = Query { filter, by: By::Destination, order: Order::Octets, limit: 10, window_s: 60 };
         let answer = window.snapshot(5, 60).top(&query, None);
@@ -374,9 +372,9 @@ mod tests {
         };
         let (before, after) = (table("before"), table("after"));
         let mut window = Window::new(5);
-        window.add(5, &record(0x0a00_0001, 53, 100), Some(&before));
-        window.add(5, &record(0x0b00_0001, 53, 900), Some(&before));
-        window.add(5, &record(0x0a00_0002, 80, 300), Some(&after));
+        add(&mut window, 5, &record(0x0a00_0001, 53, 100), Some(&before));
+        add(&mut window, 5, &record(0x0b00_0001, 53, 900), Some(&before));
+        add(&mut window, 5, &record(0x0a00_0002, 80, 300), Some(&after));
         let rows = |answer: TopResponse| -> Vec<(String, u64)> { answer.entries.into_iter().map(|e| (e.value, e.octets)).collect() };
         let plain = ask(&mut window, 5, By::Network, Order::Octets, 10);
         assert_eq!((plain.total.as_ref().map(|total| total.flows), plain.entries[0].place.is_some()), (Some(3), true));

@@ -6,10 +6,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
 use dpdk_sys::Eal;
-use sonde_flow::ring::{Keeper, Writer};
 use sonde_flow::{Policy, Sizing, Tracker};
 use sonde_memory::slab::Backing;
 use sonde_packet::Tunnels;
+use sonde_record::ring::{Keeper, Writer};
 use sonde_settings::{Live, paths};
 use sonde_stats::{Block, Kind, Segment};
 use sonde_system::Folder;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use sonde_export::Fields;
 use sonde_export::session::{self, Config};
-use sonde_flow::ring::{Cursor, Reader};
+use sonde_record::ring::{Cursor, Reader};
 use sonde_settings::{Exporter, Live, Transport};
 use sonde_stats::{Block, Kind, Segment};
 use sonde_threads::{Death, Pauses};

@@ -1,10 +1,10 @@
 //! Frames of every tunnel spread over several workers: as many flows as with one, and the same.
 
-use sonde_flow::record::{Kind, Record};
 use sonde_flow::{Flush, Policy, Room, Sizing, Tracker};
 use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
 use sonde_packet::{Affinity, Frame, Link, Tunnel, Tunnels, View, worker_of};
+use sonde_record::{Kind, Record};
 use sonde_tests::traffic::{Carrier, Erspan, Gre, Gtp, Ppp, aggregate};
 use sonde_tests::traffic::{Layer, START, Stack, fragments};
 
@@ -150,7 +150,7 @@ fn metered(frames: &[Vec<u8>], policy: Policy, workers: usize) -> (Vec<Flow>, us
     let busy = records.iter().filter(|records| !records.is_empty()).count();
     let flow = |r: &Record| {
         // Which end is the source is the first packet's, which is the same however many workers there are.
-        (r.kind, r.view == sonde_flow::record::View::Inner, r.src, r.sport, r.dst, r.dport, r.packets, r.octets)
+        (r.kind, r.view == sonde_record::View::Inner, r.src, r.sport, r.dst, r.dport, r.packets, r.octets)
     };
     let mut flows: Vec<Flow> = records.iter().flatten().map(flow).collect();
     flows.sort_unstable_by_key(|flow| format!("{flow:?}"));

@@ -3,8 +3,8 @@
 //! Those of DNS are compared with tshark's `dns.time`, those of QUIC with the times of the Initials in the reference. Like `corpus.rs`,
 //! it says loudly when the corpus or tshark is not there, and passes.
 
-use sonde_flow::perf::quic_valid;
-use sonde_flow::record::{Kind, Record};
+use sonde_record::fact::{QuicPerformance, UdpPerformance, quic_valid};
+use sonde_record::{Kind, Record};
 use sonde_tests::traffic::{SECOND, capture, office};
 use sonde_tests::tshark;
 use sonde_worker::replay::{ReplaySettings, run};
@@ -61,7 +61,7 @@ fn dns_times(path: &Path) -> Option<BTreeMap<[End; 2], Vec<f64>>> {
 fn compare_dns(path: &Path, found: &BTreeMap<[End; 2], Vec<f64>>) -> usize {
     let records = records(path);
     let equal = |(ends, times): (&[End; 2], &Vec<f64>)| {
-        let responses = of(&records, ends).and_then(|record| record.udp).map(|udp| udp.responses).unwrap_or_default();
+        let responses = of(&records, ends).and_then(|record| record.get::<UdpPerformance>()).map(|udp| udp.responses).unwrap_or_default();
         let ours = [responses.min, responses.max, responses.sum].map(|ns| ns as f64 / 1e9);
         let count = times.len() as f64;
         let theirs = [times.iter().copied().fold(f64::MAX, f64::min), times.iter().copied().fold(0.0, f64::max), times.iter().sum()];
@@ -159,7 +159,8 @@ fn the_first_half_of_quics_handshake_is_that_of_the_reference() {
         let Some(answered) = answered else { continue };
         of_all += 1;
         let records = measured.entry(file).or_insert_with(|| records(&pcaps.join(file)));
-        let quic = of(records, ends).and_then(|record| record.quic).filter(|quic| quic.valid & quic_valid::SERVER_RTT != 0);
+        let quic =
+            of(records, ends).and_then(|record| record.get::<QuicPerformance>()).filter(|quic| quic.valid & quic_valid::SERVER_RTT != 0);
         let ours = quic.map(|quic| quic.server_rtt as f64 / 1e9);
         if ours.is_some_and(|ours| (ours - (answered - asked)).abs() < MICROSECONDS) {
             equal += 1;

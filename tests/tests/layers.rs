@@ -9,7 +9,7 @@ use serde_json::Value;
 const LAYERS: &[&[&str]] = &[
     &["dpdk-sys", "sonde-proto", "sonde-system", "sonde-packet", "sonde-unpack", "sonde-threads"],
     &["sonde-memory"],
-    &["sonde-stats"],
+    &["sonde-stats", "sonde-record"],
     &["sonde-flow", "sonde-enrich"],
     &["sonde-export"],
     &["sonde-settings", "sonde-worker"],
@@ -28,6 +28,7 @@ const WITHOUT_ASYNC: &[&str] = &[
     "sonde-unpack",
     "sonde-threads",
     "sonde-stats",
+    "sonde-record",
     "sonde-flow",
     "sonde-enrich",
     "sonde-export",

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
-use sonde_flow::pattern::{BINS, Bursts, FirstPackets, Wants};
-use sonde_flow::record::Record;
+use sonde_flow::pattern::Wants;
 use sonde_flow::{Flush, Policy, Room, Sizing, Timeouts, Tracker};
 use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
 use sonde_packet::{Frame, Link};
+use sonde_record::Record;
+use sonde_record::fact::{BINS, Bursts, FirstPackets, Histograms, Layers, NetTisa, TcpPerformance, UdpPerformance};
 use sonde_tests::traffic::{Stack, Tcp, TcpOption};
 use sonde_worker::replay::{ReplaySettings, run};
 
@@ -76,7 +77,7 @@ fn meter(frames: &[(u64, Vec<u8>)], wants: Wants) -> Record {
     let mut flush = Flush::default();
     while tracker.flush(&mut flush, &mut records) {}
     assert_eq!(records.len(), 1);
-    records[0]
+    records.remove(0)
 }
 
 fn bins(values: impl Iterator<Item = u64>) -> [u32; BINS] {
@@ -155,12 +156,12 @@ proptest! {
         let full: Vec<Made> = packets.iter().copied().filter(|packet| packet.payload != 0).collect();
         let of_way = |reverse: bool| full.iter().copied().filter(|packet| packet.reverse == reverse).collect::<Vec<_>>();
 
-        let histograms = record.histograms.unwrap();
+        let histograms = record.get::<Histograms>().unwrap();
         for (way, reverse) in [false, true].into_iter().enumerate() {
             let packets = of_way(reverse);
             prop_assert_eq!(histograms.sizes[way], bins(packets.iter().map(|packet| packet.payload.into())));
             prop_assert_eq!(histograms.times[way], bins(packets.windows(2).map(|pair| (pair[1].time - pair[0].time) / MS)));
-            let found = record.bursts.unwrap_or_default();
+            let found = record.get::<Bursts>().unwrap_or_default();
             let found: Vec<Shown> = found.bursts(u8::from(reverse)).map(|b| (b.packets as usize, b.octets.into(), b.start, b.end)).collect();
             // Times are whole milliseconds after the first packet.
             let since = full.first().map_or(0, |packet| packet.time);
@@ -168,11 +169,11 @@ proptest! {
             let expected = bursts(&packets).into_iter().map(|(n, octets, start, end)| (n, octets, whole(start), whole(end)));
             prop_assert_eq!(found, expected.collect::<Vec<_>>());
         }
-        let found: Vec<_> = record.first_packets.unwrap_or_default().packets().map(|p| (p.time, p.payload, p.way == 1, p.flags)).collect();
+        let found: Vec<_> = record.get::<FirstPackets>().unwrap_or_default().packets().map(|p| (p.time, p.payload, p.way == 1, p.flags)).collect();
         let flags = |packet: &Made| if kind < 2 { packet.flags } else { 0 };
         let expected = full.iter().take(first.into()).map(|packet| (packet.time, packet.payload, packet.reverse, flags(packet)));
         prop_assert_eq!(found, expected.collect::<Vec<_>>());
-        for (at, (found, expected)) in record.nettisa.unwrap().values().into_iter().zip(series(&packets)).enumerate() {
+        for (at, (found, expected)) in record.get::<NetTisa>().unwrap().values().into_iter().zip(series(&packets)).enumerate() {
             prop_assert!(near(found.into(), expected, 1e-5), "8057:{}: {}, not {}", 1020 + at, found, expected);
         }
     }
@@ -183,12 +184,13 @@ proptest! {
         let (histograms, bursts, nettisa) = (choice & 1 != 0, choice & 2 != 0, choice & 4 != 0);
         let wants = Wants { histograms, first_packets: choice & 8, bursts, nettisa };
         let (all, some) = (meter(&frames, Wants { first_packets: 8, ..Wants::ALL }), meter(&frames, wants));
-        prop_assert_eq!(some.histograms, all.histograms.filter(|_| histograms));
-        prop_assert_eq!(some.first_packets, all.first_packets.filter(|_| choice & 8 != 0));
-        prop_assert_eq!(some.bursts, all.bursts.filter(|_| bursts));
-        prop_assert_eq!(some.nettisa, all.nettisa.filter(|_| nettisa));
-        let bare = Record { histograms: None, first_packets: None, bursts: None, nettisa: None, ..all };
-        prop_assert_eq!(bare, meter(&frames, Wants::default()), "nothing else changes");
+        prop_assert_eq!(some.get::<Histograms>(), all.get::<Histograms>().filter(|_| histograms));
+        prop_assert_eq!(some.get::<FirstPackets>(), all.get::<FirstPackets>().filter(|_| choice & 8 != 0));
+        prop_assert_eq!(some.get::<Bursts>(), all.get::<Bursts>().filter(|_| bursts));
+        prop_assert_eq!(some.get::<NetTisa>(), all.get::<NetTisa>().filter(|_| nettisa));
+        let (bare, all) = (meter(&frames, Wants::default()), all);
+        prop_assert_eq!((*bare, bare.get::<TcpPerformance>()), (*all, all.get::<TcpPerformance>()), "nothing else changes");
+        prop_assert_eq!((bare.get::<Layers>(), bare.get::<UdpPerformance>()), (all.get::<Layers>(), all.get::<UdpPerformance>()));
     }
 }
 
@@ -217,7 +219,7 @@ fn time_of_day(text: &str) -> u64 {
 fn by_row(records: Vec<Record>) -> HashMap<String, Record> {
     let key = |record: &Record| {
         let text = |bytes: &[u8; 16]| match record.kind {
-            sonde_flow::record::Kind::Ipv4 => std::net::Ipv4Addr::from(<[u8; 4]>::try_from(&bytes[12..]).unwrap()).to_string(),
+            sonde_record::Kind::Ipv4 => std::net::Ipv4Addr::from(<[u8; 4]>::try_from(&bytes[12..]).unwrap()).to_string(),
             _ => std::net::Ipv6Addr::from(*bytes).to_string(),
         };
         let time = record.start / 1000 % 86_400_000_000;
@@ -316,17 +318,17 @@ fn patterns_are_those_of_ipfixprobe() {
             };
             found += 1;
             let good = if table.contains("phists") {
-                let histograms = record.histograms.unwrap();
+                let histograms = record.get::<Histograms>().unwrap();
                 let ours = [histograms.sizes[0], histograms.times[0], histograms.sizes[1], histograms.times[1]];
                 let theirs = ["S_PHISTS_SIZES", "S_PHISTS_IPT", "D_PHISTS_SIZES", "D_PHISTS_IPT"];
                 ours.iter().zip(theirs).all(|(ours, theirs)| list(&row[theirs]) == ours.map(|n| n.to_string()))
             } else if table.contains("pstats") {
-                first_packets_equal(row, &record.first_packets.unwrap_or_default())
+                first_packets_equal(row, &record.get::<FirstPackets>().unwrap_or_default())
             } else {
-                nettisa_equal(row, record.nettisa.unwrap().values())
+                nettisa_equal(row, record.get::<NetTisa>().unwrap().values())
             };
             if !good {
-                println!("DIFF {table} {row:?}: {:?} {:?}", record.histograms, record.first_packets);
+                println!("DIFF {table} {row:?}: {:?} {:?}", record.get::<Histograms>(), record.get::<FirstPackets>());
             }
             equal += i32::from(good);
         }
@@ -335,6 +337,7 @@ fn patterns_are_those_of_ipfixprobe() {
     }
     // It has no answer for bursts: they are found again in the first packets, where those are all.
     let whole = records.values().filter(|record| record.packets[0] + record.packets[1] <= 30);
-    let found = whole.map(|record| bursts_equal(&record.first_packets.unwrap_or_default(), &record.bursts.unwrap_or_default()));
+    let found =
+        whole.map(|record| bursts_equal(&record.get::<FirstPackets>().unwrap_or_default(), &record.get::<Bursts>().unwrap_or_default()));
     assert!(found.sum::<usize>() > 3);
 }

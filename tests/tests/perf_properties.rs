@@ -2,7 +2,8 @@
 
 use bytemuck::Zeroable;
 use proptest::prelude::*;
-use sonde_flow::perf::{Application, QuicPerformance, QuicState, Segment, TcpPerformance, TcpState, UdpPerformance, UdpState, valid};
+use sonde_flow::perf::{QuicState, Segment, TcpState, UdpState};
+use sonde_record::fact::{Application, Fact, QuicPerformance, TcpPerformance, UdpPerformance, valid};
 
 /// Segments of a narrow window, so that they meet, overlap and leave holes; a few from anywhere.
 fn segments() -> impl Strategy<Value = Vec<Segment>> {

@@ -8,12 +8,12 @@ use sonde_controlplane::cli::replay::rtt::Rtt;
 use sonde_controlplane::cli::replay::{Sink, Table};
 use sonde_export::{Fields, FileWriter, Options};
 use sonde_flow::pattern::Wants;
-use sonde_flow::perf::{quic_valid, valid};
-use sonde_flow::record::{EndReason, Initiator, Kind, NO_ICMP, Record};
 use sonde_flow::{Flush, Policy, Room, Sizing, Tracker};
 use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
 use sonde_packet::{Frame, Link};
+use sonde_record::fact::{FirstPackets, Histograms, NetTisa, QuicPerformance, TcpPerformance, UdpPerformance, quic_valid, valid};
+use sonde_record::{EndReason, Initiator, Kind, NO_ICMP, Record};
 use sonde_tests::collector::{self, Decoder};
 use sonde_tests::traffic::{MILLISECOND, Packet, SECOND, START, Stack, Tcp, capture, fragments, tcp_flags};
 use sonde_tests::tshark;
@@ -72,13 +72,13 @@ fn replay(packets: Vec<Packet>) -> Vec<Record> {
 
 fn only(records: Vec<Record>) -> Record {
     assert_eq!(records.len(), 1, "{records:?}");
-    records[0]
+    { records }.remove(0)
 }
 
 /// What an IPFIX file says of the records.
 fn exported(records: &[Record], icmp_in_port: bool) -> Vec<collector::Record> {
     let mut writer = FileWriter::new(Vec::new(), 1, Options { fields: Fields::Full, icmp_in_port, ..Options::default() });
-    records.iter().for_each(|record| writer.write(record).unwrap());
+    records.iter().for_each(|record| writer.write(&record.view().unwrap()).unwrap());
     let collected = Decoder::file(&writer.finish().unwrap().0);
     assert!(collected.faults.is_empty(), "{:?}", collected.faults);
     collected.records
@@ -90,7 +90,7 @@ fn csv(records: &[Record], table: Table) -> Vec<BTreeMap<String, String>> {
     let mut sink: Box<dyn Sink + '_> =
         if table == Table::TcpRtt { Box::new(Rtt::new(&mut out).unwrap()) } else { Box::new(Csv::new(&mut out, table).unwrap()) };
     sink.begin("x", true);
-    records.iter().for_each(|record| sink.put(record));
+    records.iter().for_each(|record| record.put(sink.as_mut()));
     sink.end().unwrap();
     sink.finish().unwrap();
     drop(sink);
@@ -139,14 +139,18 @@ fn a_clock_that_goes_back_inside_a_connection_does_not_stretch_its_flow() {
     packets[4..].iter_mut().for_each(|packet| packet.time -= 30 * SECOND);
     let record = only(replay(packets));
     assert_eq!((record.start, record.end), (START + IN_ORDER[0], START + IN_ORDER[3]));
-    let tcp = record.tcp.unwrap();
+    let tcp = record.get::<TcpPerformance>().unwrap();
     assert_eq!(
         (tcp.valid & (valid::RESPONSES | valid::TRANSFER), tcp.responses.count),
         (valid::TRANSFER, 0),
         "an answer before its request"
     );
     assert_ne!(tcp.valid & valid::SERVER_RTT_KARN, 0);
-    assert_eq!(exported(&[record], false)[0].value((39_499, 70)), Some(0), "0 is not measured, and what is measured is 1 at least");
+    assert_eq!(
+        exported(std::slice::from_ref(&record), false)[0].value((39_499, 70)),
+        Some(0),
+        "0 is not measured, and what is measured is 1 at least"
+    );
 }
 
 #[test]
@@ -168,14 +172,14 @@ fn halves_of_a_round_trip_that_were_not_measured_are_absent() {
         let after = |ms: u64| third.max(second) + ms * MS;
         let packets = connection([first, second, third, after(10), after(20), after(30), after(40), after(50)]);
         let record = only(replay_with(packets, &settings).0);
-        let tcp = record.tcp.unwrap();
+        let tcp = record.get::<TcpPerformance>().unwrap();
         let has = |bit| tcp.valid & bit != 0;
         assert_eq!((has(valid::SERVER_RTT), has(valid::SERVER_RTT_KARN)), (server.is_some(), server.is_some()), "{times:?}");
         assert_eq!((has(valid::CLIENT_RTT), has(valid::CLIENT_RTT_KARN)), (client.is_some(), client.is_some()), "{times:?}");
         assert_eq!((tcp.server_rtt, tcp.client_rtt), (server.unwrap_or(0), client.unwrap_or(0)), "{times:?}");
-        let [line] = &csv(&[record], Table::TcpRtt)[..] else { panic!("one connection") };
+        let [line] = &csv(std::slice::from_ref(&record), Table::TcpRtt)[..] else { panic!("one connection") };
         assert_eq!((line["server_rtt"].is_empty(), line["client_rtt"].is_empty()), (server.is_none(), client.is_none()), "{line:?}");
-        let ipfix = exported(&[record], false);
+        let ipfix = exported(std::slice::from_ref(&record), false);
         let both = server.zip(client).map_or(0, |(server, client)| ((server + client) / 1000).max(1));
         assert_eq!(ipfix[0].value((39_499, 69)), Some(both), "npnRoundTripTime of {times:?}");
         let halves = [client, server].map(|half| half.map_or(0, |half| (half / 2).div_ceil(MS).max(1)));
@@ -194,7 +198,7 @@ fn answers_over_udp_that_come_before_their_requests_are_not_timed() {
     };
     let times = [(10, true, 1), (9, false, 1), (20, true, 2), (25, false, 2)];
     let record = only(replay(times.map(|(ms, client, id)| dns(ms * 1000 * MS / 1000, client, id)).to_vec()));
-    let udp = record.udp.unwrap();
+    let udp = record.get::<UdpPerformance>().unwrap();
     assert_eq!((udp.responses.count, udp.responses.min, udp.responses.max), (1, 5 * MS, 5 * MS));
     // QUIC: an Initial of the client, one of the server stamped before it, a packet of the client.
     let quic = |time: u64, client: bool, first: u8| {
@@ -204,7 +208,7 @@ fn answers_over_udp_that_come_before_their_requests_are_not_timed() {
         at(time * MS, Stack::ethernet().ipv4([10, 0, 0, from], [10, 0, 0, to]).udp(sport, dport).payload(payload))
     };
     let record = only(replay(vec![quic(50, true, 0xc0), quic(40, false, 0xc0), quic(60, true, 0xe0)]));
-    let found = record.quic.unwrap();
+    let found = record.get::<QuicPerformance>().unwrap();
     let halves = found.valid & (quic_valid::SERVER_RTT | quic_valid::SERVER_RTT_KARN | quic_valid::CLIENT_RTT);
     assert_eq!((halves, found.server_rtt, found.client_rtt), (quic_valid::CLIENT_RTT, 0, 20 * MS));
 }
@@ -216,15 +220,15 @@ fn a_packet_stamped_before_the_one_that_it_follows_has_no_delay() {
     packets.extend([send(10_150, 19), send(10_145, 119), send(10_250, 219), send(10_350, 319)]);
     let settings = ReplaySettings { patterns: Wants::ALL, ..ReplaySettings::default() };
     let record = only(replay_with(packets, &settings).0);
-    let delay = record.tcp.unwrap().ways[0].delay;
+    let delay = record.get::<TcpPerformance>().unwrap().ways[0].delay;
     // 40, 10, 100, (5 back), 100, 100 ms.
     assert_eq!((delay.min, delay.max), (10 * MS, 100 * MS), "{delay:?}");
     assert_eq!(delay.mean, 350 * MS / 5);
-    let times = record.histograms.unwrap().times[0];
+    let times = record.get::<Histograms>().unwrap().times[0];
     assert_eq!(times, [0, 0, 0, 3, 0, 0, 0, 0], "{times:?}");
-    let values = record.nettisa.unwrap().values();
+    let values = record.get::<NetTisa>().unwrap().values();
     assert!(values[10] == 100_000.0 && values[9] == 10_000.0, "{values:?}");
-    let first: Vec<_> = record.first_packets.unwrap().packets().map(|packet| packet.time - START).collect();
+    let first: Vec<_> = record.get::<FirstPackets>().unwrap().packets().map(|packet| packet.time - START).collect();
     assert_eq!(first, [10_050, 10_150, 10_145, 10_250, 10_350].map(|ms| ms * MS));
 }
 
@@ -261,7 +265,7 @@ fn a_syn_that_is_seen_after_the_fins_belongs_to_its_connection() {
     // Stamped last, too, as where another tap's clock is late.
     packets.last_mut().unwrap().time = START + IN_ORDER[7] + 5 * MS;
     let record = only(replay(packets.clone()));
-    assert_eq!((record.packets, record.tcp.unwrap().ways[1].syn_count), ([3, 5], 1));
+    assert_eq!((record.packets, record.get::<TcpPerformance>().unwrap().ways[1].syn_count), ([3, 5], 1));
     // Another number is another connection; and so is the same one where the first SYN had been seen.
     packets.last_mut().unwrap().bytes = segment(0, true, S, 77, 0, 0).bytes;
     assert_eq!(replay(packets).len(), 2);
@@ -349,7 +353,7 @@ fn fragments_of_icmp_are_with_the_first_and_what_was_cut_off_has_no_type() {
     let later = fragments(&echo(8), 1480, 77).pop().unwrap();
     let record = only(replay(vec![Packet { time: START, bytes: later }]));
     assert_eq!(record.icmp, NO_ICMP);
-    let line = &csv(&[record], Table::Flows)[0];
+    let line = &csv(std::slice::from_ref(&record), Table::Flows)[0];
     assert_eq!((line["icmp_type"].as_str(), line["icmp_code"].as_str()), ("", ""));
 }
 
@@ -375,7 +379,7 @@ fn tshark_reads_type_and_code_of_icmp() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ipfix.pcap");
     let mut writer = FileWriter::new(Vec::new(), 1, Options { icmp_in_port: true, ..Options::default() });
-    records.iter().for_each(|record| writer.write(record).unwrap());
+    records.iter().for_each(|record| writer.write(&record.view().unwrap()).unwrap());
     let (file, _) = writer.finish().unwrap();
     tshark::as_capture(&path, collector::messages(&file).map(|message| (4739, message)));
     let Some(flows) = tshark::flows(&path) else { return };
@@ -411,8 +415,11 @@ fn a_step_of_the_wall_clock_moves_what_records_show_and_no_duration() {
         let stepped = records(offset);
         let by = |time: u64| time.saturating_add_signed(offset);
         assert_eq!((stepped.start, stepped.end), (by(plain.start), by(plain.end)));
-        let first = |record: &Record| record.first_packets.unwrap().packets().map(|packet| packet.time).collect::<Vec<_>>();
+        let first = |record: &Record| record.get::<FirstPackets>().unwrap().packets().map(|packet| packet.time).collect::<Vec<_>>();
         assert_eq!(first(&stepped), first(&plain).into_iter().map(by).collect::<Vec<_>>());
-        assert_eq!((stepped.tcp, stepped.nettisa, stepped.packets), (plain.tcp, plain.nettisa, plain.packets));
+        assert_eq!(
+            (stepped.get::<TcpPerformance>(), stepped.get::<NetTisa>(), stepped.packets),
+            (plain.get::<TcpPerformance>(), plain.get::<NetTisa>(), plain.packets)
+        );
     }
 }

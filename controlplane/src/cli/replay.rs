@@ -15,9 +15,10 @@ use progress::Progress;
 use sonde_enrich::Enricher;
 use sonde_export::Fields;
 use sonde_flow::pattern::Wants;
-use sonde_flow::record::{Kind, Output, Record};
 use sonde_memory::MapError;
 use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
+use sonde_record::fact::TcpPerformance;
+use sonde_record::{Kind, Output, RecordView};
 use sonde_worker::capture::{Passed, link_type_name};
 use sonde_worker::replay::{Recording, ReplayError, ReplaySettings, Summary};
 use std::fs::File;
@@ -176,11 +177,11 @@ pub enum Table {
 
 impl Table {
     /// Whether a flow is printed.
-    fn takes(self, record: &Record) -> bool {
+    fn takes(self, record: &RecordView<'_>) -> bool {
         match self {
-            Self::Flows => record.kind != Kind::Layer2,
-            Self::L2 => record.kind == Kind::Layer2,
-            Self::TcpRtt => record.tcp.is_some(),
+            Self::Flows => record.kind() != Kind::Layer2,
+            Self::L2 => record.kind() == Kind::Layer2,
+            Self::TcpRtt => record.has::<TcpPerformance>(),
         }
     }
 }
@@ -209,7 +210,7 @@ pub trait Sink: Output {
 struct Dispatch<'a>(&'a mut dyn Sink);
 
 impl Output for Dispatch<'_> {
-    fn put(&mut self, record: &sonde_flow::Record) {
+    fn put(&mut self, record: &RecordView<'_>) {
         self.0.put(record);
     }
 }

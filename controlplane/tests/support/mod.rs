@@ -5,11 +5,11 @@
 pub(crate) mod process;
 
 use parking_lot::Mutex;
-use sonde_flow::record::{EndReason, Kind as FlowKind, NO_VLAN, Output, Record};
-use sonde_flow::ring::Writer;
 use sonde_proto::southbound::dataplane_server::{Dataplane, DataplaneServer};
 use sonde_proto::southbound::{ApplyRequest, ApplyResponse, DescribeRequest, Description, ShutdownRequest, ShutdownResponse};
 use sonde_proto::v1;
+use sonde_record::ring::Writer;
+use sonde_record::{EndReason, Head, Kind as FlowKind, NO_VLAN, Output, Record};
 use sonde_settings::Settings;
 use sonde_settings::paths::{Paths, SOUTHBOUND};
 use sonde_stats::{Block, Info, Kind, Segment};
@@ -227,7 +227,7 @@ impl FakeDataplane {
     /// Writes records into a worker's ring and publishes them.
     pub(crate) fn write(&self, worker: usize, records: impl IntoIterator<Item = Record>) {
         let ring = &mut self.rings.lock()[worker];
-        records.into_iter().for_each(|r| ring.put(&r));
+        records.into_iter().for_each(|r| r.put(ring));
         ring.publish();
     }
 }
@@ -299,7 +299,7 @@ impl Dataplane for Service {
 
 /// A TCP flow from 10.0.0.`n mod 256` with its number as id.
 pub(crate) fn record(n: u64) -> Record {
-    let mut record = Record {
+    let mut head = Head {
         flow_id: n,
         kind: FlowKind::Ipv4,
         end_reason: EndReason::Idle,
@@ -311,11 +311,11 @@ pub(crate) fn record(n: u64) -> Record {
         start: now_ns() - 1_000_000_000,
         end: now_ns(),
         vlan_tci: [NO_VLAN, NO_VLAN],
-        ..Record::default()
+        ..Head::default()
     };
-    record.src[12..].copy_from_slice(&[10, 0, 0, n.to_le_bytes()[0]]);
-    record.dst[12..].copy_from_slice(&[192, 0, 2, 1]);
-    record
+    head.src[12..].copy_from_slice(&[10, 0, 0, n.to_le_bytes()[0]]);
+    head.dst[12..].copy_from_slice(&[192, 0, 2, 1]);
+    head.into()
 }
 
 /// How long a test waits: a loaded machine of two cores is slow, a hang is longer.

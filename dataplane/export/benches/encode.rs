@@ -1,4 +1,4 @@
-//! `encode/*`: nanoseconds a record from a `Record` to finished messages, stamped, in cache. `encode/nothing` only reads the records:
+//! `encode/*`: nanoseconds a record from its words to finished messages, stamped, in cache. `encode/nothing` only makes the views:
 //! what the loop costs. `encode/table` interprets the template field by field: what straight-line code saves. `encode/facts_v4` has labels, a
 //! tunnel and TCP performance, all fields; `encode/standard_v4` the most telling fields of the same; `encode/patterns_v4` all patterns of twenty packets; `encode/enriched_*` look up both addresses.
 
@@ -12,9 +12,9 @@ use sonde_export::format::ipfix::field::Field;
 use sonde_export::format::{Format, Message, Sealed, Sink, Stream};
 use sonde_export::{Encoder, Fields, Options};
 use sonde_flow::pattern::{PatternState, Sample, Wants};
-use sonde_flow::perf::TcpPerformance;
-use sonde_flow::record::{Kind, Record};
 use sonde_packet::Layers;
+use sonde_record::fact::TcpPerformance;
+use sonde_record::{Head, Kind, Record};
 
 /// Records in the input: together 230 kB, in level-2 cache.
 const RECORDS: usize = 1024;
@@ -29,16 +29,16 @@ fn records(kinds: &[Kind]) -> Vec<Record> {
         state ^= state << 17;
         state
     };
-    let record = |n: u64| Record {
+    let head = |n: u64| Head {
         flow_id: n,
         kind: kinds[usize::try_from(n).unwrap_or(0) % kinds.len()],
         start: 1_700_000_000_000_000_000 + n % 1_000_000_007,
         end: 1_700_000_001_000_000_000 + n % 998_244_353,
         octets: [n >> 20, n >> 30],
         packets: [n >> 40, n >> 50],
-        ..Record::default()
+        ..Head::default()
     };
-    (0..RECORDS).map(|_| record(next())).collect()
+    (0..RECORDS).map(|_| Record::new(head(next()))).collect()
 }
 
 fn measure(name: &str, mut round: impl FnMut()) {
@@ -76,7 +76,7 @@ impl Sink for Sent {
 
 fn encode_all(name: &str, input: &[Record], mut encoder: Encoder) {
     let mut sent = Sent(Stream::new(encoder.header(), 1));
-    measure(name, || input.iter().for_each(|record| encoder.put(record, &mut sent)));
+    measure(name, || input.iter().filter_map(Record::view).for_each(|record| encoder.put(&record, &mut sent)));
     black_box(sent.0.sequence);
 }
 
@@ -111,7 +111,7 @@ fn main() {
     let ipv4 = records(&[Kind::Ipv4]);
     measure("encode/nothing", || {
         for record in &ipv4 {
-            black_box(record);
+            black_box(record.view());
         }
     });
     let mut out = Vec::with_capacity(1 << 20);
@@ -128,18 +128,16 @@ fn main() {
     encode("encode/ipfix_v6", &[Kind::Ipv6], plain());
     encode("encode/ipfix_layer2", &[Kind::Layer2], plain());
     encode("encode/ipfix_mixed", &[Kind::Ipv4, Kind::Ipv4, Kind::Ipv4, Kind::Ipv6], plain());
-    let mut grouped = records(&[Kind::Ipv4]);
-    for record in &mut grouped {
-        record.layers = Some(Layers { depth: 1, mpls_labels: 1, ..Layers::default() });
-        record.tcp = Some(TcpPerformance { valid: u64::MAX, ..TcpPerformance::default() });
-    }
+    let layers = Layers { depth: 1, mpls_labels: 1, ..Layers::default() };
+    let tcp = TcpPerformance { valid: u64::MAX, ..TcpPerformance::default() };
+    let grouped: Vec<_> = records(&[Kind::Ipv4]).into_iter().map(|record| record.with(&layers).with(&tcp)).collect();
     encode_all("encode/facts_v4", &grouped, full());
     encode_all("encode/standard_v4", &grouped, plain());
     let mut state = PatternState::default();
     (1..=20).for_each(|time| state.add(Wants::ALL, &Sample { time, payload: 500, flags: 0x18, way: u8::from(time % 3 == 0) }));
     let mut words = [0; 232];
     let filled = state.encode(Wants::ALL, &mut words);
-    let patterned = |record: Record| Record::from_parts(&record.encode(), &words[..filled]).expect("a record");
+    let patterned = |record: Record| Record::of_words(*record, &words[..filled]);
     let patterned: Vec<_> = records(&[Kind::Ipv4]).into_iter().map(patterned).collect();
     encode_all("encode/patterns_v4", &patterned, full());
     // In a table that stays in the caches: what the fields cost beyond the memory of a look-up, which `enrich/lookup` tells.

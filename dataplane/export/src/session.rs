@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sonde_enrich::Handle;
-use sonde_flow::ring::Reader;
+use sonde_record::ring::Reader;
 use sonde_stats::Block;
 use sonde_threads::trap;
 

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use sonde_flow::record::Kind;
+use sonde_record::Kind;
 
 use crate::fact::{self, FACTS, Facts, LEAVE, burst, first};
 use crate::format::ipfix::field::{Field, field, octets};

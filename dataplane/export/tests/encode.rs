@@ -10,7 +10,7 @@ use sonde_export::elements::{CESNET_PEN, REVERSE_PEN};
 use sonde_export::fact::plain::ntp;
 use sonde_export::format::{Format, Statistics};
 use sonde_export::{Encoder, FileWriter, KINDS, Options};
-use sonde_flow::record::{EndReason, Initiator, Kind, NO_VLAN, Output, Record, vlan_id};
+use sonde_record::{EndReason, Head, Initiator, Kind, NO_VLAN, Record, vlan_id};
 
 /// Everything an exporter sends for these records, each message on its own, flushed at the end.
 fn send(records: &[Record], message_octets_max: usize, messages_max: usize) -> Vec<Vec<u8>> {
@@ -116,17 +116,18 @@ prop_compose! {
         let (octets, packets, wire) = counts;
         let (tcp_flags, [ttl, ttl_min, ttl_max], ethertype, syn_mss) = rest;
         let (ip_flags, flow_label, syn_len) = more;
-        Record {
+        Head {
             flow_id, kind, end_reason, initiator, worker, ingress, start, end, src, dst, sport, dport, proto, octets, packets, wire,
-            tcp_flags, ttl, ttl_min, ttl_max, ip_flags, flow_label: flow_label & 0xf_ffff, syn_len, syn_mss, tos, vlan_tci: vlan, smac, dmac, ethertype, icmp, ..Record::default()
+            tcp_flags, ttl, ttl_min, ttl_max, ip_flags, flow_label: flow_label & 0xf_ffff, syn_len, syn_mss, tos, vlan_tci: vlan, smac, dmac, ethertype, icmp, ..Head::default()
         }
+        .into()
     }
 }
 
 proptest! {
     #[test]
     fn any_record_is_read_back_field_by_field(record in any_record()) {
-        let messages = read(&send(&[record], 1400, 1));
+        let messages = read(&send(std::slice::from_ref(&record), 1400, 1));
         let [(_, fields)] = messages.last().unwrap().records.as_slice() else { panic!("one record") };
         check(&record, fields);
     }
@@ -179,7 +180,7 @@ fn the_ntp_format_counts_from_1900() {
 fn a_full_message_is_as_large_as_it_may_be() {
     for octets_max in [512, 513, 514, 515, 1400, 1432, 8972, 65_000] {
         for kind in KINDS {
-            let records = vec![Record { kind, ..Record::default() }; 1500];
+            let records = vec![Record::new(Head { kind, ..Head::default() }); 1500];
             let messages = read(&send(&records, octets_max, 4));
             let record = messages.iter().find_map(|m| m.records.first()).unwrap().1.iter().map(|f| f.2.len()).sum::<usize>();
             let full = messages.iter().map(|m| m.octets).max().unwrap();
@@ -193,7 +194,7 @@ fn all_messages_of_a_batch_but_the_last_have_its_segment_size() {
     let mut encoder = Encoder::new(Options { messages_max: 8, ..Options::default() });
     let mut outlet = Outlet::new(&encoder);
     while outlet.calls.is_empty() {
-        encoder.put(&Record::default(), &mut outlet);
+        encoder.put(&Record::new(Head::default()).view().unwrap(), &mut outlet);
     }
     let [(segment, sizes, records)] = outlet.calls.as_slice() else { panic!("one call") };
     assert_eq!((sizes.len(), *records), (8, 72), "8 messages of 9 records");
@@ -205,7 +206,7 @@ fn a_message_that_is_not_full_waits_unless_asked_for() {
     let mut encoder = Encoder::new(Options { messages_max: 8, ..Options::default() });
     let mut outlet = Outlet::new(&encoder);
     for _ in 0..12 {
-        encoder.put(&Record::default(), &mut outlet);
+        encoder.put(&Record::new(Head::default()).view().unwrap(), &mut outlet);
     }
     let mut flush = |partial| {
         encoder.flush(partial, &mut outlet);
@@ -218,14 +219,14 @@ fn a_message_that_is_not_full_waits_unless_asked_for() {
 #[test]
 fn a_template_is_announced_before_its_first_record_and_not_again() {
     let kinds = [Kind::Ipv4, Kind::Ipv4, Kind::Ipv6, Kind::Ipv4, Kind::Ipv6];
-    let records: Vec<_> = (0..).zip(kinds).map(|(n, kind)| Record { flow_id: n, kind, ..Record::default() }).collect();
+    let records: Vec<_> = (0..).zip(kinds).map(|(n, kind)| Record::new(Head { flow_id: n, kind, ..Head::default() })).collect();
     let mut encoder = Encoder::new(Options { messages_max: 1, ..Options::default() });
     let mut outlet = Outlet::new(&encoder);
     let announced: Vec<usize> = records
         .iter()
         .map(|record| {
             let before = outlet.messages.len();
-            encoder.put(record, &mut outlet);
+            encoder.put(&record.view().unwrap(), &mut outlet);
             encoder.flush(true, &mut outlet);
             // The collector panics where a template is missing.
             let messages = read(&outlet.messages);
@@ -242,7 +243,7 @@ fn who_comes_later_is_told_the_templates_that_were_made_yet() {
     for message_octets_max in [512, 600, 1400, 65_000] {
         let mut encoder = Encoder::new(Options { message_octets_max, ..Options::default() });
         let mut outlet = Outlet::new(&encoder);
-        KINDS.into_iter().for_each(|kind| encoder.put(&Record { kind, ..Record::default() }, &mut outlet));
+        KINDS.into_iter().for_each(|kind| encoder.put(&Record::new(Head { kind, ..Head::default() }).view().unwrap(), &mut outlet));
         let mut collector = Collector::default();
         let mut announced = 0;
         for message in encoder.templates() {
@@ -266,7 +267,7 @@ fn a_set_of_records_shorter_than_its_padding_has_none() {
         let options = Options { fields: sonde_export::Fields::parse(names).unwrap(), ..Options::default() };
         for count in 1..9 {
             // The collector takes everything that is long enough for a record.
-            let messages = read(&sent(&vec![Record::default(); count], &options).messages);
+            let messages = read(&sent(&vec![Record::new(Head::default()); count], &options).messages);
             assert_eq!(messages.last().unwrap().records.len(), count, "{names}");
         }
     }
@@ -304,12 +305,12 @@ fn options_tell_the_statistics_and_every_interface() {
 fn a_file_is_a_stream_of_messages() {
     let records: Vec<_> = (0..5000u64)
         .zip(KINDS.into_iter().cycle())
-        .map(|(n, kind)| Record { flow_id: n, kind, end: (100 + n) * 1_000_000_000, octets: [n, 1], ..Record::default() })
+        .map(|(n, kind)| Record::new(Head { flow_id: n, kind, end: (100 + n) * 1_000_000_000, octets: [n, 1], ..Head::default() }))
         .collect();
     let write = || {
         let mut file = FileWriter::new(Vec::new(), 3, Options::default()).with_interfaces(vec![(1, "lan".to_owned())]);
         for record in &records {
-            file.put(record);
+            record.put(&mut file);
         }
         file.finish().unwrap()
     };
@@ -347,7 +348,7 @@ fn a_file_that_cannot_be_written_says_so_at_the_end() {
         }
     }
     let mut file = FileWriter::new(Full, 1, Options::default());
-    file.put(&Record::default());
-    file.put(&Record::default());
+    Record::new(Head::default()).put(&mut file);
+    Record::new(Head::default()).put(&mut file);
     assert_eq!(file.finish().unwrap_err().kind(), std::io::ErrorKind::StorageFull);
 }

@@ -9,7 +9,7 @@ use sonde_enrich::{Enricher, Handle, Network, Sources};
 use sonde_export::elements::NTOP_PEN;
 use sonde_export::format::Format;
 use sonde_export::{Encoder, Options};
-use sonde_flow::record::{Kind, Record};
+use sonde_record::{Head, Kind, Record};
 use sonde_tests::collector::{Collected, Decoder, Record as Fields};
 use sonde_tests::mmdb::{Data, Writer};
 use sonde_tests::mrt::{Dump, Segment, route};
@@ -78,9 +78,10 @@ fn place(asn: u64, length: u64, texts: [&str; 3]) -> (u64, u64, [String; 3]) {
 fn both_ends_are_said_in_the_elements_of_their_family() {
     let handle = Arc::new(Handle::default());
     handle.post(Some(table()));
-    let four = Record { kind: Kind::Ipv4, src: ipv4([192, 0, 2, 1]), dst: ipv4([198, 51, 100, 1]), flow_id: 4, ..Record::default() };
-    let six = Record { kind: Kind::Ipv6, src: ipv6("2001:db9::1"), dst: ipv6("2001:db8::1"), flow_id: 6, ..Record::default() };
-    let two = Record { kind: Kind::Layer2, flow_id: 2, ..Record::default() };
+    let four =
+        Record::new(Head { kind: Kind::Ipv4, src: ipv4([192, 0, 2, 1]), dst: ipv4([198, 51, 100, 1]), flow_id: 4, ..Head::default() });
+    let six = Record::new(Head { kind: Kind::Ipv6, src: ipv6("2001:db9::1"), dst: ipv6("2001:db8::1"), flow_id: 6, ..Head::default() });
+    let two = Record::new(Head { kind: Kind::Layer2, flow_id: 2, ..Head::default() });
     let found = read(&sent(&[four, six, two], &options(&handle)));
     let [four, six, two] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!([four, six, two].map(|fields| fields.values.len()), [53, 53, 22], "a flow of layer 2 has no address to look up");
@@ -97,15 +98,15 @@ fn a_table_is_changed_between_two_batches_and_not_within_one() {
     let handle = Arc::new(Handle::default());
     let mut encoder = Encoder::new(options(&handle));
     let mut outlet = Outlet::new(&encoder);
-    let record = Record { kind: Kind::Ipv4, src: ipv4([192, 0, 2, 1]), ..Record::default() };
-    encoder.put(&record, &mut outlet);
+    let record = Record::new(Head { kind: Kind::Ipv4, src: ipv4([192, 0, 2, 1]), ..Head::default() });
+    encoder.put(&record.view().unwrap(), &mut outlet);
     handle.post(Some(table()));
-    encoder.put(&record, &mut outlet);
+    encoder.put(&record.view().unwrap(), &mut outlet);
     encoder.refresh();
-    encoder.put(&record, &mut outlet);
+    encoder.put(&record.view().unwrap(), &mut outlet);
     handle.post(None);
     encoder.refresh();
-    encoder.put(&record, &mut outlet);
+    encoder.put(&record.view().unwrap(), &mut outlet);
     encoder.flush(true, &mut outlet);
     let found: Vec<u64> = read(&outlet).iter().map(|fields| fields.number((0, 16))).collect();
     assert_eq!(found, [0, 0, 64_500, 0]);

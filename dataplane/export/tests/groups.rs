@@ -7,12 +7,13 @@ use proptest::prelude::*;
 use sonde_export::elements::{CESNET_PEN, FLOWMON_PEN, NTOP_PEN, REVERSE_PEN};
 use sonde_export::format::{Format, LeftOut};
 use sonde_export::{Encoder, Fields as Choice, Options};
-use sonde_flow::pattern::{Burst, FirstPacket, PatternState, Sample, Wants};
-use sonde_flow::perf::{
-    Application, QuicPerformance, ResponseTimes, Spread, Syn, TcpDirection, TcpPerformance, UdpPerformance, quic_valid, valid,
-};
-use sonde_flow::record::{Kind, Record};
+use sonde_flow::pattern::{PatternState, Sample, Wants};
 use sonde_packet::{Arp, Layers, Network, SegmentRouting, Tunnel};
+use sonde_record::fact::{
+    Application, Burst, Bursts, FirstPacket, FirstPackets, Histograms, NetTisa, QuicPerformance, ResponseTimes, Spread, Syn, TcpDirection,
+    TcpPerformance, UdpPerformance, quic_valid, valid,
+};
+use sonde_record::{Head, Kind, Record};
 use sonde_tests::collector::{Collected, Decoder, Record as Fields};
 
 /// The value of an unsigned field, which must be there.
@@ -175,13 +176,13 @@ fn check_lists<const N: usize>(fields: &Fields, ids: [u16; N], expected: &[[u64;
 
 /// The patterns of a record. How many first packets and bursts of each direction did not fit.
 fn check_patterns(record: &Record, fields: &Fields) -> [usize; 3] {
-    if let Some(histograms) = record.histograms {
+    if let Some(histograms) = record.get::<Histograms>() {
         let expected = [histograms.sizes[0], histograms.times[0], histograms.sizes[1], histograms.times[1]];
         for (id, expected) in (1060..).zip(expected) {
             assert_eq!(items(fields, id), expected.map(u64::from), "{id}");
         }
     }
-    if let Some(nettisa) = record.nettisa {
+    if let Some(nettisa) = record.get::<NetTisa>() {
         for (id, expected) in (1020..).zip(nettisa.values()) {
             let found = number(fields, CESNET_PEN, id);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "octets")]
@@ -191,7 +192,7 @@ fn check_patterns(record: &Record, fields: &Fields) -> [usize; 3] {
         }
     }
     let mut left = [0; 3];
-    if let Some(first) = record.first_packets {
+    if let Some(first) = record.get::<FirstPackets>() {
         let row = |packet: FirstPacket| {
             let direction = if packet.way == 0 { 1 } else { 255 };
             [packet.payload.into(), packet.time / 1_000_000, u64::from(packet.flags) % 256, direction]
@@ -199,7 +200,7 @@ fn check_patterns(record: &Record, fields: &Fields) -> [usize; 3] {
         let expected: Vec<_> = first.packets().map(row).collect();
         left[0] = expected.len() - check_lists(fields, [1013, 1014, 1015, 1016], &expected);
     }
-    if let Some(bursts) = record.bursts {
+    if let Some(bursts) = record.get::<Bursts>() {
         let row = |burst: Burst| [burst.packets.into(), burst.octets.into(), burst.start / 1_000_000, burst.end / 1_000_000];
         for (way, ids) in [[1050, 1051, 1052, 1053], [1054, 1055, 1056, 1057]].into_iter().enumerate() {
             let expected: Vec<_> = bursts.bursts(u8::try_from(way).unwrap()).map(row).collect();
@@ -212,21 +213,21 @@ fn check_patterns(record: &Record, fields: &Fields) -> [usize; 3] {
 /// What the record must look like: its facts, of each every field, and no others. How many first packets and bursts of each direction did not
 /// fit.
 fn check(record: &Record, fields: &Fields) -> [usize; 3] {
-    let layers = record.layers.unwrap_or_default();
+    let layers = record.get::<Layers>().unwrap_or_default();
     let ip = record.kind != Kind::Layer2;
     let stack = layers.mpls_labels != 0 || layers.spi != 0 || layers.srh.segments != 0 || layers.service_instance.is_some();
     // A record has one of them; whatever else a ring may hold, the first is sent.
-    let tcp = record.tcp.as_ref().filter(|_| ip);
-    let udp = record.udp.as_ref().filter(|_| ip && tcp.is_none());
-    let quic = record.quic.as_ref().filter(|_| ip && tcp.is_none() && udp.is_none());
+    let tcp = record.get::<TcpPerformance>().filter(|_| ip);
+    let udp = record.get::<UdpPerformance>().filter(|_| ip && tcp.is_none());
+    let quic = record.get::<QuicPerformance>().filter(|_| ip && tcp.is_none() && udp.is_none());
     let arp = !ip && layers.arp.operation != 0;
     let has = |element| fields.values.contains_key(&element);
     let found = [(0, 202), (NTOP_PEN, 113), (0, 218), (0, 95), (CESNET_PEN, 33), (CESNET_PEN, 1020)].map(has);
-    let expected = [stack, layers.depth != 0, tcp.is_some(), udp.is_some(), arp, record.nettisa.is_some()];
+    let expected = [stack, layers.depth != 0, tcp.is_some(), udp.is_some(), arp, record.get::<NetTisa>().is_some()];
     assert_eq!(found, expected, "labels, tunnel, TCP, UDP, ARP, NetTiSA");
     assert_eq!(has((FLOWMON_PEN, 69)), tcp.is_some() || quic.is_some());
     let lists = [1060, 1013, 1050].map(|id| fields.list((CESNET_PEN, id)).is_some());
-    let expected = [record.histograms.is_some(), record.first_packets.is_some(), record.bursts.is_some()];
+    let expected = [record.get::<Histograms>().is_some(), record.get::<FirstPackets>().is_some(), record.get::<Bursts>().is_some()];
     assert_eq!(lists, expected, "histograms, first packets, bursts");
     assert_eq!(number(fields, 0, 148), record.flow_id);
     if stack {
@@ -236,13 +237,13 @@ fn check(record: &Record, fields: &Fields) -> [usize; 3] {
         check_tunnel(&layers, fields);
     }
     if let Some(tcp) = tcp {
-        check_tcp(tcp, fields);
+        check_tcp(&tcp, fields);
     }
     if let Some(udp) = udp {
-        check_udp(udp, fields);
+        check_udp(&udp, fields);
     }
     if let Some(quic) = quic {
-        check_quic(quic, fields);
+        check_quic(&quic, fields);
     }
     if arp {
         check_arp(&layers.arp, fields);
@@ -342,17 +343,18 @@ fn any_wants() -> impl Strategy<Value = Wants> {
     all.prop_map(|([histograms, bursts, nettisa], first)| Wants { histograms, first_packets: first % 31, bursts, nettisa })
 }
 
-/// A record that has these patterns of these packets and nothing else.
-fn patterns(wants: Wants, samples: impl IntoIterator<Item = Sample>) -> Record {
+/// The patterns of these packets, as words of a record.
+fn pattern_words(wants: Wants, samples: impl IntoIterator<Item = Sample>) -> Vec<u64> {
     let mut state = PatternState::default();
     samples.into_iter().for_each(|sample| state.add(wants, &sample));
-    let mut words = [0; 232];
+    let mut words = vec![0; 232];
     let filled = state.encode(wants, &mut words);
-    Record::from_parts(&Record::default().encode(), &words[..filled]).unwrap()
+    words.truncate(filled);
+    words
 }
 
 /// Some with pauses, so that there are bursts.
-fn any_patterns() -> impl Strategy<Value = Record> {
+fn any_patterns() -> impl Strategy<Value = Vec<u64>> {
     let gap = prop_oneof![3 => 0u64..40, 1 => 900u64..5_000];
     let sample = (gap, prop_oneof![0u32..2_000, any::<u32>()], any::<u16>(), any::<bool>());
     (any_wants(), prop::collection::vec(sample, 1..100)).prop_map(|(wants, samples)| {
@@ -361,7 +363,7 @@ fn any_patterns() -> impl Strategy<Value = Record> {
             time += gap * 1_000_000 + 1;
             Sample { time, payload, flags, way: u8::from(reverse) }
         };
-        patterns(wants, samples.into_iter().map(place))
+        pattern_words(wants, samples.into_iter().map(place))
     })
 }
 
@@ -373,16 +375,29 @@ prop_compose! {
         tcp in prop::option::of(any_tcp()),
         udp in prop::option::of(any_udp()),
         quic in prop::option::of(any_quic()),
-        patterns in prop_oneof![Just(Record::default()), any_patterns()],
+        patterns in prop_oneof![Just(Vec::new()), any_patterns()],
     ) -> Record {
-        Record { flow_id, kind, layers, tcp, udp, quic, ..patterns }
+        let mut record = Record::of_words(Head { flow_id, kind, ..Head::default() }, &patterns);
+        if let Some(layers) = layers {
+            record = record.with(&layers);
+        }
+        if let Some(tcp) = tcp {
+            record = record.with(&tcp);
+        }
+        if let Some(udp) = udp {
+            record = record.with(&udp);
+        }
+        if let Some(quic) = quic {
+            record = record.with(&quic);
+        }
+        record
     }
 }
 
 proptest! {
     #[test]
     fn any_facts_are_read_back_field_by_field(record in any_record()) {
-        prop_assert_eq!(check(&record, &read(&[record], &full(3000))[0]), [0; 3]);
+        prop_assert_eq!(check(&record, &read(std::slice::from_ref(&record), &full(3000))[0]), [0; 3]);
     }
 
     #[test]
@@ -430,10 +445,10 @@ proptest! {
 fn largest() -> Record {
     // Bursts of three packets, one in each direction at a time.
     let sample = |n: u64| Sample { time: (1 + n / 6 * 2_000 + n % 6) * 1_000_000, payload: 1000, flags: 0x18, way: u8::from(n % 6 >= 3) };
-    let patterns = patterns(Wants::ALL, (0..120).map(sample));
+    let patterns = pattern_words(Wants::ALL, (0..120).map(sample));
     let layers = Layers { mpls_labels: 2, depth: 1, tunnels: [Tunnel::Vxlan as u8 | 0x80, 0, 0, 0], ..Layers::default() };
-    let tcp = Some(TcpPerformance { valid: u64::MAX, ..TcpPerformance::default() });
-    Record { kind: Kind::Ipv6, flow_id: 1, layers: Some(layers), tcp, ..patterns }
+    let tcp = TcpPerformance { valid: u64::MAX, ..TcpPerformance::default() };
+    Record::of_words(Head { kind: Kind::Ipv6, flow_id: 1, ..Head::default() }, &patterns).with(&layers).with(&tcp)
 }
 
 #[test]
@@ -453,29 +468,30 @@ fn groups_and_items_that_find_no_room_are_counted() {
     let left_out = |octets_max, records: &[Record]| {
         let mut encoder = Encoder::new(full(octets_max));
         let mut outlet = Outlet::new(&encoder);
-        records.iter().for_each(|record| encoder.put(record, &mut outlet));
+        records.iter().for_each(|record| encoder.put(&record.view().unwrap(), &mut outlet));
         let left = encoder.take_left_out();
         assert_eq!(encoder.take_left_out(), LeftOut::default(), "taken once");
         (left.groups, left.items)
     };
     let all = largest();
-    let plain = Record { tcp: all.tcp, ..Record::default() };
+    let plain = Record::new(Head::default()).with(&all.get::<TcpPerformance>().unwrap());
     // What docs/ipfix.md says has room for everything; lists are cut before groups are left out.
-    assert_eq!(left_out(65_000, &[all, plain]), (0, 0));
-    let (groups, items) = left_out(1134, &[all, plain]);
+    assert_eq!(left_out(65_000, &[all.clone(), plain.clone()]), (0, 0));
+    let (groups, items) = left_out(1134, &[all.clone(), plain.clone()]);
     assert!(groups == 0 && items > 0, "{groups} groups, {items} items");
-    assert_eq!(left_out(1134, &[all, plain, all]), (0, 2 * items));
+    assert_eq!(left_out(1134, &[all.clone(), plain, all.clone()]), (0, 2 * items));
     // A smaller message leaves out more groups, down to the smallest, of which docs/ipfix.md says the order.
-    let each: Vec<u64> = [512, 700, 850, 1000].iter().map(|octets| left_out(*octets, &[all]).0).collect();
+    let each: Vec<u64> = [512, 700, 850, 1000].iter().map(|octets| left_out(*octets, std::slice::from_ref(&all)).0).collect();
     assert!(each.is_sorted_by(|a, b| a >= b) && each[0] > each[3] && each[3] > 0, "{each:?}");
-    assert_eq!(left_out(512, &[Record::default()]), (0, 0), "nothing was left out of a plain flow");
+    assert_eq!(left_out(512, &[Record::new(Head::default())]), (0, 0), "nothing was left out of a plain flow");
 }
 
 #[test]
 fn messages_of_records_that_vary_are_as_full_as_they_can_be() {
     let packets = |n: u64| (0..n).map(|n| Sample { time: (1 + n) * 1_000_000, payload: 100, flags: 0, way: 0 });
     let kept = Wants { first_packets: 30, ..Wants::default() };
-    let records: Vec<_> = (1..400).map(|n| Record { flow_id: n, ..patterns(kept, packets(1 + n * 7 % 30)) }).collect();
+    let records: Vec<_> =
+        (1..400).map(|n| Record::of_words(Head { flow_id: n, ..Head::default() }, &pattern_words(kept, packets(1 + n * 7 % 30)))).collect();
     let outlet = sent(&records, &Options { messages_max: 8, ..full(1400) });
     assert!(outlet.calls.iter().all(|(segment, sizes, _)| segment.is_none() && sizes.len() <= 8));
     assert_eq!(outlet.calls.iter().map(|(_, _, records)| records).sum::<usize>(), records.len());
@@ -489,8 +505,11 @@ fn messages_of_records_that_vary_are_as_full_as_they_can_be() {
 #[test]
 fn a_flow_that_has_nothing_beside_it_has_the_plain_template() {
     let templates = |layers: Option<Layers>| {
-        let records = [Kind::Ipv4, Kind::Ipv6, Kind::Layer2].map(|kind| Record { kind, layers, ..Record::default() });
-        records.map(|record| (one(&record).template, one(&record).values.len()))
+        [Kind::Ipv4, Kind::Ipv6, Kind::Layer2].map(|kind| {
+            let plain = Record::new(Head { kind, ..Head::default() });
+            let read = one(&layers.map_or(plain.clone(), |layers| plain.with(&layers)));
+            (read.template, read.values.len())
+        })
     };
     assert_eq!(templates(None).map(|(_, fields)| fields), [43, 43, 22]);
     // A session of PPPoE is in the record, and no element is known for it.

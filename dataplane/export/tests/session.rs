@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use decoder::{Collector, Message, number};
 use sonde_export::session::{COUNTERS, Config, Protocol, Timing, run};
 use sonde_flow::pattern::{PatternState, Sample, Wants};
-use sonde_flow::record::{Kind, Output, Record};
-use sonde_flow::ring::{Cursor, Reader, Writer};
+use sonde_record::ring::{Cursor, Reader, Writer};
+use sonde_record::{Head, Kind, Output, Record};
 use sonde_stats::{Block, Kind as BlockKind};
 use tempfile::TempDir;
 
@@ -72,7 +72,7 @@ impl Probe {
         let kinds = [Kind::Ipv4, Kind::Ipv4, Kind::Ipv6, Kind::Layer2];
         let writer = self.writer.as_mut().unwrap();
         for (n, kind) in (self.written..self.written + count).zip(kinds.into_iter().cycle()) {
-            writer.put(&Record { flow_id: n, kind, octets: [n, 1], packets: [1, 1], ..Record::default() });
+            Record::new(Head { flow_id: n, kind, octets: [n, 1], packets: [1, 1], ..Head::default() }).put(writer);
         }
         writer.publish();
         self.written += count;
@@ -569,8 +569,8 @@ fn records_that_vary_arrive_one_message_a_datagram() {
         }
         let mut words = [0; 32];
         let filled = state.encode(patterns, &mut words);
-        let head = Record { flow_id, ..Record::default() }.encode();
-        probe.writer.as_mut().unwrap().put_words(&head, &words[..filled]);
+        let record = Record::of_words(Head { flow_id, ..Head::default() }, &words[..filled]);
+        record.put(probe.writer.as_mut().unwrap());
     }
     probe.writer.as_mut().unwrap().publish();
     let (mut collector, mut messages, mut octets) = (Collector::default(), Vec::new(), vec![0; 65_536]);

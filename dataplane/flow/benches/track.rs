@@ -10,12 +10,12 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Duration;
 
-use sonde_flow::record::{HEAD_WORDS, Output, Record};
-use sonde_flow::ring::Writer;
 use sonde_flow::{BURST, Flush, Policy, Room, Sizing, Tracker};
 use sonde_memory::slab::{Slab, Wanted};
 use sonde_memory::tags::Simd;
 use sonde_packet::{Frame, Link};
+use sonde_record::ring::Writer;
+use sonde_record::{HEAD_WORDS, Output, RecordView};
 
 const FLOWS: [u64; 4] = [1_000, 100_000, 1_000_000, 8_000_000];
 /// Fewer different frames are learnt by the branch predictor.
@@ -33,7 +33,7 @@ const START: u64 = 1_700_000_000_000_000_000;
 struct Nothing;
 
 impl Output for Nothing {
-    fn put(&mut self, record: &Record) {
+    fn put(&mut self, record: &RecordView<'_>) {
         black_box(record);
     }
 

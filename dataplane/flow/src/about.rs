@@ -1,11 +1,11 @@
 //! What the first frame of a flow says beside its key and its counters, and where its layers are kept.
 
 use sonde_packet::{Frame, Headers, Layers, Part, layers_part, proto};
+use sonde_record::fact::Fact;
+use sonde_record::{NO_ICMP, NO_VLAN};
 
 use crate::counters::Counter;
 use crate::entry::{Birthplace, INNER};
-use crate::extension::{LayersWords, write_layers};
-use crate::record::{NO_ICMP, NO_VLAN};
 
 /// What only the first frame of a flow is asked for.
 pub(crate) struct About {
@@ -68,7 +68,7 @@ fn keep(found: &Layers, place: &mut Birthplace<'_, '_>) -> u32 {
         return 0;
     };
     if let Some(words) = place.sides.layers.get_mut(number) {
-        *words = LayersWords(write_layers(found));
+        found.encode(&mut words.0);
     }
     number
 }

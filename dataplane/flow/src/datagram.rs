@@ -5,11 +5,13 @@
 use bytemuck::{Pod, Zeroable, must_cast_mut, must_cast_ref};
 use sonde_packet::{Frame, proto};
 
+use sonde_record::fact::Application;
+
 use crate::counters::Counter;
 use crate::entry::{Birthplace, Entry, Packet, Sides};
 use crate::key::Key;
 use crate::measure::{Kind, Measured};
-use crate::perf::{Application, QuicState, UdpState, has_long_header, is_initial};
+use crate::perf::{QuicState, UdpState, has_long_header, is_initial};
 
 /// HTTP/3 and DNS over HTTPS (RFC 9114 section 3.1).
 const QUIC: u16 = 443;

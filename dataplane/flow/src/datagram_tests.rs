@@ -1,5 +1,7 @@
+use sonde_record::Record;
+use sonde_record::fact::{QuicPerformance, UdpPerformance};
+
 use super::*;
-use crate::record::Record;
 use crate::tracker::{Flush, Policy, Sizing, Tracker};
 use crate::{Room, Timeouts};
 use sonde_memory::slab::Wanted;
@@ -86,10 +88,10 @@ fn requests_and_answers_are_timed_whatever_decoder_their_packets_take() {
         let reply = frame((SERVER, 53), (CLIENT, 4000), &dns(9, true), vlan);
         let mut world = World::new(Room::whole(100));
         let [record] = world.at(0, &request).at(7, &request).at(30, &reply).end() else { panic!("one flow") };
-        let udp = record.udp.expect("measured");
+        let udp = record.get::<UdpPerformance>().expect("measured");
         assert_eq!((udp.application, udp.repeated), (Some(Application::Dns), 1));
         assert_eq!((udp.responses.count, udp.responses.last), (1, 30 * MS));
-        assert_eq!(record.quic, None);
+        assert_eq!(record.get::<QuicPerformance>(), None);
     }
 }
 
@@ -98,7 +100,7 @@ fn what_pads_a_frame_is_no_payload() {
     let empty = frame((CLIENT, 4000), (SERVER, 53), &[], None);
     let mut world = World::new(Room::whole(100));
     let [record] = world.at(0, &empty).end() else { panic!("one flow") };
-    assert_eq!(record.udp, None, "twelve zeros are a message of DNS");
+    assert_eq!(record.get::<UdpPerformance>(), None, "twelve zeros are a message of DNS");
 }
 
 #[test]
@@ -110,9 +112,9 @@ fn the_handshake_of_quic_is_timed() {
         .at(20, &frame(server, client, &initial(), None))
         .at(25, &frame(client, server, &[0x40; 30], None));
     let [record] = world.end() else { panic!("one flow") };
-    let quic = record.quic.expect("measured");
+    let quic = record.get::<QuicPerformance>().expect("measured");
     assert_eq!((quic.client, quic.server_rtt, quic.client_rtt), (0, 20 * MS, 5 * MS));
-    assert_eq!(record.udp, None);
+    assert_eq!(record.get::<UdpPerformance>(), None);
 }
 
 /// A datagram that begins with a long header, as long as an Initial must be.
@@ -134,7 +136,7 @@ fn quic_on_another_port_is_known_by_its_first_initial() {
         bytes.truncate(if whole { wire_len } else { 96 });
         world.at(0, &bytes).at(20, &frame(to, client, payload, None));
         let [record] = world.end() else { panic!("one flow") };
-        record.quic.map(|quic| quic.server_rtt)
+        record.get::<QuicPerformance>().map(|quic| quic.server_rtt)
     };
     // Versions 1 and 2 (RFC 9369 section 3.2 numbers anew), the last draft.
     for (first, version) in [(0xc3, 1), (0xd3, 0x6b33_43cf), (0xc0, 0xff00_001d)] {
@@ -163,7 +165,7 @@ fn what_is_not_quic_on_another_port_takes_no_place() {
     }
     world.at(1, &query(4000, 1));
     assert_eq!(world.tracker.counters().get(Counter::UdpPerformanceFull), 0);
-    assert_eq!(world.end().iter().filter(|record| record.udp.is_some()).count(), 1);
+    assert_eq!(world.end().iter().filter(|record| record.get::<UdpPerformance>().is_some()).count(), 1);
 }
 
 #[test]
@@ -171,7 +173,7 @@ fn what_only_uses_the_port_of_quic_takes_no_place() {
     let mut world = World::new(Room { udp: 1, ..Room::plain(100) });
     world.at(0, &frame((CLIENT, 4000), (SERVER, 443), &[0x16, 0xfe, 0xfd, 0, 0, 0, 0], None)).at(1, &query(4000, 1));
     assert_eq!(world.tracker.counters().get(Counter::UdpPerformanceFull), 0);
-    assert_eq!(world.end().iter().filter(|record| record.udp.is_some()).count(), 1);
+    assert_eq!(world.end().iter().filter(|record| record.get::<UdpPerformance>().is_some()).count(), 1);
 }
 
 #[test]
@@ -182,7 +184,7 @@ fn a_flow_without_a_place_is_counted_and_a_place_is_given_back() {
     // Long after: the first flow has ended.
     world.at(60_000, &query(4002, 1)).at(60_001, &answer(4002, 1));
     assert_eq!(world.tracker.counters().get(Counter::UdpPerformanceFull), 1);
-    let answered = |record: &Record| record.udp.map(|udp| udp.responses.count);
+    let answered = |record: &Record| record.get::<UdpPerformance>().map(|udp| udp.responses.count);
     let mut found: Vec<_> = world.end().iter().map(|record| (record.sport, answered(record))).collect();
     found.sort_unstable();
     assert_eq!(found, [(4000, Some(1)), (4001, None), (4002, Some(1))]);
@@ -192,7 +194,7 @@ fn a_flow_without_a_place_is_counted_and_a_place_is_given_back() {
 fn a_request_is_answered_in_the_record_after_its_own() {
     let mut world = World::new(Room::whole(100));
     world.at(0, &query(4000, 1)).at(10, &answer(4000, 1)).at(90, &query(4000, 2)).at(500, &answer(4000, 2));
-    let responses: Vec<_> = world.end().iter().map(|record| record.udp.expect("measured").responses).collect();
+    let responses: Vec<_> = world.end().iter().map(|record| record.get::<UdpPerformance>().expect("measured").responses).collect();
     let [first, second] = responses.as_slice() else { panic!("{responses:?}") };
     assert_eq!((first.count, first.sum), (1, 10 * MS));
     assert_eq!((second.count, second.sum), (1, 410 * MS));
@@ -204,7 +206,7 @@ fn an_answer_in_fragments_is_one() {
     reply[20] = 0x20;
     let mut world = World::new(Room::whole(100));
     let [record] = world.at(0, &query(4000, 1)).at(5, &reply).end() else { panic!("one flow") };
-    assert_eq!((record.fragments, record.udp.expect("measured").responses.last), (1, 5 * MS));
+    assert_eq!((record.fragments, record.get::<UdpPerformance>().expect("measured").responses.last), (1, 5 * MS));
 }
 
 #[test]
@@ -212,7 +214,7 @@ fn without_room_nothing_is_measured_or_counted() {
     let mut world = World::new(Room::plain(100));
     world.at(0, &query(4000, 1)).at(1, &answer(4000, 1));
     assert_eq!(world.tracker.counters().get(Counter::UdpPerformanceFull), 0);
-    assert!(world.end().iter().all(|record| record.udp.is_none() && record.packets == [1, 1]));
+    assert!(world.end().iter().all(|record| record.get::<UdpPerformance>().is_none() && record.packets == [1, 1]));
 }
 
 #[test]
@@ -220,7 +222,7 @@ fn a_captured_beginning_of_a_datagram_is_measured_as_far_as_it_goes() {
     let (whole, reply) = (query(4000, 1), answer(4000, 1));
     for end in 34..whole.len() {
         let mut world = World::new(Room::whole(100));
-        let measured = world.at(0, &whole[..end]).at(3, &reply).end().iter().find_map(|record| record.udp);
+        let measured = world.at(0, &whole[..end]).at(3, &reply).end().iter().find_map(|record| record.get::<UdpPerformance>());
         // Twelve octets of DNS behind 42 of headers.
         let expected = if end >= 54 { 1 } else { 0 };
         assert_eq!(measured.map_or(0, |udp| udp.responses.count), expected, "{end} octets");

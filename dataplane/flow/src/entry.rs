@@ -2,20 +2,19 @@
 
 use bytemuck::Zeroable;
 use sonde_packet::{Frame, SynOptions, Tcp, Tunnels};
+use sonde_record::fact::LoneSyn;
+use sonde_record::{EndReason, Head, Initiator, NO_WSCALE, lone_syn};
 
 use crate::about::About;
 use crate::counters::Counters;
 use crate::counts;
 use crate::datagram::Datagrams;
-use crate::extension::LayersWords;
 use crate::key::Key;
 use crate::measure::Measured;
 use crate::pattern::{PatternState, Wants};
-use crate::perf::{LoneSyn, Opening, Rest, Ways};
-use crate::record::{EndReason, HEAD_WORDS, Initiator, NO_WSCALE, Origin, head, lone_syn};
-use crate::side::{Side, Twin};
+use crate::perf::{Opening, Rest, Ways};
+use crate::side::{LayersWords, Side, Twin};
 use crate::table::{tick, tick_after};
-use crate::word::{pack, quad};
 
 mod times;
 
@@ -35,6 +34,15 @@ const SPECIAL: u16 = Tcp::SYN | Tcp::FIN | Tcp::RST | FRAGMENT | BIG;
 
 /// Flags and reserved bits of the TCP header: `tcpControlBits` (RFC 9565 section 3).
 pub(crate) const TCP_FLAGS: u16 = 0x0fff;
+
+/// Where a record comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Number of the worker.
+    pub(crate) worker: u8,
+    /// What is added to times for them to be those of the wall clock, in nanoseconds. The reader of a record does it.
+    pub(crate) offset: i64,
+}
 
 /// What one packet adds to its flow.
 #[derive(Clone, Copy, Debug, Zeroable)]
@@ -75,6 +83,8 @@ pub(crate) const INNER: u8 = 2;
 
 /// Bits of [`Hot::state`]; above them are the TCP flags.
 mod state {
+    use sonde_record::Initiator;
+
     /// Direction bit of the key that is forward.
     pub(super) const FORWARD: u32 = 1;
     /// FIN seen in forward direction; the next bit is reverse.
@@ -83,7 +93,7 @@ mod state {
     pub(super) const RST: u32 = 1 << 3;
     /// Its record was written and no packet came since.
     pub(super) const DORMANT: u32 = 1 << 4;
-    /// Initiator: two bits, as in `record::Initiator`.
+    /// Initiator: two bits, as in [`Initiator`].
     pub(super) const INITIATOR: u32 = 5;
     /// FIN from both sides, or RST: lingers for its last segments.
     pub(super) const CLOSED: u32 = 1 << 7;
@@ -93,6 +103,23 @@ mod state {
     pub(super) fn low(state: u32) -> u8 {
         let [low, ..] = state.to_le_bytes();
         low
+    }
+
+    /// Who opened the connection.
+    #[inline(always)]
+    pub(super) fn opener(state: u32) -> Initiator {
+        match low(state) >> INITIATOR & 3 {
+            1 => Initiator::Source,
+            2 => Initiator::Destination,
+            _ => Initiator::FirstPacket,
+        }
+    }
+
+    /// The TCP flags of both directions.
+    #[inline(always)]
+    pub(super) fn tcp_flags(state: u32) -> [u16; 2] {
+        let [_, a, b, c] = state.to_le_bytes();
+        [u16::from_le_bytes([a, b]) & super::TCP_FLAGS, u16::from_le_bytes([b, c]) >> 4]
     }
 
     /// Where the flags of a direction go.
@@ -543,49 +570,55 @@ impl<K: Key> Entry<K> {
         self.hot.state & state::DORMANT == 0
     }
 
-    /// The record of the flow as it is, in words: what `Record::encode` would write.
+    /// The head of the flow's record as it is.
     #[inline(always)]
-    pub(crate) fn words(&self, reason: EndReason, origin: Origin) -> [u64; HEAD_WORDS] {
+    pub(crate) fn head(&self, reason: EndReason, origin: Origin) -> Head {
         let (hot, birth) = (&self.hot, &self.birth);
         let ends = self.key.ends(state::low(hot.state) & state::low(state::FORWARD));
-        let ([s0, s1], [d0, d1]) = (ends.src, ends.dst);
         let ([word0, word1], [counts0, counts1]) = (hot.octets_ttl, hot.counts);
-        let ([t0, t1], [v0, v1]) = (birth.ttl, birth.vlan_tci);
+        let ([_, _, _, _, _, _, min0, max0], [_, _, _, _, _, _, min1, max1]) = (word0.to_le_bytes(), word1.to_le_bytes());
         let syn = self.measured() == Measured::SYN;
-        let [i0, i1] = if syn { [0; 2] } else { birth.icmp };
-        let fragments = if syn { 0 } else { birth.fragments };
-        let lone = if syn { lone_syn(birth.fragments, u16::from_le_bytes(birth.icmp)) } else { 0 };
         let (octets0, octets1) = (word0 & OCTETS, word1 & OCTETS);
         let [l0, l1, l2] = birth.flow_label;
         let [n0, n1, n2, n3, n4, n5, m0, m1, m2, m3, m4, m5] = birth.macs;
-        let [e0, e1] = birth.ethertype.to_le_bytes();
-        let initiator = state::low(hot.state) >> state::INITIATOR & 3;
-        [
-            head(ends.kind, ends.view),
-            birth.flow_id,
-            birth.first,
-            self.last(),
-            s0,
-            s1,
-            d0,
-            d1,
-            octets0,
-            octets1,
-            counts::packets(counts0),
-            counts::packets(counts1),
-            counts::wire(counts0, octets0),
-            counts::wire(counts1, octets1),
-            quad(ends.sport, ends.dport, 0, 0) | u64::from(hot.state >> 8 & 0xfff) << 32 | u64::from(hot.state >> 20) << 48,
-            pack([ends.protocol, reason as u8, initiator, origin.worker, t0, t1, birth.tos, birth.syn_wscale]),
-            quad(v0, v1, birth.ingress, birth.syn_len),
-            pack([m0, m1, m2, m3, m4, m5, e0, e1]),
-            pack([n0, n1, n2, n3, n4, n5, i0, i1]),
-            quad(birth.syn_window, birth.syn_mss, 0, 0) | u64::from(fragments) << 32,
-            pack([l0, l1, l2, birth.ip_flags, 0, 0, 0, 0]) | (word0 >> 48) << 32 | (word1 >> 48) << 48,
-            lone,
-            origin.offset.cast_unsigned(),
-            0,
-        ]
+        Head {
+            flow_id: birth.flow_id,
+            kind: ends.kind,
+            end_reason: reason,
+            view: ends.view,
+            initiator: state::opener(hot.state),
+            worker: origin.worker,
+            ingress: birth.ingress,
+            start: birth.first,
+            end: self.last(),
+            src: ends.src,
+            dst: ends.dst,
+            sport: ends.sport,
+            dport: ends.dport,
+            proto: ends.protocol,
+            octets: [octets0, octets1],
+            packets: [counts::packets(counts0), counts::packets(counts1)],
+            wire: [counts::wire(counts0, octets0), counts::wire(counts1, octets1)],
+            tcp_flags: state::tcp_flags(hot.state),
+            ttl: birth.ttl,
+            ttl_min: [min0, min1],
+            ttl_max: [max0, max1],
+            ip_flags: birth.ip_flags,
+            flow_label: u32::from_le_bytes([l0, l1, l2, 0]),
+            tos: birth.tos,
+            vlan_tci: birth.vlan_tci,
+            smac: [m0, m1, m2, m3, m4, m5],
+            dmac: [n0, n1, n2, n3, n4, n5],
+            ethertype: birth.ethertype,
+            fragments: if syn { 0 } else { birth.fragments },
+            icmp: if syn { [0; 2] } else { birth.icmp },
+            syn_len: birth.syn_len,
+            syn_window: birth.syn_window,
+            syn_mss: birth.syn_mss,
+            syn_wscale: birth.syn_wscale,
+            lone_syn: if syn { lone_syn(birth.fragments, u16::from_le_bytes(birth.icmp)) } else { 0 },
+            offset: origin.offset,
+        }
     }
 
     /// After a report: counters start again, the flow goes on.

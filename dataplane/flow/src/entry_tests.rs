@@ -6,7 +6,6 @@ use sonde_packet::Link;
 
 use super::*;
 use crate::key::Key4;
-use crate::record::Record;
 use crate::side::{Side, Twin};
 use crate::tracker::{Flush, Policy, Sizing, Tracker};
 use crate::{Counter, Room};
@@ -55,8 +54,7 @@ impl Driven {
     }
 
     fn report(&mut self) {
-        let words = self.entry.words(EndReason::Active, Origin { worker: 0, offset: 0 });
-        let record = Record::decode(&words).expect("a record of this version");
+        let record = self.entry.head(EndReason::Active, Origin { worker: 0, offset: 0 });
         for way in 0..2 {
             add(&mut self.said, [record.packets[way], record.octets[way], record.wire[way]], way);
         }
@@ -159,7 +157,7 @@ fn forty_million_packets_of_a_tunnel_have_their_octets_on_the_wire_in_one_record
     // 72 octets around each packet of 28: more than 2^31 after 30 million packets.
     let frame = Frame { bytes: &bytes, wire_len: 100, link: Link::Ethernet, time: 1_700_000_000_000_000_000, port: 1 };
     let burst = [frame; 128];
-    let mut records: Vec<Record> = Vec::new();
+    let mut records: Vec<sonde_record::Record> = Vec::new();
     let bursts = 40_000_000 / 128;
     for _ in 0..bursts {
         tracker.track(&burst, frame.time, &mut records);

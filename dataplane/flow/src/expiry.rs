@@ -5,12 +5,11 @@
 //! prefetched before the first is looked at. A live flow is looked at once per idle timeout.
 
 use sonde_memory::tags::Line;
+use sonde_record::{EndReason, Output, fact};
 
 use crate::counters::{Counter, Counters};
-use crate::entry::{Due, Entry, Sides, Timeouts};
-use crate::extension::EXTENSION_WORDS_MAX;
+use crate::entry::{Due, Entry, Origin, Sides, Timeouts};
 use crate::key::Key;
-use crate::record::{EndReason, Origin, Output};
 use crate::table::{PLACES, Slot, Table, tick, tick_after};
 
 /// Longest time of one pass over the table, in nanoseconds.
@@ -202,9 +201,9 @@ pub(crate) fn write<K: Key, O: Output>(
         EndReason::LackOfResources => Counter::RecordsLackOfResources,
     };
     counters.add(counter, 1);
-    let head = entry.words(reason, origin);
+    let head = entry.head(reason, origin).encode();
     if entry.has_sides() {
-        let mut words = [0; EXTENSION_WORDS_MAX];
+        let mut words = [0; fact::ALL_WORDS];
         let filled = entry.extend(sides, &mut words);
         out.put_words(&head, words.get(..filled).unwrap_or_default());
     } else {

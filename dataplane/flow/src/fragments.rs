@@ -10,9 +10,9 @@
 //! Not here: reassembly. Fragments that overlap are counted as they come.
 
 use sonde_packet::{Frame, Headers, Link, Network, has_ports};
+use sonde_record::View;
 
 use crate::icmp::is_icmp;
-use crate::record::View;
 use crate::track::BURST;
 
 /// Places: what one worker remembers of first fragments.

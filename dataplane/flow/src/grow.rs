@@ -4,11 +4,12 @@
 //! with a small one: what fits into the caches is three times as fast, and its sweep is short.
 
 use sonde_memory::slab::{OutOfMemory, Wanted};
+use sonde_record::{EndReason, Output};
 
 use crate::counters::{Counter, Counters};
+use crate::entry::Origin;
 use crate::expiry::write;
 use crate::key::Key;
-use crate::record::{EndReason, Origin, Output};
 use crate::table::{LOAD_PERCENT, PATTERNS_MAX, PLACES, PLACES_MASK, Place, Room, Table, tick};
 
 /// By how much a table grows: all moves together cost a third of one more look at each flow.
@@ -88,10 +89,10 @@ pub(crate) struct Context<'a, O> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Record;
     use crate::tracker::{Flush, Policy, Sizing, Tracker};
     use sonde_memory::tags::Simd;
     use sonde_packet::{Frame, Link};
+    use sonde_record::Record;
 
     const START: u64 = 1_700_000_000_000_000_000;
 

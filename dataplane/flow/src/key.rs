@@ -6,9 +6,9 @@
 
 use bytemuck::Zeroable;
 use sonde_packet::{Fast4, Headers, Inner4, Network, has_ports};
+use sonde_record::{Kind, View};
 
 use crate::icmp::is_icmp;
-use crate::record::{Kind, View};
 
 /// Random words that the hash is mixed with, so that nobody outside can aim at one line of the table.
 #[derive(Clone, Copy, Debug)]
@@ -44,13 +44,13 @@ pub(crate) trait Key: Copy + Eq + Zeroable + Send + std::fmt::Debug + 'static {
     fn ends(&self, forward: u8) -> Ends;
 }
 
-/// What a record says of its key. Addresses as two words each; IPv4 in the low half of the second.
+/// What a record says of its key. IPv4 addresses are the last four octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {
     pub(crate) kind: Kind,
     pub(crate) view: View,
-    pub(crate) src: [u64; 2],
-    pub(crate) dst: [u64; 2],
+    pub(crate) src: [u8; 16],
+    pub(crate) dst: [u8; 16],
     pub(crate) sport: u16,
     pub(crate) dport: u16,
     pub(crate) protocol: u8,
@@ -126,7 +126,7 @@ impl Key for Key4 {
     #[expect(clippy::cast_possible_truncation, reason = "parts of a word, by their width")]
     fn ends(&self, forward: u8) -> Ends {
         let (from, to) = if forward == 0 { (self.low, self.high) } else { (self.high, self.low) };
-        let address = |word: u64| [0, word >> 16 & 0xffff_ffff];
+        let address = |word: u64| u128::from(word >> 16 & 0xffff_ffff).to_be_bytes();
         let protocol = (self.low >> 56) as u8;
         let (sport, dport) = shown(protocol, from as u16, to as u16);
         Ends { kind: Kind::Ipv4, view: View::First, src: address(from), dst: address(to), sport, dport, protocol }
@@ -207,11 +207,12 @@ impl Key for KeyWide {
         let kind = match version {
             4 => Kind::Ipv4,
             6 => Kind::Ipv6,
-            _ => return Ends { kind: Kind::Layer2, view: View::First, src: [0; 2], dst: [0; 2], sport: 0, dport: 0, protocol: 0 },
+            _ => return Ends { kind: Kind::Layer2, view: View::First, src: [0; 16], dst: [0; 16], sport: 0, dport: 0, protocol: 0 },
         };
         let [low_port, high_port, third, _] = quarters(self.rest);
         let [protocol, _] = third.to_be_bytes();
-        let (low, high) = ((self.low, low_port), (self.high, high_port));
+        let address = |[high, low]: [u64; 2]| (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
+        let (low, high) = ((address(self.low), low_port), (address(self.high), high_port));
         let ((src, sport), (dst, dport)) = if forward == 0 { (low, high) } else { (high, low) };
         let (sport, dport) = shown(protocol, sport, dport);
         Ends { kind, view: if view == 0 { View::First } else { View::Inner }, src, dst, sport, dport, protocol }
@@ -229,8 +230,8 @@ mod tests {
             let (back, backward) = Key4::new(b, a, q, p, 6, 0x00f_00a);
             assert_eq!(there, back);
             assert_ne!(forward, backward);
-            let ends =
-                Ends { kind: Kind::Ipv4, view: View::First, src: [0, a.into()], dst: [0, b.into()], sport: p, dport: q, protocol: 6 };
+            let [src, dst] = [a, b].map(|address| u128::from(address).to_be_bytes());
+            let ends = Ends { kind: Kind::Ipv4, view: View::First, src, dst, sport: p, dport: q, protocol: 6 };
             assert_eq!(there.ends(forward), ends);
         }
         assert_eq!(Key4::new(7, 7, 5, 5, 17, 0).1, 0, "a packet to itself is forward");
@@ -247,8 +248,8 @@ mod tests {
         };
         let (key, forward) = KeyWide::of(&headers, View::First, 5, 0);
         assert_eq!(forward, 1);
-        let (b, a) = ([u64::from_be_bytes(*b"bbbbbbbb"); 2], [u64::from_be_bytes(*b"aaaaaaaa"); 2]);
-        assert_eq!(key.ends(forward), Ends { kind: Kind::Ipv6, view: View::First, src: b, dst: a, sport: 9, dport: 8, protocol: 17 });
+        let (src, dst) = (*b"bbbbbbbbbbbbbbbb", *b"aaaaaaaaaaaaaaaa");
+        assert_eq!(key.ends(forward), Ends { kind: Kind::Ipv6, view: View::First, src, dst, sport: 9, dport: 8, protocol: 17 });
         let turned = Headers { network: Network::V6(*b"aaaaaaaaaaaaaaaa", *b"bbbbbbbbbbbbbbbb"), sport: 8, dport: 9, ..headers };
         assert_eq!(KeyWide::of(&turned, View::First, 5, 0), (key, 0));
         assert_ne!(KeyWide::of(&headers, View::First, 6, 0).0, key);
@@ -266,7 +267,8 @@ mod tests {
         assert_eq!(keys.len(), 4);
         let (key, forward) = KeyWide::of(&headers, View::Inner, 5, 7);
         let ends = key.ends(forward);
-        assert_eq!((ends.kind, ends.view, ends.src, ends.dst), (Kind::Ipv4, View::Inner, [0, 0x0a00_0001], [0, 0x0a00_0002]));
+        let [src, dst] = [0x0a00_0001u128, 0x0a00_0002].map(u128::to_be_bytes);
+        assert_eq!((ends.kind, ends.view, ends.src, ends.dst), (Kind::Ipv4, View::Inner, src, dst));
         assert_eq!((ends.sport, ends.dport, ends.protocol), (9, 8, 17));
     }
 

@@ -1,12 +1,11 @@
-//! flow: [`sonde_packet::Headers`] -> entry, updated; ended and timed-out entries -> [`Record`] -> record ring.
+//! flow: [`sonde_packet::Headers`] -> entry, updated; ended and timed-out entries -> records ([`sonde_record`]).
 //!
 //! Read in order: `key` (what makes packets one conversation), `entry` (a flow, and what a packet does to it), `table` (where
-//! entries stand), `track` (a burst through the table, in stages), `expiry` (the sweep), [`tracker`] (all of it for one worker),
-//! [`record`] and [`ring`] (what leaves).
+//! entries stand), `track` (a burst through the table, in stages), `expiry` (the sweep), [`tracker`] (all of it for one worker).
 //!
 //! Beside it: `fragments` (ports for fragments that have none), `grow` (a larger table, for recordings).
 //!
-//! What only some flows have stands beside the table (`side`) and behind a record's head (`extension`).
+//! What only some flows have stands beside the table (`side`), and in facts of their records.
 //!
 //! How the network performs is followed by `perf`, for the flows that have a place for it (`measure`, `datagram`), the pattern of
 //! their packets by `pattern`.
@@ -21,7 +20,6 @@ mod counts;
 mod datagram;
 mod entry;
 mod expiry;
-pub mod extension;
 mod fragments;
 mod grow;
 mod icmp;
@@ -29,18 +27,14 @@ mod key;
 mod measure;
 pub mod pattern;
 pub mod perf;
-pub mod record;
-pub mod ring;
 mod side;
 mod table;
 mod track;
 pub mod tracker;
-mod word;
 
 pub use counters::{COUNTERS, Counter, Counters, NAMES};
 pub use entry::Timeouts;
 pub use expiry::PERIOD_MAX as SWEEP_PERIOD_MAX;
-pub use record::Record;
 pub use table::Room;
 pub use track::BURST;
 pub use tracker::{Flush, Policy, Sizing, Tracker};

@@ -4,13 +4,14 @@
 
 use sonde_packet::{Frame, SynOptions, Tcp, proto, syn_options};
 
+use sonde_record::fact::Fact;
+
 use crate::counters::{Counter, Counters};
 use crate::datagram::Datagrams;
 use crate::entry::{Birthplace, Entry, FRAGMENT, PATTERN, Packet, SEGMENT, Sides, TCP_FLAGS};
 use crate::key::Key;
 use crate::pattern::Sample;
-use crate::perf::{LoneSyn, Opening, Segment, TcpMut, TcpRef};
-use crate::record;
+use crate::perf::{Opening, Segment, TcpMut, TcpRef, lone};
 use crate::table::Room;
 
 /// What every packet is marked with when it is decoded: [`PATTERN`] or, where there is no room for patterns, nothing.
@@ -243,7 +244,7 @@ impl<K: Key> Entry<K> {
         let Some(segment) = segment(packet, birthplace.frame, 0) else { return };
         // A place is for connections of which more is seen: a flood would write and read hundreds of octets for every SYN.
         if packet.flags & FRAGMENT == 0
-            && let Some(notes) = birthplace.options.and_then(|options| LoneSyn::notes(&segment, options))
+            && let Some(notes) = birthplace.options.and_then(|options| lone::notes(&segment, options))
         {
             return self.keep_syn(segment.seq, notes);
         }
@@ -261,7 +262,7 @@ impl<K: Key> Entry<K> {
         let tcp = &mut sides.tcp;
         let Some(place) = tcp.take() else { return counters.add(Counter::PerformanceFull, 1) };
         if let Some((ways, rest)) = tcp.get_mut(place) {
-            syn.begin(&mut TcpMut { ways, rest });
+            lone::begin(&syn, &mut TcpMut { ways, rest });
             self.set_measured(Measured::new(Kind::Tcp, place));
         }
     }
@@ -295,9 +296,9 @@ impl<K: Key> Entry<K> {
         let ends = self.key.ends(0);
         let (ip, transport) = match (packet.l4, ends.kind) {
             // A later fragment: RFC 791 section 3.1, RFC 8200 sections 3 and 4.5.
-            (0, record::Kind::Ipv4) => (20, 0),
-            (0, record::Kind::Ipv6) => (if packet.flags & FRAGMENT == 0 { 40 } else { 48 }, 0),
-            (0, record::Kind::Layer2) => (0, 0),
+            (0, sonde_record::Kind::Ipv4) => (20, 0),
+            (0, sonde_record::Kind::Ipv6) => (if packet.flags & FRAGMENT == 0 { 40 } else { 48 }, 0),
+            (0, sonde_record::Kind::Layer2) => (0, 0),
             (l4, _) => (u32::from(packet.ip_header), transport(ends.protocol, frame.bytes.get(usize::from(l4)..))),
         };
         let payload = packet.octets.saturating_sub(ip.saturating_add(transport));

@@ -1,7 +1,8 @@
+use sonde_record::Record;
+use sonde_record::fact::{Connection, TcpPerformance, valid};
+
 use super::*;
 use crate::Timeouts;
-use crate::perf::{Connection, TcpPerformance, valid};
-use crate::record::Record;
 use crate::tracker::{Flush, Policy, Sizing, Tracker};
 use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
@@ -74,7 +75,7 @@ fn handshake(options: &[u8], acknowledged: u32) -> (Record, TcpPerformance) {
         .at(50, &segment_of(5000, false, ACK, [101, 901], &[]))
         .end();
     let [record] = records.as_slice() else { panic!("{records:?}") };
-    (*record, record.tcp.expect("measured"))
+    (record.clone(), record.get::<TcpPerformance>().expect("measured"))
 }
 
 #[test]
@@ -87,7 +88,7 @@ fn a_flood_takes_no_places_and_every_record_says_what_its_syn_said() {
         let records = world.end();
         assert_eq!((records.len(), world.without_place()), (count.into(), 0));
         for record in &records {
-            let tcp = record.tcp.expect("told by the head");
+            let tcp = record.get::<TcpPerformance>().expect("told by the head");
             let way = tcp.ways[0];
             assert_eq!((tcp.result, tcp.client, way.isn), (Connection::Unanswered, 0, u32::from(record.sport) << 16));
             assert_eq!((way.packets, way.syn_count, way.ece_count, way.ack_count, way.ttl), (1, 1, 1, 0, [63, 63]));
@@ -119,7 +120,8 @@ fn a_connection_that_finds_no_place_is_counted_and_metered_without() {
         world.at(u64::from(port) + 10, &segment_of(port, true, SYN | ACK, [900, 101], &[]));
     }
     assert_eq!(world.without_place(), 1);
-    let mut measured: Vec<_> = world.end().iter().map(|r| (r.sport, r.packets, r.tcp.map(|tcp| tcp.result), r.fragments)).collect();
+    let mut measured: Vec<_> =
+        world.end().iter().map(|r| (r.sport, r.packets, r.get::<TcpPerformance>().map(|tcp| tcp.result), r.fragments)).collect();
     measured.sort_unstable_by_key(|(port, ..)| *port);
     assert_eq!(measured, [(1, [1, 1], Some(Connection::HalfOpen), 0), (2, [1, 1], None, 0)]);
 }
@@ -136,7 +138,7 @@ fn a_syn_that_was_reported_alone_is_remembered() {
     let records: Vec<_> = world.end().into_iter().filter(|record| record.sport == 5000).collect();
     let [first, second] = records.as_slice() else { panic!("{records:?}") };
     assert_eq!((first.packets, second.packets), ([1, 0], [0, 1]));
-    let [first, second] = [first, second].map(|record| record.tcp.expect("measured"));
+    let [first, second] = [first, second].map(|record| record.get::<TcpPerformance>().expect("measured"));
     assert_eq!((first.result, first.ways[0].packets), (Connection::Unanswered, 1));
     assert_eq!((second.result, second.server_rtt, second.ways[0].packets), (Connection::HalfOpen, 4000 * MS, 0));
     assert_eq!((second.ways[0].isn, second.ways[0].syn.mss, second.valid & valid::SYN), (100, 1460, valid::SYN));
@@ -150,7 +152,7 @@ fn another_syn_after_a_lone_one_is_the_same_connection_only_with_the_same_number
             .at(10, &segment_of(5000, false, SYN, [seq, 0], &OPTIONS))
             .end();
         assert_eq!(records.iter().map(|record| record.packets).collect::<Vec<_>>(), expected);
-        let retries: u8 = records.iter().map(|record| record.tcp.expect("measured").syn_retries).sum();
+        let retries: u8 = records.iter().map(|record| record.get::<TcpPerformance>().expect("measured").syn_retries).sum();
         assert_eq!(usize::from(retries), 2 - expected.len());
     }
 }

@@ -6,6 +6,13 @@
 use bytemuck::Zeroable;
 use sonde_memory::prefetch::{prefetch, prefetch_line};
 use sonde_memory::slab::{OutOfMemory, Slab, Wanted};
+use sonde_packet::Layers;
+use sonde_record::fact::Fact;
+
+/// [`Layers`] as words of a record: put together once, when the flow begins.
+#[derive(Clone, Copy, Debug, Zeroable)]
+#[repr(C)]
+pub(crate) struct LayersWords(pub(crate) [u64; Layers::WORDS_MAX]);
 
 /// Most places: the entry has use for the three highest bits of a number.
 const PLACES_MAX: usize = 1 << 29;

@@ -10,11 +10,10 @@ use sonde_memory::tags::{Line, Searcher, Simd};
 
 use crate::datagram::Datagrams;
 use crate::entry::{Entry, Sides};
-use crate::extension::LayersWords;
 use crate::key::{Key, Seed};
 use crate::pattern::{PatternState, Wants};
 use crate::perf::{Rest, Ways};
-use crate::side::{Side, Twin};
+use crate::side::{LayersWords, Side, Twin};
 
 /// Places of a line.
 pub(crate) const PLACES: u32 = 31;

@@ -8,14 +8,14 @@ use std::ops::Range;
 
 use bytemuck::Zeroable;
 use sonde_packet::{Frame, Link, Tcp, Tunnels};
+use sonde_record::{EndReason, Output};
 
 use crate::counters::{Counter, Counters};
-use crate::entry::{Before, Birthplace, Entry, Near, Packet, Sides, Timeouts};
+use crate::entry::{Before, Birthplace, Entry, Near, Origin, Packet, Sides, Timeouts};
 use crate::expiry::write;
 use crate::fragments::Head;
 use crate::key::Key;
 use crate::perf::Opening;
-use crate::record::{EndReason, Origin, Output};
 use crate::table::{Home, PLACES, Place, Slot, Table, tick, tick_after};
 
 /// Most packets of a burst.

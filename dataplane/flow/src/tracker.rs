@@ -4,15 +4,15 @@ use sonde_memory::prefetch::prefetch_slice;
 use sonde_memory::slab::{Backing, OutOfMemory, Wanted};
 use sonde_memory::tags::Simd;
 use sonde_packet::{Fast4, Frame, Network, Packets, Part, Tunnels, decapsulate, decapsulate_part, fast4, inner4, proto};
+use sonde_record::{Output, View};
 
 use crate::counters::{Counter, Counters};
-use crate::entry::{BIG, COMMON, FRAGMENT, GENERAL, INNER, Near, Packet, SEGMENT, Timeouts};
+use crate::entry::{BIG, COMMON, FRAGMENT, GENERAL, INNER, Near, Origin, Packet, SEGMENT, Timeouts};
 use crate::fragments::{Fragments, Held, Outcome};
 use crate::grow::Context;
 use crate::icmp::{self, is_icmp};
 use crate::key::{Key4, KeyWide, Seed, ports, vlan_bits};
 use crate::measure;
-use crate::record::{Origin, Output, View};
 use crate::table::{Footprint, Room, Table};
 use crate::track::{BURST, Lane, Work, track};
 

@@ -1,6 +1,7 @@
 //! Frames that are several packets, and networks beside the addresses.
 
 use super::*;
+use sonde_record::fact::Layers;
 
 /// An A-MSDU in GRE with a UDP packet for each source port, from an access point.
 fn aggregate(ports: &[u16]) -> Vec<u8> {
@@ -38,7 +39,7 @@ fn every_packet_of_an_aggregate_is_metered_and_the_frame_counted_once() {
         assert_eq!(inner.len(), 50, "a flow of each port");
         for record in &inner {
             assert_eq!((record.packets, record.octets[0]), ([34, 0], 34 * (plain.len() as u64 - 14)));
-            let layers = record.layers.expect("a tunnel");
+            let layers = record.get::<Layers>().expect("a tunnel");
             assert_eq!(
                 (layers.tunnel(), layers.inner_macs),
                 (Some(sonde_packet::Tunnel::Ieee80211), *b"\t\t\t\t\t\t\x08\x08\x08\x08\x08\x08")
@@ -68,6 +69,6 @@ fn service_instances_are_networks_of_their_own_unless_they_are_not_wanted() {
         let records = world.end();
         assert_eq!(records.len(), flows);
         let first = records.iter().find(|r| r.packets[0] > 0 && r.sport == 5000).expect("the first flow");
-        assert_eq!((first.view, first.layers.and_then(|layers| layers.service_instance)), (View::First, Some(0)));
+        assert_eq!((first.view, first.get::<Layers>().and_then(|layers| layers.service_instance)), (View::First, Some(0)));
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use sonde_packet::Link;
+use sonde_record::fact::{FirstPackets, Histograms, Layers, NetTisa, TcpPerformance};
+use sonde_record::{EndReason, Initiator, Kind, NO_VLAN, Record};
 
 use super::*;
 use crate::entry::PATTERN;
 use crate::pattern::Wants;
-use crate::record::{EndReason, Initiator, Kind, NO_VLAN, Record};
 
 const SECOND: u64 = 1_000_000_000;
 const START: u64 = 1_700_000_000 * SECOND;
@@ -385,8 +386,8 @@ fn the_same_addresses_in_two_networks_are_two_flows_with_the_tunnel_beside_them(
     let records = world.end();
     assert_eq!(records.len(), 2);
     for record in records {
-        let layers = record.layers.expect("a tunnel");
-        assert_eq!((record.kind, record.view, record.sport, record.dport), (Kind::Ipv4, crate::record::View::Inner, 5000, 80));
+        let layers = record.get::<Layers>().expect("a tunnel");
+        assert_eq!((record.kind, record.view, record.sport, record.dport), (Kind::Ipv4, sonde_record::View::Inner, 5000, 80));
         assert_eq!(record.packets, if layers.tunnel_id == Some(7) { [1, 1] } else { [1, 0] });
         assert_eq!((layers.outer_ports, layers.outer_ttl), ([0xc000, 4789], 60));
         assert_eq!(record.wire[0], there.len() as u64 + 50, "octets of the frame, not of what is in the tunnel");
@@ -507,7 +508,7 @@ fn a_fragment_inside_a_tunnel_that_waited_in_vain_knows_the_tunnel() {
     let records = world.end();
     let [record] = records.as_slice() else { panic!("{records:?}") };
     assert_eq!((record.view, record.fragments, record.ingress), (View::Inner, 1, 3));
-    let layers = record.layers.expect("layers");
+    let layers = record.get::<Layers>().expect("layers");
     assert_eq!((layers.tunnel_id, layers.outer_ports[1], layers.depth), (Some(5), 4789, 1));
     assert_eq!(layers.outer, Network::V4([192, 0, 2, 1], [192, 0, 2, 2]));
 }
@@ -548,7 +549,7 @@ fn a_flow_that_finds_no_place_for_its_layers_is_metered_without() {
         world.packet(&vxlan(7, &ipv4([10, 0, 0, 1], [10, 0, 0, 2], port, 53, 17, 0)));
     }
     assert_eq!(world.tracker.counters().get(Counter::LayersFull), 1);
-    let mut kept: Vec<_> = world.end().iter().map(|r| (r.sport, r.layers.is_some())).collect();
+    let mut kept: Vec<_> = world.end().iter().map(|r| (r.sport, r.get::<Layers>().is_some())).collect();
     kept.sort_unstable();
     assert_eq!(kept, [(1, true), (2, false)]);
 }
@@ -572,8 +573,8 @@ fn a_connection_is_measured_from_its_handshake_on() {
         .at(0.100, &tcp(B, A, 80, 5000, 0x18, 901, 107));
     let records = world.end();
     let [record] = records.as_slice() else { panic!("{records:?}") };
-    let tcp = record.tcp.expect("measured");
-    assert_eq!((tcp.client, tcp.result), (0, crate::perf::Connection::Established));
+    let tcp = record.get::<TcpPerformance>().expect("measured");
+    assert_eq!((tcp.client, tcp.result), (0, sonde_record::fact::Connection::Established));
     assert_eq!((tcp.server_rtt, tcp.client_rtt), (30_000_000, 20_000_000));
     // Response times have ticks of 256 ns.
     assert_eq!((tcp.responses.count, tcp.responses.last.div_ceil(1000)), (1, 40_000));
@@ -620,7 +621,7 @@ fn a_flow_that_finds_no_place_for_its_pattern_is_metered_without() {
     // The place of the first flow is free again when it has ended.
     world.at(100.0, &ipv4(A, B, 3, 9, 17, 0));
     assert_eq!(world.tracker.counters().get(Counter::PatternsFull), 1);
-    let mut kept: Vec<_> = world.end().iter().map(|r| (r.sport, r.nettisa.is_some())).collect();
+    let mut kept: Vec<_> = world.end().iter().map(|r| (r.sport, r.get::<NetTisa>().is_some())).collect();
     kept.sort_unstable();
     assert_eq!(kept, [(1, true), (2, false), (3, true)]);
 }
@@ -634,9 +635,10 @@ fn a_pattern_is_of_its_own_record() {
         world.at(f64::from(second) * 10.0, &packet);
     }
     let records = world.end();
-    let counted: Vec<_> = records.iter().map(|r| (r.packets[0], r.histograms.map_or(0, |h| h.sizes[0].iter().sum::<u32>()))).collect();
+    let counted: Vec<_> =
+        records.iter().map(|r| (r.packets[0], r.get::<Histograms>().map_or(0, |h| h.sizes[0].iter().sum::<u32>()))).collect();
     assert!(counted.len() > 1 && counted.iter().all(|(packets, sizes)| *packets == u64::from(*sizes)), "{counted:?}");
-    assert!(records.iter().all(|r| r.first_packets.and_then(|f| f.packets().next()).is_some_and(|p| p.time == r.start)));
+    assert!(records.iter().all(|r| r.get::<FirstPackets>().and_then(|f| f.packets().next()).is_some_and(|p| p.time == r.start)));
 }
 
 #[test]
@@ -649,7 +651,7 @@ fn a_growing_table_keeps_patterns() {
         }
     }
     let records = world.end();
-    let kept = records.iter().filter(|r| r.first_packets.is_some_and(|first| first.packets().len() == 2)).count();
+    let kept = records.iter().filter(|r| r.get::<FirstPackets>().is_some_and(|first| first.packets().len() == 2)).count();
     assert_eq!((records.len(), kept), (2000, 2000));
 }
 

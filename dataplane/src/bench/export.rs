@@ -8,7 +8,7 @@ use std::thread::{Builder, JoinHandle};
 
 use anyhow::{Context, Result, anyhow};
 use sonde_export::session::{self, Config, Protocol};
-use sonde_flow::ring::{Reader, Writer};
+use sonde_record::ring::{Reader, Writer};
 use sonde_stats::{Block, Kind};
 
 use crate::machine;

@@ -216,7 +216,7 @@ impl Post<'_> {
 
     fn measure_template<const KEPT: usize>(
         &self,
-        ring: Result<sonde_flow::ring::Writer>,
+        ring: Result<sonde_record::ring::Writer>,
         exporter: Option<Option<u32>>,
     ) -> Result<Measured> {
         let Args { flows, size, flood, traffic, .. } = *self.args;
@@ -237,7 +237,7 @@ impl Post<'_> {
         &self,
         source: Result<S>,
         frames: usize,
-        ring: Result<sonde_flow::ring::Writer>,
+        ring: Result<sonde_record::ring::Writer>,
         exporter: Option<Option<u32>>,
     ) -> Result<Measured> {
         let rig = source.and_then(|source| Rig::new(source, frames as u64, &self.sizing(), ring?)).and_then(|mut rig| {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use sonde_flow::ring::Writer;
 use sonde_flow::{Counter, Policy, Sizing, Tracker};
 use sonde_memory::slab::Backing;
 use sonde_memory::tags::Simd;
+use sonde_record::ring::Writer;
 use sonde_stats::{Block, Kind};
 use sonde_worker::bench::{Metered, Muted, NEVER, Stages, stages};
 use sonde_worker::mailbox::{Letter, Mailbox};

@@ -3,9 +3,9 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use sonde_flow::Record;
-use sonde_flow::record::{HEAD_WORDS, Output};
 use sonde_packet::{Fast4, Frame, Tunnels, decapsulate, fast4, inner4};
+use sonde_record::RecordView;
+use sonde_record::{HEAD_WORDS, Output};
 
 use crate::source::{Polled, Source};
 
@@ -135,7 +135,7 @@ pub struct Muted<O> {
 }
 
 impl<O: Output> Output for Muted<O> {
-    fn put(&mut self, record: &Record) {
+    fn put(&mut self, record: &RecordView<'_>) {
         if self.mute {
             std::hint::black_box(record);
         } else {

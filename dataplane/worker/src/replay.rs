@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sonde_flow::pattern::Wants;
-use sonde_flow::record::Output;
 use sonde_flow::{Counter, Counters, Policy, Room, Sizing, Timeouts, Tracker};
 use sonde_memory::slab::{OutOfMemory, Wanted};
 use sonde_memory::tags::Simd;
 use sonde_memory::{FileMap, MapError};
 use sonde_packet::{Link, Tunnels, View};
+use sonde_record::Output;
 use sonde_stats::{Block, Kind};
 use sonde_unpack::Packing;
 

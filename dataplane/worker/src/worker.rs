@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sonde_flow::record::Output;
 use sonde_flow::{Flush, NAMES, Policy, Tracker};
+use sonde_record::Output;
 use sonde_stats::Block;
 
 use crate::clock::Offset;

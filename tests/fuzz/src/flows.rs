@@ -1,11 +1,11 @@
 //! The flow tracker under any frames, at any times.
 
 use sonde_flow::pattern::Wants;
-use sonde_flow::record::Record;
 use sonde_flow::{Counter, Flush, Policy, Room, Sizing, Timeouts, Tracker};
 use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
 use sonde_packet::{Frame, Tunnels, View};
+use sonde_record::Record;
 
 use super::Input;
 use super::packet::link;
@@ -99,6 +99,6 @@ fn finish(mut tracker: Tracker, mut records: Vec<Record>) {
         counters.metered() + counters.get(Counter::MeteredTwice) + counters.get(Counter::Subframes)
     );
     for record in &records {
-        assert_eq!(record.with_words(Record::from_parts).as_ref(), Some(record));
+        assert_eq!(record.view().map(|view| Record::from(&view)).as_ref(), Some(record));
     }
 }

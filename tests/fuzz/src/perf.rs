@@ -1,10 +1,11 @@
 //! The state machines of `sonde_flow::perf`, patterns of packets, and what leaves of them.
 
 use bytemuck::Zeroable;
-use sonde_flow::pattern::{Bursts, FirstPackets, Histograms, NetTisa, PatternState, Sample, Wants};
-use sonde_flow::perf::{Application, QuicPerformance, QuicState, Segment, TcpPerformance, TcpState, UdpPerformance, UdpState};
-use sonde_flow::record::Record;
+use sonde_flow::pattern::{PatternState, Sample, Wants};
+use sonde_flow::perf::{QuicState, Segment, TcpState, UdpState, message};
 use sonde_packet::syn_options;
+use sonde_record::fact::{Application, Bursts, Fact, FirstPackets, Histograms, NetTisa, QuicPerformance, TcpPerformance, UdpPerformance};
+use sonde_record::{Head, Record};
 
 use super::Input;
 
@@ -72,10 +73,10 @@ fn tcp(input: &mut Input<'_>) {
 }
 
 fn udp(application: Application, input: &mut Input<'_>) {
-    if let Some(message) = application.message(input.0) {
+    if let Some(found) = message(application, input.0) {
         let mut longer = input.0.to_vec();
         longer.push(0);
-        assert_eq!(application.message(&longer), Some(message));
+        assert_eq!(message(application, &longer), Some(found));
     }
     let mut state = UdpState::new(application);
     let mut now = 0u64;
@@ -122,11 +123,10 @@ fn pattern(input: &mut Input<'_>) {
     }
     let mut words = [0; 200];
     let filled = state.encode(wants, &mut words);
-    let record = Record::from_parts(&Record::default().encode(), &words[..filled]).expect("a record");
-    assert!(wants.histograms == record.histograms.is_some() && wants.nettisa == record.nettisa.is_some());
-    assert!(wants.bursts || record.bursts.is_none());
-    assert!(record.first_packets.unwrap_or_default().packets().len() <= usize::from(wants.first_packets).min(30));
-    record.with_words(|_, again| assert_eq!(again, &words[..filled]));
+    let record = Record::of_words(Head::default(), &words[..filled]);
+    assert!(wants.histograms == record.get::<Histograms>().is_some() && wants.nettisa == record.get::<NetTisa>().is_some());
+    assert!(wants.bursts || record.get::<Bursts>().is_none());
+    assert!(record.get::<FirstPackets>().unwrap_or_default().packets().len() <= usize::from(wants.first_packets).min(30));
 }
 
 /// A value is written as the words it was read from, but for bits that mean nothing.

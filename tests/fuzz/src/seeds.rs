@@ -1,12 +1,12 @@
 //! Inputs to begin with: good ones, so that a target does not have to guess what a capture or a ring looks like.
 
 use sonde_flow::pattern::{PatternState, Sample, Wants};
-use sonde_flow::record::{Output, Record};
-use sonde_flow::ring::{BYTES_MIN, Writer};
 use sonde_flow::{Flush, Policy, Room, Sizing, Tracker};
 use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
 use sonde_packet::{Frame, Link};
+use sonde_record::ring::{BYTES_MIN, Writer};
+use sonde_record::{Output, Record};
 use sonde_tests::traffic::capture::{ETHERNET, LINUX_SLL, LINUX_SLL2, NULL, RAW};
 use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Mix, Packet, Population, Resolution, SECOND, START, Size, Stack};
 use sonde_tests::traffic::{fragments, office, samples};
@@ -47,7 +47,7 @@ fn patterns() -> Vec<Vec<u8>> {
     }
     let mut words = [0; 200];
     let filled = state.encode(Wants::ALL, &mut words);
-    let found = sonde_flow::extension::extensions(&words[..filled]);
+    let found = sonde_record::fact::facts(&words[..filled]);
     found.map(|(_, words)| [7].into_iter().chain(words.iter().flat_map(|word| word.to_le_bytes())).collect()).collect()
 }
 
@@ -216,7 +216,7 @@ fn ring() -> Vec<Vec<u8>> {
     let mut inputs = Vec::new();
     for (count, choice) in [(0, 0u8), (1, 0), (3, 1), (records.len(), 0), (records.len(), 2), (records.len(), 3)] {
         let mut writer = Writer::create(&path, BYTES_MIN, 1).expect("a ring");
-        records.iter().take(count).for_each(|record| writer.put(record));
+        records.iter().take(count).for_each(|record| record.put(&mut writer));
         writer.publish();
         let file = std::fs::read(&path).expect("the ring");
         let end = file.iter().rposition(|byte| *byte != 0).map_or(shared::DATA_AT, |at| at + 1).max(shared::DATA_AT);

@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use sonde_export::{Fields, FileWriter, Options};
-use sonde_flow::record::Record;
-use sonde_flow::ring::{BYTES_MIN, Reader, Writer};
+use sonde_record::RecordView;
+use sonde_record::ring::{BYTES_MIN, Reader, Writer};
 use sonde_stats::{Info, Kind, Segment, View};
 use sonde_tests::collector::Decoder;
 use tempfile::TempDir;
@@ -48,7 +48,7 @@ impl Victim {
     }
 }
 
-/// Words of a ring's file that the reader takes for its shape, and those the writer announces with (`dataplane/flow/src/ring/layout.rs`).
+/// Words of a ring's file that the reader takes for its shape, and those the writer announces with (`dataplane/record/src/ring/layout.rs`).
 pub(super) const SHAPE_AT: usize = 2 * 8;
 pub(super) const SHAPE: usize = 5 * 8;
 pub(super) const CONTROL_AT: usize = 16 * 8;
@@ -102,7 +102,7 @@ fn drain(reader: &mut Reader, fields: Fields) {
     assert_eq!((collected.records.len() as u64, collected.missing), (totals.records, 0));
 }
 
-fn drain_into(reader: &mut Reader, mut take: impl FnMut(&Record)) {
+fn drain_into(reader: &mut Reader, mut take: impl FnMut(&RecordView<'_>)) {
     for _ in 0..CALLS_MAX {
         let mut taken = 0;
         let batch = reader.read(AT_ONCE, |record| {

@@ -3,7 +3,7 @@
 use super::Sink;
 use sonde_enrich::{Enricher, Handle};
 use sonde_export::{Fields, FileWriter, Options};
-use sonde_flow::record::{Output, Record};
+use sonde_record::{Output, RecordView};
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl<W: Write> Ipfix<W> {
 }
 
 impl<W: Write> Output for Ipfix<W> {
-    fn put(&mut self, record: &Record) {
+    fn put(&mut self, record: &RecordView<'_>) {
         if self.fault.is_none()
             && let Some(writer) = self.writer.as_mut()
             && let Err(error) = writer.write(record)

@@ -5,8 +5,8 @@ use crate::cli::flows::heading;
 use crate::cli::sheet;
 use serde::Serialize;
 use sonde_enrich::Enricher;
-use sonde_flow::record::{Output, Record};
 use sonde_proto::v1::Flow;
+use sonde_record::{Output, RecordView};
 use std::io::{self, Write};
 
 /// Writes one object, or one sheet, for each flow.
@@ -38,7 +38,7 @@ impl<W: Write> Json<W> {
         Self { sheets: true, ..Self::new(out, table, whose) }
     }
 
-    fn line(&mut self, record: &Record) -> io::Result<()> {
+    fn line(&mut self, record: &RecordView<'_>) -> io::Result<()> {
         let line = Line { file: &self.file, flow: crate::flow::placed(record, self.whose.as_ref()) };
         if self.sheets {
             return sheet::lines(heading(&line.flow), &line)?.iter().try_for_each(|line| writeln!(self.out, "{line}"));
@@ -49,7 +49,7 @@ impl<W: Write> Json<W> {
 }
 
 impl<W: Write> Output for Json<W> {
-    fn put(&mut self, record: &Record) {
+    fn put(&mut self, record: &RecordView<'_>) {
         if self.table.takes(record)
             && self.fault.is_none()
             && let Err(error) = self.line(record)

@@ -6,9 +6,9 @@
 use super::Sink;
 use super::whose::quoted;
 use crate::flow::address;
-use sonde_flow::perf::{TcpDirection, TcpPerformance, valid};
-use sonde_flow::record::{Output, Record};
 use sonde_packet::Layers;
+use sonde_record::fact::{TcpDirection, TcpPerformance, valid};
+use sonde_record::{Output, Record, RecordView};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -40,9 +40,9 @@ impl<W: Write> Rtt<W> {
 }
 
 impl<W: Write> Output for Rtt<W> {
-    fn put(&mut self, record: &Record) {
-        if let Some(tcp) = record.tcp {
-            self.records.push((*record, tcp));
+    fn put(&mut self, record: &RecordView<'_>) {
+        if let Some(tcp) = record.get::<TcpPerformance>() {
+            self.records.push((record.into(), tcp));
         }
     }
 }
@@ -90,7 +90,7 @@ fn line(file: &str, client: &str, server: &str, nth: u32, record: &Record, tcp: 
     for value in COUNTS {
         let _ = write!(line, ",{},{}", value(fwd), value(rev));
     }
-    let tunnel: Vec<_> = record.layers.iter().flat_map(Layers::tunnel_names).collect();
+    let tunnel: Vec<_> = record.get::<Layers>().iter().flat_map(Layers::tunnel_names).collect();
     let _ = writeln!(line, ",{}", tunnel.join("/"));
     line
 }
@@ -114,14 +114,15 @@ const COUNTS: [fn(&TcpDirection) -> u64; 12] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sonde_record::Head;
 
     fn connection(start: u64, client: u8, server_rtt: u64) -> Record {
         let mut tcp = TcpPerformance { client, server_rtt, valid: valid::SERVER_RTT, ..<_>::default() };
         tcp.ways[0].retransmitted = 3;
-        let mut record = Record { start, sport: 5000, dport: 80, proto: 6, tcp: Some(tcp), ..Record::default() };
-        record.src[12..].copy_from_slice(&[192, 0, 2, 1]);
-        record.dst[12..].copy_from_slice(&[192, 0, 2, 2]);
-        record
+        let mut head = Head { start, sport: 5000, dport: 80, proto: 6, ..Head::default() };
+        head.src[12..].copy_from_slice(&[192, 0, 2, 1]);
+        head.dst[12..].copy_from_slice(&[192, 0, 2, 2]);
+        Record::new(head).with(&tcp)
     }
 
     #[test]
@@ -129,8 +130,8 @@ mod tests {
         let mut out = Vec::new();
         let mut rtt = Rtt::new(&mut out).expect("memory");
         rtt.begin("a.pcap", true);
-        for record in [connection(2_000_000_000, 1, 7), connection(1_000_000_000, 0, 1_500_000_000), Record::default()] {
-            rtt.put(&record);
+        for record in [connection(2_000_000_000, 1, 7), connection(1_000_000_000, 0, 1_500_000_000), Head::default().into()] {
+            record.put(&mut rtt);
         }
         rtt.end().expect("memory");
         rtt.finish().expect("memory");

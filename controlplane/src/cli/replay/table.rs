@@ -7,7 +7,8 @@ use crate::cli::timing::{self, RESPONSE, RTT};
 use crate::flow::{address, mac, protocol};
 use crate::{detail, place};
 use sonde_enrich::Enricher;
-use sonde_flow::record::{Kind, NO_VLAN, Output, Record, View};
+use sonde_record::fact::{Layers, QuicPerformance, TcpPerformance, UdpPerformance};
+use sonde_record::{Kind, NO_VLAN, Output, RecordView, View};
 use std::io::{self, Write};
 
 const COLUMNS: usize = 15;
@@ -78,20 +79,23 @@ impl<W: Write> Columns<W> {
     }
 }
 
-fn fields(record: &Record, whose: Option<&Enricher>) -> [String; COLUMNS] {
-    let [packets, packets_reverse] = record.packets;
-    let [octets, octets_reverse] = record.octets;
-    let (proto, source, destination) = match record.kind {
-        Kind::Layer2 => (format!("0x{:04x}", record.ethertype), mac(&record.smac), mac(&record.dmac)),
-        _ => (protocol(record.proto), end(record, &record.src, record.sport), end(record, &record.dst, record.dport)),
+fn fields(record: &RecordView<'_>, whose: Option<&Enricher>) -> [String; COLUMNS] {
+    let [packets, packets_reverse] = record.packets();
+    let [octets, octets_reverse] = record.octets();
+    let (proto, source, destination) = match record.kind() {
+        Kind::Layer2 => (format!("0x{:04x}", record.ethertype()), mac(&record.smac()), mac(&record.dmac())),
+        _ => (protocol(record.proto()), end(record, &record.src(), record.sport()), end(record, &record.dst(), record.dport())),
     };
     let tags: Vec<String> = record.vlan().iter().filter(|id| **id != NO_VLAN).map(u16::to_string).collect();
-    let (tcp, udp, quic) =
-        (record.tcp.as_ref().map(detail::tcp), record.udp.as_ref().map(detail::udp), record.quic.as_ref().map(detail::quic));
+    let (tcp, udp, quic) = (
+        record.get::<TcpPerformance>().as_ref().map(detail::tcp),
+        record.get::<UdpPerformance>().as_ref().map(detail::udp),
+        record.get::<QuicPerformance>().as_ref().map(detail::quic),
+    );
     let [rtt, response] = timing::columns(tcp.as_ref(), udp.as_ref(), quic.as_ref());
-    let span = record.end.saturating_sub(record.start);
+    let span = record.end().saturating_sub(record.start());
     [
-        time(record.start),
+        time(record.start()),
         format!("{}.{:03}", span / 1_000_000_000, span / 1_000_000 % 1000),
         proto,
         source,
@@ -103,17 +107,17 @@ fn fields(record: &Record, whose: Option<&Enricher>) -> [String; COLUMNS] {
         octets_reverse.to_string(),
         rtt,
         response,
-        reason(record.end_reason as u32).to_owned(),
+        reason(record.end_reason() as u32).to_owned(),
         tunnel(record),
         whose.and_then(|table| place::ends(record, table)).map(|ends| place::both(&ends)).unwrap_or_default(),
     ]
 }
 
 /// Of a flow inside a tunnel: in which one; of a tunnel: what it is.
-fn tunnel(record: &Record) -> String {
-    let Some(layers) = record.layers.filter(|layers| layers.depth > 0) else { return String::new() };
+fn tunnel(record: &RecordView<'_>) -> String {
+    let Some(layers) = record.get::<Layers>().filter(|layers| layers.depth > 0) else { return String::new() };
     let names: Vec<_> = layers.tunnel_names().collect();
-    match (record.view, layers.tunnel_id) {
+    match (record.view(), layers.tunnel_id) {
         (View::First, _) => format!("is {}", names.join("/")),
         (View::Inner, None) => format!("in {}", names.join("/")),
         (View::Inner, Some(id)) => format!("in {} {id}", names.join("/")),
@@ -121,9 +125,9 @@ fn tunnel(record: &Record) -> String {
 }
 
 /// Address and port; the address alone where the protocol has no ports.
-fn end(record: &Record, bytes: &[u8; 16], port: u16) -> String {
-    let text = address(record.kind, bytes);
-    match (sonde_packet::has_ports(record.proto), record.kind) {
+fn end(record: &RecordView<'_>, bytes: &[u8; 16], port: u16) -> String {
+    let text = address(record.kind(), bytes);
+    match (sonde_packet::has_ports(record.proto()), record.kind()) {
         (false, _) => text,
         (true, Kind::Ipv6) => format!("[{text}]:{port}"),
         (true, _) => format!("{text}:{port}"),
@@ -148,7 +152,7 @@ fn time(ns: u64) -> String {
 }
 
 impl<W: Write> Output for Columns<W> {
-    fn put(&mut self, record: &Record) {
+    fn put(&mut self, record: &RecordView<'_>) {
         if !self.table.takes(record) || self.fault.is_some() {
             return;
         }
@@ -177,7 +181,8 @@ impl<W: Write> Sink for Columns<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sonde_flow::perf::{TcpPerformance, valid};
+    use sonde_record::fact::{TcpPerformance, valid};
+    use sonde_record::{Head, Record};
 
     #[test]
     fn dates() {
@@ -197,7 +202,7 @@ mod tests {
     fn a_flow_without_an_ip_header_has_no_columns_of_performance() {
         let mut out = Vec::new();
         let mut table = Columns::new(&mut out, Table::L2, None, &Out::new(false, true, &[]).without_width());
-        table.put(&Record { kind: Kind::Layer2, ..Record::default() });
+        Record::new(Head { kind: Kind::Layer2, ..Head::default() }).put(&mut table);
         table.finish().expect("memory");
         drop(table);
         let text = String::from_utf8(out).expect("text");
@@ -208,18 +213,18 @@ mod tests {
     fn columns_are_aligned() {
         let mut out = Vec::new();
         let mut table = Columns::new(&mut out, Table::Flows, None, &Out::new(false, true, &[]).without_width());
-        let mut record = Record { proto: 6, sport: 1, dport: 443, packets: [1, 12_345_678], vlan_tci: [NO_VLAN; 2], ..Record::default() };
+        let mut head = Head { proto: 6, sport: 1, dport: 443, packets: [1, 12_345_678], vlan_tci: [NO_VLAN; 2], ..Head::default() };
         let valid = valid::SERVER_RTT | valid::CLIENT_RTT;
-        record.tcp = Some(TcpPerformance { valid, server_rtt: 20_000_000, client_rtt: 3_456_000, ..TcpPerformance::default() });
-        table.put(&record);
-        (record.proto, record.tcp) = (1, None);
-        record.vlan_tci = [100, 7];
-        record.end = 1_234_567_890;
-        table.put(&record);
-        table.put(&Record { kind: Kind::Layer2, ..record });
-        let layers = Some(sonde_packet::Layers { tunnels: [4, 0, 0, 0], depth: 1, tunnel_id: Some(7), ..Default::default() });
-        table.put(&Record { view: View::Inner, layers, ..record });
-        table.put(&Record { layers, ..record });
+        let tcp = TcpPerformance { valid, server_rtt: 20_000_000, client_rtt: 3_456_000, ..TcpPerformance::default() };
+        Record::new(head).with(&tcp).put(&mut table);
+        head.proto = 1;
+        head.vlan_tci = [100, 7];
+        head.end = 1_234_567_890;
+        Record::new(head).put(&mut table);
+        Record::new(Head { kind: Kind::Layer2, ..head }).put(&mut table);
+        let layers = Layers { tunnels: [4, 0, 0, 0], depth: 1, tunnel_id: Some(7), ..Layers::default() };
+        Record::new(Head { view: View::Inner, ..head }).with(&layers).put(&mut table);
+        Record::new(head).with(&layers).put(&mut table);
         table.finish().expect("memory");
         drop(table);
         assert_eq!(

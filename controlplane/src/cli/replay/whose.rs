@@ -3,8 +3,8 @@
 use crate::place;
 use anyhow::Context;
 use sonde_enrich::{Enricher, Network, Sources};
-use sonde_flow::record::Record;
 use sonde_proto::v1::Place;
+use sonde_record::RecordView;
 use std::path::{Path, PathBuf};
 
 /// Columns that stand behind all others of `--table flows` when something is looked up.
@@ -67,7 +67,7 @@ fn networks(path: &Path) -> anyhow::Result<Vec<Network>> {
 }
 
 /// The columns of a line, each with a comma before it; what is not known is empty.
-pub(super) fn columns(record: &Record, table: &Enricher) -> String {
+pub(super) fn columns(record: &RecordView<'_>, table: &Enricher) -> String {
     let [source, destination] = place::ends(record, table).unwrap_or_default();
     let known = |number: u32| if number == 0 { String::new() } else { number.to_string() };
     let columns: [fn(&Place) -> Field<'_>; 7] = [
@@ -102,7 +102,7 @@ pub(super) fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sonde_flow::record::Kind;
+    use sonde_record::{Head, Kind, Record};
 
     fn table(text: &str) -> anyhow::Result<Option<Enricher>> {
         let file = tempfile::NamedTempFile::new().expect("a file");
@@ -113,12 +113,13 @@ mod tests {
     #[test]
     fn a_line_is_a_prefix_and_a_name() {
         let table = table("# ours\n\n192.0.2.0/24  office, \"Brno\" \n2001:db8::/32\tsix\n").expect("good").expect("a table");
-        let mut record = Record { kind: Kind::Ipv4, ..Record::default() };
-        record.src[12..].copy_from_slice(&[192, 0, 2, 1]);
-        let columns = columns(&record, &table);
-        assert_eq!(columns, ",,,,,,,,,,,,,\"office, \"\"Brno\"\"\",");
-        assert_eq!(columns.matches(',').count() - 1, COLUMNS.matches(',').count(), "one comma is in the name");
-        assert_eq!(super::columns(&Record { kind: Kind::Layer2, ..record }, &table), COLUMNS.replace(|c| c != ',', ""));
+        let mut head = Head { kind: Kind::Ipv4, ..Head::default() };
+        head.src[12..].copy_from_slice(&[192, 0, 2, 1]);
+        let columns = |head: Head| columns(&Record::new(head).view().expect("a record"), &table);
+        let found = columns(head);
+        assert_eq!(found, ",,,,,,,,,,,,,\"office, \"\"Brno\"\"\",");
+        assert_eq!(found.matches(',').count() - 1, COLUMNS.matches(',').count(), "one comma is in the name");
+        assert_eq!(columns(Head { kind: Kind::Layer2, ..head }), COLUMNS.replace(|c| c != ',', ""));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Bursts (`bstats`): four lists for each direction, of packets, octets, first and last times, as many as there are bursts and fit the
 //! message.
 
-use sonde_flow::pattern::{BURSTS_MAX, Burst, Bursts};
+use sonde_record::fact::{BURSTS_MAX, Burst, Bursts};
 
 use crate::cursor::Cursor;
 use crate::format::ipfix::field::Field;

@@ -3,7 +3,7 @@
 //!
 //! `packetFlag` has 8 bits, so the four reserved ones of a TCP header are not sent.
 
-use sonde_flow::pattern::{FIRST_PACKETS_MAX, FirstPacket, FirstPackets};
+use sonde_record::fact::{FIRST_PACKETS_MAX, FirstPacket, FirstPackets};
 
 use crate::cursor::Cursor;
 use crate::format::ipfix::field::Field;

@@ -1,6 +1,6 @@
 //! Histograms of sizes and of times between packets (`phists`): four lists of eight bins, in ipfixprobe's order.
 
-use sonde_flow::pattern::{BINS, Histograms};
+use sonde_record::fact::{BINS, Histograms};
 
 use crate::cursor::Cursor;
 use crate::format::ipfix::field::{Field, octets};

@@ -2,7 +2,7 @@
 //!
 //! A time that was measured is never 0: it is rounded up to a whole unit, and is one unit at least. So a time of 0 says "not measured".
 
-use sonde_flow::perf::ResponseTimes;
+use sonde_record::fact::ResponseTimes;
 
 use crate::cursor::Cursor;
 

@@ -21,7 +21,8 @@ pub(crate) mod udp;
 
 use std::ops::BitOr;
 
-use sonde_flow::record::{Kind, Record};
+use sonde_record::fact::{Bursts, FirstPackets, Histograms, Layers, NetTisa, QuicPerformance, TcpPerformance, UdpPerformance};
+use sonde_record::{Kind, RecordView};
 
 use crate::format::ipfix::field::{Field, octets};
 
@@ -62,24 +63,27 @@ impl Facts {
     /// All patterns.
     pub const PATTERNS: Self = Self(Self::HISTOGRAMS.0 | Self::NETTISA.0 | Self::FIRST_PACKETS.0 | Self::BURSTS.0);
 
-    /// What the record says.
+    /// What the record says; `layers` is that fact of it.
     #[inline]
-    pub fn of(record: &Record) -> Self {
+    pub fn of(record: &RecordView<'_>, layers: Option<&Layers>) -> Self {
         let has = |fact: Self, there: bool| if there { fact.0 } else { 0 };
+        let [outer, inner] = record.vlan_tci().map(tags::is_there);
+        let mut bits = has(Self::TAG, outer) | has(Self::INNER_TAG, inner & outer);
+        if record.facts().is_empty() {
+            return Self(bits);
+        }
         // A flow has one of them. Whatever else a ring may hold, a template does.
-        let [tcp, udp, quic] = [record.tcp.is_some(), record.udp.is_some(), record.quic.is_some()];
-        let mut bits = has(Self::TCP, tcp) | has(Self::UDP, udp & !tcp) | has(Self::QUIC, quic & !(tcp | udp));
-        if let Some(layers) = &record.layers {
+        let [tcp, udp, quic] = [record.has::<TcpPerformance>(), record.has::<UdpPerformance>(), record.has::<QuicPerformance>()];
+        bits |= has(Self::TCP, tcp) | has(Self::UDP, udp & !tcp) | has(Self::QUIC, quic & !(tcp | udp));
+        if let Some(layers) = layers {
             bits |= has(Self::LABELS, layers::is_there(layers));
             bits |= has(Self::TUNNEL, tunnel::is_there(layers));
             bits |= has(Self::ARP, arp::is_there(layers));
         }
-        let [outer, inner] = record.vlan_tci.map(tags::is_there);
-        bits |= has(Self::TAG, outer) | has(Self::INNER_TAG, inner & outer);
-        bits |= has(Self::HISTOGRAMS, record.histograms.is_some())
-            | has(Self::NETTISA, record.nettisa.is_some())
-            | has(Self::FIRST_PACKETS, record.first_packets.is_some())
-            | has(Self::BURSTS, record.bursts.is_some());
+        bits |= has(Self::HISTOGRAMS, record.has::<Histograms>())
+            | has(Self::NETTISA, record.has::<NetTisa>())
+            | has(Self::FIRST_PACKETS, record.has::<FirstPackets>())
+            | has(Self::BURSTS, record.has::<Bursts>());
         Self(bits)
     }
 

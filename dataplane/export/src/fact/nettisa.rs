@@ -1,7 +1,7 @@
 //! Statistics of a flow's packets as a time series (`NetTiSA`): thirteen numbers of 32-bit floating point, least and greatest payload of 16
 //! bits.
 
-use sonde_flow::pattern::NetTisa;
+use sonde_record::fact::NetTisa;
 
 use crate::cursor::Cursor;
 use crate::format::ipfix::field::{Field, cesnet, octets};

@@ -9,8 +9,8 @@
 //!
 //! Not here: what only some flows have. Not sent: number of fragments, worker.
 
-use sonde_flow::record::{NO_VLAN, Record};
 use sonde_packet::proto;
+use sonde_record::{NO_VLAN, RecordView};
 
 use crate::cursor::Cursor;
 use crate::format::ipfix::field::{Field, cesnet, field, octets, reverse};
@@ -113,79 +113,79 @@ fn put_tag(out: &mut Cursor<'_>, tci: u16) {
 
 /// The fields every kind of flow has, in the order of [`LAYER2_FIELDS`].
 #[inline(always)]
-fn put_head(out: &mut Cursor<'_>, record: &Record) {
+fn put_head(out: &mut Cursor<'_>, record: &RecordView<'_>) {
     const MILLISECOND: u64 = 1_000_000;
-    out.put(record.flow_id.to_be_bytes());
-    out.put((record.start / MILLISECOND).to_be_bytes());
-    out.put((record.end / MILLISECOND).to_be_bytes());
-    out.put(ntp(record.start).to_be_bytes());
-    out.put(ntp(record.end).to_be_bytes());
-    out.put(record.octets[0].to_be_bytes());
-    out.put(record.octets[1].to_be_bytes());
-    out.put(record.packets[0].to_be_bytes());
-    out.put(record.packets[1].to_be_bytes());
-    out.put(record.wire[0].to_be_bytes());
-    out.put(record.wire[1].to_be_bytes());
-    out.put(u32::from(record.ingress).to_be_bytes());
-    out.put([record.end_reason as u8]);
-    out.put([record.initiator as u8]);
-    let [outer, customer] = record.vlan_tci;
+    out.put(record.flow_id().to_be_bytes());
+    out.put((record.start() / MILLISECOND).to_be_bytes());
+    out.put((record.end() / MILLISECOND).to_be_bytes());
+    out.put(ntp(record.start()).to_be_bytes());
+    out.put(ntp(record.end()).to_be_bytes());
+    out.put(record.octets()[0].to_be_bytes());
+    out.put(record.octets()[1].to_be_bytes());
+    out.put(record.packets()[0].to_be_bytes());
+    out.put(record.packets()[1].to_be_bytes());
+    out.put(record.wire()[0].to_be_bytes());
+    out.put(record.wire()[1].to_be_bytes());
+    out.put(u32::from(record.ingress()).to_be_bytes());
+    out.put([record.end_reason() as u8]);
+    out.put([record.initiator() as u8]);
+    let [outer, customer] = record.vlan_tci();
     out.put(vlan(outer).to_be_bytes());
     put_tag(out, outer);
     put_tag(out, customer);
-    out.put(record.smac);
-    out.put(record.dmac);
-    out.put(record.ethertype.to_be_bytes());
+    out.put(record.smac());
+    out.put(record.dmac());
+    out.put(record.ethertype().to_be_bytes());
 }
 
 /// The fields IPv4 and IPv6 share.
 #[inline(always)]
-fn put_ip(out: &mut Cursor<'_>, record: &Record, version: u8, icmp_in_port: bool) {
+fn put_ip(out: &mut Cursor<'_>, record: &RecordView<'_>, version: u8, icmp_in_port: bool) {
     out.put([version]);
-    out.put([record.proto]);
-    out.put([record.tos]);
-    for ttl in [record.ttl, record.ttl_min, record.ttl_max] {
+    out.put([record.proto()]);
+    out.put([record.tos()]);
+    for ttl in [record.ttl(), record.ttl_min(), record.ttl_max()] {
         out.put([ttl[0]]);
         out.put([ttl[1]]);
     }
-    out.put(record.tcp_flags[0].to_be_bytes());
-    out.put(record.tcp_flags[1].to_be_bytes());
-    out.put(record.syn_len.to_be_bytes());
-    out.put(record.syn_mss.to_be_bytes());
-    out.put(record.sport.to_be_bytes());
-    let type_and_code = u16::from_be_bytes(record.icmp);
-    let icmp = icmp_in_port && matches!(record.proto, proto::ICMP | proto::ICMPV6);
-    out.put(if icmp { type_and_code } else { record.dport }.to_be_bytes());
-    out.put(record.icmp);
+    out.put(record.tcp_flags()[0].to_be_bytes());
+    out.put(record.tcp_flags()[1].to_be_bytes());
+    out.put(record.syn_len().to_be_bytes());
+    out.put(record.syn_mss().to_be_bytes());
+    out.put(record.sport().to_be_bytes());
+    let type_and_code = u16::from_be_bytes(record.icmp());
+    let icmp = icmp_in_port && matches!(record.proto(), proto::ICMP | proto::ICMPV6);
+    out.put(if icmp { type_and_code } else { record.dport() }.to_be_bytes());
+    out.put(record.icmp());
     out.put(type_and_code.to_be_bytes());
 }
 
 /// Writes the fields of an IPv4 flow.
-pub(crate) fn ipv4(record: &Record, icmp_in_port: bool, out: &mut [u8; IPV4_OCTETS]) {
+pub(crate) fn ipv4(record: &RecordView<'_>, icmp_in_port: bool, out: &mut [u8; IPV4_OCTETS]) {
     let mut out = Cursor(out);
     put_head(&mut out, record);
     put_ip(&mut out, record, 4, icmp_in_port);
-    out.put([record.ip_flags]);
-    let [.., a, b, c, d] = record.src;
+    out.put([record.ip_flags()]);
+    let [.., a, b, c, d] = record.src();
     out.put([a, b, c, d]);
-    let [.., a, b, c, d] = record.dst;
+    let [.., a, b, c, d] = record.dst();
     out.put([a, b, c, d]);
     out.end();
 }
 
 /// Writes the fields of an IPv6 flow.
-pub(crate) fn ipv6(record: &Record, icmp_in_port: bool, out: &mut [u8; IPV6_OCTETS]) {
+pub(crate) fn ipv6(record: &RecordView<'_>, icmp_in_port: bool, out: &mut [u8; IPV6_OCTETS]) {
     let mut out = Cursor(out);
     put_head(&mut out, record);
     put_ip(&mut out, record, 6, icmp_in_port);
-    out.put(record.flow_label.to_be_bytes());
-    out.put(record.src);
-    out.put(record.dst);
+    out.put(record.flow_label().to_be_bytes());
+    out.put(record.src());
+    out.put(record.dst());
     out.end();
 }
 
 /// Writes the fields of a flow without IP.
-pub(crate) fn layer2(record: &Record, out: &mut [u8; LAYER2_OCTETS]) {
+pub(crate) fn layer2(record: &RecordView<'_>, out: &mut [u8; LAYER2_OCTETS]) {
     let mut out = Cursor(out);
     put_head(&mut out, record);
     out.end();

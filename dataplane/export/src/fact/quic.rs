@@ -3,7 +3,7 @@
 //! Every record of a connection has it. It is 0 where the client's Initial or the server's answer was sent more than once (Karn's rule).
 //! Round trips by the spin bit are in the API and in `sonde replay`: nothing has elements for them.
 
-use sonde_flow::perf::{QuicPerformance, quic_valid};
+use sonde_record::fact::{QuicPerformance, quic_valid};
 
 use super::measured;
 use crate::cursor::Cursor;

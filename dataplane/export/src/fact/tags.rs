@@ -1,7 +1,7 @@
 //! The drop eligible indicators of VLAN tags: truth values, of which there is one for each tag and none where there is no tag (RFC 7011
 //! section 6.1.5: 1 is true, 2 is false, and nothing else is either).
 
-use sonde_flow::record::NO_VLAN;
+use sonde_record::NO_VLAN;
 
 use crate::format::ipfix::field::{Field, field};
 

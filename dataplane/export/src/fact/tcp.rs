@@ -9,7 +9,7 @@
 //! was answered). Where no SYN of a direction was seen its `tcpOptions`, window, MSS and scale are 0; where one was seen without an option, the bit of
 //! the option in `tcpOptions` is 0, too. Counters of 16 bits stop at 65,535.
 
-use sonde_flow::perf::{Spread, Syn, TcpDirection, TcpPerformance, valid};
+use sonde_record::fact::{Spread, Syn, TcpDirection, TcpPerformance, valid};
 
 use super::measured::{self, MICROSECOND, MILLISECOND, time};
 use crate::cursor::Cursor;

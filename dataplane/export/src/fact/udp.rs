@@ -4,7 +4,7 @@
 //! "IANA-L4"). The mean time of an answer is Flowmon's and ntop's. Nothing has elements for how many there were, their least and
 //! greatest times, quantiles, and requests that were repeated or not answered: those are in the API and in `sonde replay`.
 
-use sonde_flow::perf::{Application, UdpPerformance};
+use sonde_record::fact::{Application, UdpPerformance};
 
 use super::measured::{MICROSECOND, MILLISECOND, mean, time};
 use crate::cursor::Cursor;

@@ -8,7 +8,7 @@ pub mod ipfix;
 
 use std::fmt::Debug;
 
-use sonde_flow::record::Record;
+use sonde_record::RecordView;
 
 /// Messages that hold no flow: templates, options.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub trait Format {
     fn header(&self) -> &'static dyn Header;
 
     /// Encodes one record. What is full by that, and templates that it needs first, goes to `sink`.
-    fn put(&mut self, record: &Record, sink: &mut impl Sink);
+    fn put(&mut self, record: &RecordView<'_>, sink: &mut impl Sink);
 
     /// Hands over the messages that are full, and with `partial` the others too.
     fn flush(&mut self, partial: bool, sink: &mut impl Sink);

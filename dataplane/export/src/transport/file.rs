@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use sonde_flow::record::{Output, Record};
+use sonde_record::{Output, RecordView};
 
 use super::{Now, Room, State, Tally, Transport};
 use crate::format::ipfix::encoder::{Encoder, Options};
@@ -177,8 +177,8 @@ impl<W: Write> FileWriter<W> {
     ///
     /// # Errors
     /// When the file cannot be written, once.
-    pub fn write(&mut self, record: &Record) -> io::Result<()> {
-        let seconds = u32::try_from(record.end / NANOSECONDS).unwrap_or(u32::MAX);
+    pub fn write(&mut self, record: &RecordView<'_>) -> io::Result<()> {
+        let seconds = u32::try_from(record.end() / NANOSECONDS).unwrap_or(u32::MAX);
         self.target.now.unix = self.target.now.unix.max(seconds);
         self.records += 1;
         self.begin();
@@ -213,7 +213,7 @@ impl<W: Write> FileWriter<W> {
 
 impl<W: Write> Output for FileWriter<W> {
     /// Writes one record. The first failure is kept for [`FileWriter::finish`], and nothing is written after it.
-    fn put(&mut self, record: &Record) {
+    fn put(&mut self, record: &RecordView<'_>) {
         if let Err(error) = self.write(record) {
             self.target.file.failed = Some(error);
         }

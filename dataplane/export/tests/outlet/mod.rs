@@ -3,7 +3,7 @@
 
 use sonde_export::format::{Format, Message, Sealed, Sink, Stream};
 use sonde_export::{Encoder, Options};
-use sonde_flow::record::Record;
+use sonde_record::Record;
 
 /// Export time of all messages.
 pub const TIME: u32 = 1_700_000_000;
@@ -55,7 +55,7 @@ impl Sink for Outlet {
 pub fn sent(records: &[Record], options: &Options) -> Outlet {
     let mut encoder = Encoder::new(options.clone());
     let mut outlet = Outlet::new(&encoder);
-    records.iter().for_each(|record| encoder.put(record, &mut outlet));
+    records.iter().for_each(|record| encoder.put(&record.view().expect("a record"), &mut outlet));
     encoder.flush(false, &mut outlet);
     encoder.flush(true, &mut outlet);
     assert_eq!(encoder.records(), 0);

@@ -1,8 +1,9 @@
 //! When a flow begins, is reported and ends.
 
+use sonde_record::EndReason;
+
 use super::{DUE, Entry, state};
 use crate::key::Key;
-use crate::record::EndReason;
 use crate::table::tick_after;
 
 /// A packet that is earlier than the flow's first moves the start back by so much at most, in nanoseconds: what was captured by two

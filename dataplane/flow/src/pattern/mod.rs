@@ -1,7 +1,7 @@
 //! The pattern of a flow's packets: heavier statistics of their sizes and times, for those who classify encrypted traffic.
 //!
-//! Each is switched on by itself ([`Wants`]) and leaves as an extension of the flow's record: [`Histograms`], [`FirstPackets`],
-//! [`Bursts`], [`NetTisa`]. Their definitions are those of CESNET's ipfixprobe (PEN 8057), whose models read them; where they differ
+//! Each is switched on by itself ([`Wants`]) and leaves as an extension of the flow's record: [`Histograms`](sonde_record::fact::Histograms),
+//! [`FirstPackets`], [`Bursts`](sonde_record::fact::Bursts), [`NetTisa`](sonde_record::fact::NetTisa). Their definitions are those of CESNET's ipfixprobe (PEN 8057), whose models read them; where they differ
 //! `docs/conformance.md` says why. A record's statistics are of its own packets: they begin again after each.
 //!
 //! "Payload" is what follows the header of TCP or UDP, of other protocols what follows the IP header, in octets. Packets without
@@ -10,23 +10,18 @@
 //! Not here: which flows have it (`measure`).
 
 use bytemuck::Zeroable;
+use sonde_record::fact::{Fact, FirstPacket, FirstPackets};
 
 mod burst;
-mod first;
 mod histogram;
 mod nettisa;
-
-pub use burst::{BURSTS, BURSTS_MAX, BURSTS_WORDS_MAX, Burst, Bursts};
-pub use first::{FIRST_PACKETS, FIRST_PACKETS_MAX, FIRST_PACKETS_WORDS_MAX, FirstPacket, FirstPackets};
-pub use histogram::{BINS, HISTOGRAMS, HISTOGRAMS_WORDS, Histograms};
-pub use nettisa::{NETTISA, NETTISA_WORDS, NetTisa};
 
 /// Which statistics are gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Wants {
     /// Histograms of sizes and of times between packets.
     pub histograms: bool,
-    /// So many first packets, at most [`FIRST_PACKETS_MAX`]; 0: none.
+    /// So many first packets, at most [`FIRST_PACKETS_MAX`](sonde_record::fact::FIRST_PACKETS_MAX); 0: none.
     pub first_packets: u8,
     /// Bursts.
     pub bursts: bool,
@@ -63,7 +58,7 @@ pub struct Sample {
 pub struct PatternState {
     nettisa: nettisa::Series,
     histograms: histogram::Gathered,
-    first: first::Gathered,
+    first: FirstPackets,
     bursts: burst::Gathered,
 }
 
@@ -88,7 +83,9 @@ impl PatternState {
             self.histograms.add(sample);
         }
         if wants.first_packets != 0 {
-            self.first.add(sample, wants.first_packets);
+            let payload = u16::try_from(sample.payload).unwrap_or(u16::MAX);
+            let packet = FirstPacket { payload, time: sample.time, flags: sample.flags, way: sample.way };
+            self.first.add(packet, wants.first_packets);
         }
         if wants.bursts {
             self.bursts.add(sample);
@@ -107,7 +104,7 @@ impl PatternState {
             filled += self.histograms.report().encode(words);
         }
         if wants.first_packets != 0 {
-            filled += self.first.report().encode(words.get_mut(filled..).unwrap_or_default());
+            filled += self.first.encode(words.get_mut(filled..).unwrap_or_default());
         }
         if wants.bursts {
             filled += self.bursts.report().encode(words.get_mut(filled..).unwrap_or_default());

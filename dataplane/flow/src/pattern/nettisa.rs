@@ -4,19 +4,9 @@
 //! it. All are of 32-bit floating point. Times are microseconds.
 
 use bytemuck::Zeroable;
+use sonde_record::fact::NetTisa;
 
 use super::Sample;
-use crate::perf::words::{extension, open};
-use crate::word::pair;
-
-/// Type of the extension in the record ring.
-pub const NETTISA: u8 = 19;
-/// Words of the extension.
-pub const NETTISA_WORDS: usize = 8;
-
-/// The statistics, as bits: so that two records are equal or not, whatever the numbers are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct NetTisa([u32; 13]);
 
 /// What is gathered.
 #[derive(Clone, Copy, Debug, Zeroable)]
@@ -115,40 +105,5 @@ impl Series {
             over(self.distribution, (timed - 1.0) * self.difference_max),
             f64::from(self.switches) / packets,
         ])
-    }
-}
-
-impl NetTisa {
-    #[expect(clippy::cast_possible_truncation, reason = "the elements are float32")]
-    fn of(values: [f64; 13]) -> Self {
-        Self(values.map(|value| (value as f32).to_bits()))
-    }
-
-    /// The values in the order of their elements (8057:1020 to 8057:1032): of the payload mean, least, greatest, standard deviation,
-    /// kurtosis, root mean square and average dispersion, in octets; mean time since the first packet; mean, least and greatest time
-    /// since the packet before, in microseconds; how evenly those are spread; the share of packets whose size is not that of the one
-    /// before.
-    pub fn values(&self) -> [f32; 13] {
-        self.0.map(f32::from_bits)
-    }
-
-    /// Writes the extension and returns its length in words; 0, and nothing is written, when there is no room for it.
-    pub fn encode(&self, words: &mut [u64]) -> usize {
-        let Some(mut writer) = open(words, NETTISA, NETTISA_WORDS) else { return 0 };
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m] = self.0;
-        writer.put([pair(a, b), pair(c, d), pair(e, f), pair(g, h), pair(i, j), pair(k, l), pair(m, 0)]);
-        NETTISA_WORDS
-    }
-
-    /// Reads the extension at the beginning of `words`. `None` when it is another one. The numbers may be any.
-    pub fn decode(words: &[u64]) -> Option<Self> {
-        let mut reader = extension(words, NETTISA, NETTISA_WORDS)?;
-        let mut values = [0; 13];
-        for pair in values.chunks_mut(2) {
-            for (value, half) in pair.iter_mut().zip(reader.halves()?) {
-                *value = half;
-            }
-        }
-        Some(Self(values))
     }
 }

@@ -1,3 +1,5 @@
+use sonde_record::fact::{Burst, Bursts, Histograms, Id, NetTisa, facts};
+
 use super::*;
 
 const MS: u64 = 1_000_000;
@@ -17,7 +19,7 @@ fn words(state: &PatternState, wants: Wants) -> (Vec<u64>, Vec<u8>) {
     let mut words = vec![0; 232];
     let filled = state.encode(wants, &mut words);
     words.truncate(filled);
-    let kinds = crate::extension::extensions(&words).map(|(kind, _)| kind).collect();
+    let kinds = facts(&words).map(|(kind, _)| kind).collect();
     (words, kinds)
 }
 
@@ -40,7 +42,7 @@ fn as_many_first_packets_are_kept_as_are_wanted() {
     let packets: Vec<_> = (0..40).map(|n| (n, 100 + u32::try_from(n).expect("small"), u8::from(n % 3 == 0))).collect();
     for (wanted, kept) in [(1, 1), (7, 7), (30, 30), (255, 30)] {
         let wants = Wants { first_packets: wanted, ..Wants::default() };
-        let found: Vec<_> = run(wants, &packets).first.report().packets().collect();
+        let found: Vec<_> = run(wants, &packets).first.packets().collect();
         let expected = packets.iter().take(kept).map(|(ms, payload, way)| FirstPacket {
             payload: u16::try_from(*payload).expect("small"),
             time: START + ms * MS,
@@ -53,10 +55,10 @@ fn as_many_first_packets_are_kept_as_are_wanted() {
 
 #[test]
 fn what_does_not_fit_is_the_most_that_does() {
-    let mut state = FirstPackets::zeroed();
-    state.add(&Sample { time: START, payload: 1, flags: 0, way: 0 }, 30);
-    state.add(&Sample { time: START + (1 << 62), payload: 70_000, flags: 0xffff, way: 3 }, 30);
-    let last = state.packets().last().expect("two");
+    let mut state = PatternState::zeroed();
+    state.add(Wants::ALL, &Sample { time: START, payload: 1, flags: 0, way: 0 });
+    state.add(Wants::ALL, &Sample { time: START + (1 << 62), payload: 70_000, flags: 0xffff, way: 3 });
+    let last = state.first.packets().last().expect("two");
     assert_eq!((last.payload, last.flags, last.way, last.time), (65_535, 0xfff, 1, START + ((1 << 35) - 1) * 1000));
 }
 
@@ -128,11 +130,12 @@ fn only_what_is_wanted_is_written() {
     let packets: Vec<_> = (0..200).map(|n| (n * 100, 50, u8::from(n % 2 == 0))).collect();
     for (wants, kinds) in [
         (Wants::default(), vec![]),
-        (Wants { histograms: true, ..Wants::default() }, vec![HISTOGRAMS]),
-        (Wants { first_packets: 4, nettisa: true, ..Wants::default() }, vec![FIRST_PACKETS, NETTISA]),
-        (Wants { bursts: true, ..Wants::default() }, vec![BURSTS]),
-        (Wants::ALL, vec![HISTOGRAMS, FIRST_PACKETS, BURSTS, NETTISA]),
+        (Wants { histograms: true, ..Wants::default() }, vec![Id::Histograms]),
+        (Wants { first_packets: 4, nettisa: true, ..Wants::default() }, vec![Id::FirstPackets, Id::NetTisa]),
+        (Wants { bursts: true, ..Wants::default() }, vec![Id::Bursts]),
+        (Wants::ALL, vec![Id::Histograms, Id::FirstPackets, Id::Bursts, Id::NetTisa]),
     ] {
+        let kinds: Vec<u8> = kinds.into_iter().map(|id: Id| id as u8).collect();
         assert_eq!(words(&run(wants, &packets), wants).1, kinds);
     }
 }
@@ -143,7 +146,7 @@ fn extensions_survive_their_words_and_no_beginning_of_them_is_one() {
     let state = run(Wants::ALL, &packets);
     let (all, kinds) = words(&state, Wants::ALL);
     assert_eq!(kinds.len(), 4);
-    assert!(all.len() <= HISTOGRAMS_WORDS + FIRST_PACKETS_WORDS_MAX + BURSTS_WORDS_MAX + NETTISA_WORDS);
+    assert!(all.len() <= Histograms::WORDS_MAX + FirstPackets::WORDS_MAX + Bursts::WORDS_MAX + NetTisa::WORDS_MAX);
     let mut behind = all.as_slice();
     for kind in kinds {
         let (found, rest) = behind.split_at(usize::try_from(behind[0] & 0xffff).expect("short"));
@@ -151,12 +154,12 @@ fn extensions_survive_their_words_and_no_beginning_of_them_is_one() {
             let cut = &found[..end];
             let read = [
                 Histograms::decode(cut).map(|value| value == state.histograms.report()),
-                FirstPackets::decode(cut).map(|value| value == state.first.report()),
+                FirstPackets::decode(cut).map(|value| value == state.first),
                 Bursts::decode(cut).map(|value| value == state.bursts.report()),
                 NetTisa::decode(cut).map(|value| value == state.nettisa.report()),
             ];
             let mut expected = [None; 4];
-            expected[usize::from(kind - HISTOGRAMS)] = (end == found.len()).then_some(true);
+            expected[usize::from(kind - Id::Histograms as u8)] = (end == found.len()).then_some(true);
             assert_eq!(read, expected, "type {kind}, {end} words");
         }
         behind = rest;
@@ -165,15 +168,15 @@ fn extensions_survive_their_words_and_no_beginning_of_them_is_one() {
 
 #[test]
 fn foreign_words_are_refused() {
-    let word = |kind, length| crate::extension::first_word(kind, length);
+    let word = |kind: Id, length: u64| length | (kind as u64) << 16;
     let words = |head| [[head].as_slice(), &[u64::MAX; 70]].concat();
-    for (kind, length) in [(FIRST_PACKETS, 2), (FIRST_PACKETS, 33), (FIRST_PACKETS, 0), (FIRST_PACKETS, 1)] {
+    for (kind, length) in [(Id::FirstPackets, 2), (Id::FirstPackets, 33), (Id::FirstPackets, 0), (Id::FirstPackets, 1)] {
         assert_eq!(FirstPackets::decode(&words(word(kind, length))), None, "{length} words");
     }
     for (length, forward) in [(2, 0), (3, 0), (4, 2), (4, 255), (34, 16), (36, 0), (64, 16), (66, 15), (0, 0), (1, 0), (4, 1 << 20)] {
-        assert_eq!(Bursts::decode(&words(word(BURSTS, length) | forward << 24)), None, "{length} words, {forward} forward");
+        assert_eq!(Bursts::decode(&words(word(Id::Bursts, length) | forward << 24)), None, "{length} words, {forward} forward");
     }
-    assert!(Bursts::decode(&words(word(BURSTS, 62) | 15 << 24)).is_some());
+    assert!(Bursts::decode(&words(word(Id::Bursts, 62) | 15 << 24)).is_some());
 }
 
 #[test]

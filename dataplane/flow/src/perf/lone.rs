@@ -1,118 +1,61 @@
 //! A connection of which nothing but a SYN was seen: in a flood every one. What a state of it would know of it is in the flow's entry,
-//! but for the sequence number and two octets of notes, and so are kept there until a second segment comes.
+//! but for the sequence number and two octets of notes, and so are kept there until a second segment comes ([`LoneSyn`]).
 
 use sonde_packet::{SynOptions, Tcp};
+use sonde_record::NO_WSCALE;
+use sonde_record::fact::LoneSyn;
 
-use super::report::{Connection, Syn, TcpPerformance, valid};
-use super::tcp::{CWR, ECE, Segment, TcpMut, WINDOW_SCALE_MAX};
-use crate::record::NO_WSCALE;
+use super::tcp::{CWR, ECE, Segment, TcpMut};
 
-/// Bits of the notes that are kinds of options, kind 0 in the lowest.
-const KINDS: u16 = (1 << NOTE_ECE) - 1;
-/// Kind of the option that permits selective acknowledgements (RFC 2018 section 2).
-const SACK_PERMITTED: u16 = 4;
-const NOTE_ECE: u16 = 14;
-const NOTE_CWR: u16 = 15;
-
-/// The SYN, forward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LoneSyn {
-    /// When it was received, in nanoseconds.
-    pub(crate) time: u64,
-    /// Its sequence number.
-    pub(crate) isn: u32,
-    /// What [`LoneSyn::notes`] says of it.
-    pub(crate) notes: u16,
-    /// Window, unscaled.
-    pub(crate) window: u16,
-    /// Maximum segment size; 0: none.
-    pub(crate) mss: u16,
-    /// Window scale; [`NO_WSCALE`]: none.
-    pub(crate) wscale: u8,
-    /// Octets of the IP packet.
-    pub(crate) octets: u16,
-    /// TTL or hop limit.
-    pub(crate) ttl: u8,
+/// The notes of a SYN; `None` of a segment of which they do not say everything that the entry does not.
+#[inline]
+pub(crate) fn notes(segment: &Segment, options: &SynOptions) -> Option<u16> {
+    let kinds = u16::try_from(options.kinds).ok().filter(|kinds| *kinds <= LoneSyn::KINDS)?;
+    let sack = kinds & LoneSyn::SACK_PERMITTED != 0;
+    let plain = segment.flags & !(ECE | CWR) == Tcp::SYN && (segment.payload | segment.ack) == 0 && segment.way == 0;
+    // A shift that cannot be is noted as none by an entry.
+    let scale = options.window_scale != Some(NO_WSCALE);
+    (plain && scale && sack == options.sack_permitted).then(|| {
+        let noted = |flag: u16, note: u16| if segment.flags & flag == 0 { 0 } else { note };
+        kinds | noted(ECE, LoneSyn::ECE) | noted(CWR, LoneSyn::CWR)
+    })
 }
 
-impl LoneSyn {
-    /// Kinds of options, ECE and CWR of a SYN; `None` of a segment of which they do not say everything that the entry does not.
-    #[inline]
-    pub(crate) fn notes(segment: &Segment, options: &SynOptions) -> Option<u16> {
-        let kinds = u16::try_from(options.kinds).ok().filter(|kinds| *kinds <= KINDS)?;
-        let sack = kinds >> SACK_PERMITTED & 1 == 1;
-        let plain = segment.flags & !(ECE | CWR) == Tcp::SYN && (segment.payload | segment.ack) == 0 && segment.way == 0;
-        // A shift that cannot be is noted as none by an entry.
-        let scale = options.window_scale != Some(NO_WSCALE);
-        (plain && scale && sack == options.sack_permitted).then(|| {
-            let flag = |flag: u16, note: u16| if segment.flags & flag == 0 { 0 } else { 1 << note };
-            kinds | flag(ECE, NOTE_ECE) | flag(CWR, NOTE_CWR)
-        })
-    }
+/// Begins a connection with its lone SYN.
+pub(crate) fn begin(syn: &LoneSyn, state: &mut TcpMut<'_>) {
+    state.begin(&segment(syn), Some(&options(syn)));
+}
 
-    fn segment(&self) -> Segment {
-        let flag = |flag: u16, note: u16| if self.notes >> note & 1 == 0 { 0 } else { flag };
-        Segment {
-            time: self.time,
-            seq: self.isn,
-            ack: 0,
-            payload: 0,
-            flags: Tcp::SYN | flag(ECE, NOTE_ECE) | flag(CWR, NOTE_CWR),
-            window: self.window,
-            octets: self.octets,
-            ttl: self.ttl,
-            way: 0,
-        }
+fn segment(syn: &LoneSyn) -> Segment {
+    let flag = |flag: u16, note: u16| if syn.notes & note == 0 { 0 } else { flag };
+    Segment {
+        time: syn.time,
+        seq: syn.isn,
+        ack: 0,
+        payload: 0,
+        flags: Tcp::SYN | flag(ECE, LoneSyn::ECE) | flag(CWR, LoneSyn::CWR),
+        window: syn.window,
+        octets: syn.octets,
+        ttl: syn.ttl,
+        way: 0,
     }
+}
 
-    fn options(&self) -> SynOptions {
-        SynOptions {
-            window: self.window,
-            mss: Some(self.mss).filter(|mss| *mss != 0),
-            window_scale: Some(self.wscale).filter(|wscale| *wscale != NO_WSCALE),
-            sack_permitted: self.notes >> SACK_PERMITTED & 1 == 1,
-            kinds: u64::from(self.notes & KINDS),
-        }
-    }
-
-    /// Begins the connection with it.
-    pub(crate) fn begin(&self, state: &mut TcpMut<'_>) {
-        state.begin(&self.segment(), Some(&self.options()));
-    }
-
-    /// What a record says of it: the report of a state that has seen nothing else, which a reader need not make for it.
-    pub(crate) fn performance(&self) -> TcpPerformance {
-        let (segment, options) = (self.segment(), self.options());
-        let mut performance = TcpPerformance { result: Connection::Unanswered, ..TcpPerformance::default() };
-        let bit = |bit: u64, there: bool| if there { bit } else { 0 };
-        performance.valid = valid::BEGINNING
-            | valid::SEEN
-            | valid::SYN
-            | bit(valid::MSS, options.mss.is_some())
-            | bit(valid::WINDOW_SCALE, options.window_scale.is_some());
-        let [forward, _] = &mut performance.ways;
-        forward.packets = 1;
-        forward.syn_count = 1;
-        forward.ece_count = u16::from(segment.flags & ECE != 0);
-        forward.cwr_count = u16::from(segment.flags & CWR != 0);
-        forward.isn = self.isn;
-        forward.syn = Syn {
-            kinds: options.kinds,
-            window: self.window,
-            mss: self.mss,
-            octets: self.octets,
-            ttl: self.ttl,
-            window_scale: options.window_scale.map_or(0, |shift| shift.min(WINDOW_SCALE_MAX)),
-            sack_permitted: options.sack_permitted,
-        };
-        performance.set_ttl([[self.ttl; 2], [0; 2]]);
-        performance
+fn options(syn: &LoneSyn) -> SynOptions {
+    SynOptions {
+        window: syn.window,
+        mss: Some(syn.mss).filter(|mss| *mss != 0),
+        window_scale: Some(syn.wscale).filter(|wscale| *wscale != NO_WSCALE),
+        sack_permitted: syn.notes & LoneSyn::SACK_PERMITTED != 0,
+        kinds: u64::from(syn.notes & LoneSyn::KINDS),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use bytemuck::Zeroable;
+
+    use sonde_record::fact::{Connection, valid};
 
     use super::*;
     use crate::perf::TcpState;
@@ -126,7 +69,7 @@ mod tests {
     }
 
     fn lone(segment: &Segment, options: &SynOptions) -> Option<LoneSyn> {
-        let notes = LoneSyn::notes(segment, options)?;
+        let notes = notes(segment, options)?;
         let Segment { time, seq: isn, window, octets, ttl, .. } = *segment;
         let (mss, wscale) = (options.mss.unwrap_or(0), options.window_scale.unwrap_or(NO_WSCALE));
         Some(LoneSyn { time, isn, notes, window, mss, wscale, octets, ttl })
@@ -165,7 +108,7 @@ mod tests {
         }
         for options in [
             SynOptions { kinds: 1 << 34, ..options() },
-            SynOptions { kinds: 1 << NOTE_ECE, ..options() },
+            SynOptions { kinds: LoneSyn::ECE.into(), ..options() },
             SynOptions { sack_permitted: false, ..options() },
             SynOptions { window_scale: Some(NO_WSCALE), ..options() },
         ] {

@@ -7,14 +7,9 @@
 //! Not here: decryption, packet numbers, Google's QUIC before the IETF's.
 
 use bytemuck::{Pod, Zeroable};
+use sonde_record::fact::{QuicPerformance, SpinTimes, quic_valid};
 
 use super::span::Span;
-use super::words::{extension, open};
-
-/// Type of the extension in the record ring.
-pub const QUIC_PERFORMANCE: u8 = 3;
-/// Words of the extension.
-pub const QUIC_PERFORMANCE_WORDS: usize = 14;
 
 /// Bits of [`QuicState::bits`].
 mod bits {
@@ -38,20 +33,6 @@ mod bits {
     pub(super) const NO_SERVER_RTT: u16 = 1 << 8;
     /// The client's half could not.
     pub(super) const NO_CLIENT_RTT: u16 = 1 << 9;
-}
-
-/// Bits of [`QuicPerformance::valid`].
-pub mod quic_valid {
-    /// `server_rtt`.
-    pub const SERVER_RTT: u8 = 1;
-    /// `client_rtt`.
-    pub const CLIENT_RTT: u8 = 1 << 1;
-    /// `server_rtt` belongs to one Initial.
-    pub const SERVER_RTT_KARN: u8 = 1 << 2;
-    /// `client_rtt` belongs to one datagram of the server.
-    pub const CLIENT_RTT_KARN: u8 = 1 << 3;
-    /// `spin` of the forward direction; the reverse one is the next bit.
-    pub const SPIN: u8 = 1 << 4;
 }
 
 /// A direction's spin bit, 40 octets.
@@ -86,37 +67,6 @@ pub struct QuicState {
 }
 
 const _: () = assert!(size_of::<QuicState>() == 128);
-
-/// Round trip times by the spin bit, in nanoseconds. Where a sender pauses they are longer than the network's; `min` is the best
-/// estimate (RFC 9312 section 4.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct SpinTimes {
-    /// Round trips.
-    pub count: u32,
-    /// Shortest.
-    pub min: u64,
-    /// Longest.
-    pub max: u64,
-    /// Latest.
-    pub last: u64,
-    /// Sum; the mean is `sum / count`.
-    pub sum: u64,
-}
-
-/// How a QUIC connection performed since its last record. Directions are those of the flow, forward first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct QuicPerformance {
-    /// Bits of [`quic_valid`].
-    pub valid: u8,
-    /// Direction of the client: 0 forward, 1 reverse.
-    pub client: u8,
-    /// From the client's last Initial before the answer to the server's first packet, in nanoseconds.
-    pub server_rtt: u64,
-    /// From there to the client's next packet.
-    pub client_rtt: u64,
-    /// Round trips seen in each direction.
-    pub spin: [SpinTimes; 2],
-}
 
 /// What a datagram begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -282,31 +232,6 @@ impl QuicState {
             client_rtt: if established { self.client_rtt.ns() } else { 0 },
             spin: [times(forward), times(reverse)],
         }
-    }
-}
-
-impl QuicPerformance {
-    /// Writes the extension and returns its length in words; 0, and nothing is written, when there is no room for it.
-    pub fn encode(&self, words: &mut [u64]) -> usize {
-        let Some(mut writer) = open(words, QUIC_PERFORMANCE, QUIC_PERFORMANCE_WORDS) else { return 0 };
-        writer.put([u64::from(self.valid) | u64::from(self.client) << 8, self.server_rtt, self.client_rtt]);
-        for SpinTimes { count, min, max, last, sum } in self.spin {
-            writer.put([u64::from(count), min, max, last, sum]);
-        }
-        QUIC_PERFORMANCE_WORDS
-    }
-
-    /// Reads the extension at the beginning of `words`. `None` when it is another one, or no value of this type.
-    pub fn decode(words: &[u64]) -> Option<Self> {
-        let mut reader = extension(words, QUIC_PERFORMANCE, QUIC_PERFORMANCE_WORDS)?;
-        let [valid, client, rest @ ..] = reader.word()?.to_le_bytes();
-        let [server_rtt, client_rtt] = reader.words()?;
-        let mut times = || {
-            let [count, min, max, last, sum] = reader.words()?;
-            Some(SpinTimes { count: u32::try_from(count).ok()?, min, max, last, sum })
-        };
-        let spin = [times()?, times()?];
-        (client <= 1 && rest == [0; 6]).then_some(Self { valid, client, server_rtt, client_rtt, spin })
     }
 }
 

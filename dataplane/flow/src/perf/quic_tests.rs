@@ -1,3 +1,5 @@
+use sonde_record::fact::Fact;
+
 use super::*;
 
 const MS: u64 = 1_000_000;
@@ -23,7 +25,7 @@ fn run(version: u32, steps: &[(u64, u8, u8)]) -> QuicPerformance {
     }
     let report = state.report();
     let mut words = [0; 64];
-    assert_eq!(report.encode(&mut words), QUIC_PERFORMANCE_WORDS);
+    assert_eq!(report.encode(&mut words), QuicPerformance::WORDS_MAX);
     assert_eq!(QuicPerformance::decode(&words), Some(report));
     report
 }

@@ -1,6 +1,7 @@
 //! How long answers take: counts, extremes and a histogram, 64 octets for any number of them.
 
 use bytemuck::{Pod, Zeroable};
+use sonde_record::fact::ResponseTimes;
 
 use super::span::Span;
 
@@ -22,25 +23,6 @@ pub(crate) struct Responses {
 }
 
 const _: () = assert!(size_of::<Responses>() == 64);
-
-/// Response times of one flow. All in nanoseconds, meaningless when `count` is 0.
-///
-/// Up to 2.1 s they are exact (to 256 ns where they come from TCP), above to the microsecond.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct ResponseTimes {
-    /// Requests that were answered in a time that was measured: not those whose answer was stamped earlier, or after 35 minutes.
-    pub count: u32,
-    /// Shortest.
-    pub min: u64,
-    /// Longest.
-    pub max: u64,
-    /// Latest.
-    pub last: u64,
-    /// Sum; the mean is `sum / count`.
-    pub sum: u64,
-    /// Half, 95 % and 99 % of the answers came within so long: interpolated in a histogram whose buckets double.
-    pub quantiles: [u64; 3],
-}
 
 impl Responses {
     /// Counts one answer, unless it took longer than can be kept (35 minutes). Once a request, not once a packet.

@@ -4,6 +4,7 @@
 //! figure: it needs the sender's clock.
 
 use bytemuck::Zeroable;
+use sonde_record::fact::Spread;
 
 /// Least and greatest delay and jitter of one direction, 24 bits each: see [`short`].
 #[derive(Clone, Copy, Debug, Zeroable)]
@@ -18,19 +19,6 @@ pub(crate) struct Sums {
     pub(crate) jitter_squares: f64,
     pub(crate) delay_sum: u64,
     pub(crate) jitter_sum: u64,
-}
-
-/// Least, mean, greatest and standard deviation (of the population), in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Spread {
-    /// Least; rounded to 19 binary digits: exact below half a millisecond, to two in a million above.
-    pub min: u64,
-    /// Mean.
-    pub mean: u64,
-    /// Greatest; rounded as `min`.
-    pub max: u64,
-    /// Standard deviation.
-    pub deviation: u64,
 }
 
 /// Greatest number of 24 bits.

@@ -9,6 +9,7 @@
 
 use bytemuck::Zeroable;
 use sonde_packet::{SynOptions, Tcp};
+use sonde_record::fact::WINDOW_SCALE_MAX;
 
 use super::response::Responses;
 use super::sequence::{Class, Context, Holes, before, classify, taken};
@@ -20,8 +21,6 @@ const PSH: u16 = 0x08;
 const URG: u16 = 0x20;
 pub(super) const ECE: u16 = 0x40;
 pub(super) const CWR: u16 = 0x80;
-/// Greatest shift of a window (RFC 7323 section 2.3).
-pub(super) const WINDOW_SCALE_MAX: u8 = 14;
 /// The flags without reserved bits and AE.
 const FLAGS: u16 = 0xff;
 /// Payload that the straight path takes: what it counts between two looks stays far below the 2^32 octets of sequence numbers.
@@ -172,23 +171,6 @@ pub(super) mod shake {
     pub(in super::super) const NO_CLIENT_RTT: u16 = 1 << 10;
     /// The clock went back in the answer that goes on.
     pub(in super::super) const NO_TRANSFER: u16 = 1 << 11;
-}
-
-/// How the connection was closed, and by whom; what happened first counts, but RST above FIN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
-#[repr(u8)]
-pub enum Closing {
-    /// Not closed yet, or nobody saw it.
-    #[default]
-    None = 0,
-    /// The forward end sent the first FIN.
-    FinForward = 1,
-    /// The reverse end did.
-    FinReverse = 2,
-    /// The forward end sent the first RST.
-    RstForward = 3,
-    /// The reverse end did.
-    RstReverse = 4,
 }
 
 /// What belongs to the connection, touched when it turns, one cache line.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::perf::{Connection, TCP_PERFORMANCE_WORDS, TcpPerformance, valid};
+use sonde_record::fact::{Closing, Connection, Fact, TcpPerformance, valid};
 
 const MS: u64 = 1_000_000;
 const START: u64 = 1_700_000_000_000 * MS;
@@ -40,7 +40,7 @@ fn run(segments: impl IntoIterator<Item = Segment>) -> TcpState {
 fn report(state: &TcpState) -> TcpPerformance {
     let report = state.report();
     let mut words = [0; 64];
-    assert_eq!(report.encode(&mut words), TCP_PERFORMANCE_WORDS);
+    assert_eq!(report.encode(&mut words), TcpPerformance::WORDS_MAX);
     assert_eq!(TcpPerformance::decode(&words), Some(report));
     report
 }

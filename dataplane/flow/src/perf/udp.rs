@@ -5,56 +5,20 @@
 //! Not here: what is asked and answered; mDNS and LLMNR, whose answers come from elsewhere.
 
 use bytemuck::{Pod, Zeroable};
+use sonde_record::fact::{Application, UdpPerformance};
 
-use super::response::{ResponseTimes, Responses};
-use super::words::{extension, get_responses, open, put_responses};
+use super::response::Responses;
 
-/// Type of the extension in the record ring.
-pub const UDP_PERFORMANCE: u8 = 2;
-/// Words of the extension.
-pub const UDP_PERFORMANCE_WORDS: usize = 10;
 /// Requests of a flow that are remembered.
 const OUTSTANDING: usize = 4;
 
-/// A protocol of requests and answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Application {
-    /// RFC 1035.
-    Dns = 1,
-    /// RFC 5905.
-    Ntp = 2,
-    /// RFC 1157, RFC 3416, RFC 3412.
-    Snmp = 3,
-    /// RFC 2865, RFC 2866, RFC 5176.
-    Radius = 4,
-}
-
-impl Application {
-    /// The protocol whose port is one of these.
-    pub fn of_ports(sport: u16, dport: u16) -> Option<Self> {
-        let of = |port| match port {
-            53 => Some(Self::Dns),
-            123 => Some(Self::Ntp),
-            161 => Some(Self::Snmp),
-            1812 | 1813 | 1645 | 1646 | 3799 => Some(Self::Radius),
-            _ => None,
-        };
-        of(dport).or_else(|| of(sport))
-    }
-
-    fn from_u8(number: u8) -> Option<Self> {
-        [Self::Dns, Self::Ntp, Self::Snmp, Self::Radius].into_iter().find(|a| *a as u8 == number)
-    }
-
-    /// What a payload says; `None` when it is neither request nor answer, or cut off before its number.
-    pub fn message(self, payload: &[u8]) -> Option<Message> {
-        match self {
-            Self::Dns => dns(payload),
-            Self::Ntp => ntp(payload),
-            Self::Snmp => snmp(payload),
-            Self::Radius => radius(payload),
-        }
+/// What a payload of a protocol says; `None` when it is neither request nor answer, or cut off before its number.
+pub fn message(application: Application, payload: &[u8]) -> Option<Message> {
+    match application {
+        Application::Dns => dns(payload),
+        Application::Ntp => ntp(payload),
+        Application::Snmp => snmp(payload),
+        Application::Radius => radius(payload),
     }
 }
 
@@ -178,19 +142,6 @@ pub struct UdpState {
 
 const _: () = assert!(size_of::<UdpState>() == 128);
 
-/// How requests over UDP were answered since the last record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct UdpPerformance {
-    /// The protocol; `None` until a message of one was seen.
-    pub application: Option<Application>,
-    /// From the first request of its number to the first answer. Measured when `count` is not 0.
-    pub responses: ResponseTimes,
-    /// Requests sent again before they were answered.
-    pub repeated: u32,
-    /// Requests given up, because four later ones waited too. Those that still wait are not counted.
-    pub unanswered: u32,
-}
-
 impl UdpState {
     /// A flow on the ports of a protocol.
     pub fn new(application: Application) -> Self {
@@ -200,7 +151,7 @@ impl UdpState {
     /// Adds a datagram: when it was received, its direction (0 forward, 1 reverse), the first octets of its payload.
     pub fn add(&mut self, time: u64, way: u8, payload: &[u8]) {
         let Some(application) = Application::from_u8(self.application) else { return };
-        let Some(Message { token, answer }) = application.message(payload) else { return };
+        let Some(Message { token, answer }) = message(application, payload) else { return };
         self.spoken = 1;
         let way = way & 1;
         // Who answers stands on the other side.
@@ -247,30 +198,6 @@ impl UdpState {
             repeated: self.repeated,
             unanswered: self.unanswered,
         }
-    }
-}
-
-impl UdpPerformance {
-    /// Writes the extension and returns its length in words; 0, and nothing is written, when there is no room for it.
-    pub fn encode(&self, words: &mut [u64]) -> usize {
-        let Some(mut writer) = open(words, UDP_PERFORMANCE, UDP_PERFORMANCE_WORDS) else { return 0 };
-        let application = self.application.map_or(0, |a| u64::from(a as u8));
-        writer.put([application | u64::from(self.responses.count) << 32, u64::from(self.repeated) | u64::from(self.unanswered) << 32]);
-        put_responses(&mut writer, &self.responses);
-        UDP_PERFORMANCE_WORDS
-    }
-
-    /// Reads the extension at the beginning of `words`. `None` when it is another one, or no value of this type.
-    pub fn decode(words: &[u64]) -> Option<Self> {
-        let mut reader = extension(words, UDP_PERFORMANCE, UDP_PERFORMANCE_WORDS)?;
-        let [application, count] = reader.halves()?;
-        let [repeated, unanswered] = reader.halves()?;
-        let responses = get_responses(&mut reader, count)?;
-        let application = match application {
-            0 => None,
-            number => Some(Application::from_u8(u8::try_from(number).ok()?)?),
-        };
-        Some(Self { application, responses, repeated, unanswered })
     }
 }
 

@@ -1,3 +1,5 @@
+use sonde_record::fact::Fact;
+
 use super::*;
 
 const MS: u64 = 1_000_000;
@@ -35,7 +37,7 @@ fn radius_message(code: u8, identifier: u8) -> Vec<u8> {
 
 /// The message, and that every prefix of it is one, too, or nothing.
 fn check(application: Application, payload: &[u8], expected: Option<(u32, bool)>) {
-    let found = |payload| application.message(payload).map(|m| (m.token, m.answer));
+    let found = |payload| message(application, payload).map(|m| (m.token, m.answer));
     assert_eq!(found(payload), expected, "{application:?} {payload:?}");
     for end in 0..payload.len() {
         let prefix = found(&payload[..end]);
@@ -123,7 +125,7 @@ fn run(steps: &[(u64, u8, u16, bool)]) -> UdpPerformance {
     }
     let report = state.report();
     let mut words = [0; 64];
-    assert_eq!(report.encode(&mut words), UDP_PERFORMANCE_WORDS);
+    assert_eq!(report.encode(&mut words), UdpPerformance::WORDS_MAX);
     assert_eq!(UdpPerformance::decode(&words), Some(report));
     report
 }

@@ -1,8 +1,9 @@
 //! What every segment of one direction touches: one cache line, and nothing else while segments simply follow each other.
 
 use bytemuck::Zeroable;
+use sonde_record::fact::Spread;
 
-use super::spacing::{Extremes, Spread, Sums};
+use super::spacing::{Extremes, Sums};
 use super::span::{Span, Tick};
 use super::tcp::Segment;
 

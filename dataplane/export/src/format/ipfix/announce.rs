@@ -135,7 +135,7 @@ mod tests {
         let out = encode(&template::statistics());
         assert_eq!(out[..10], [0x01, 0x00, 0, 5, 0, 1, 0, 149, 0, 4], "id 256, 5 fields, 1 of scope, observationDomainId of 4");
         assert_eq!(out.len(), 6 + 5 * 4);
-        let fields: Vec<Field> = fact::plain_fields(sonde_flow::record::Kind::Layer2).into();
+        let fields: Vec<Field> = fact::plain_fields(sonde_record::Kind::Layer2).into();
         let out = encode(&Template { id: 300, scope: 0, fields });
         // octetDeltaCount and its reverse: fields 5 and 6.
         assert_eq!(out[24..36], [0, 1, 0, 8, 0x80, 1, 0, 8, 0, 0, 0x72, 0x79]);

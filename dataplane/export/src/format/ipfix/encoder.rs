@@ -9,7 +9,8 @@
 use std::sync::Arc;
 
 use sonde_enrich::Handle;
-use sonde_flow::record::{Kind, Record};
+use sonde_record::fact::{Bursts, FirstPackets, Histograms, Layers, NetTisa, QuicPerformance, TcpPerformance, UdpPerformance};
+use sonde_record::{Kind, RecordView};
 
 use super::announce;
 use super::batch::{self, Batch};
@@ -130,47 +131,54 @@ pub struct Encoder {
 }
 
 #[inline(always)]
-fn put_plain(record: &Record, icmp_in_port: bool, out: &mut Cursor<'_>) {
-    match record.kind {
+fn put_plain(record: &RecordView<'_>, icmp_in_port: bool, out: &mut Cursor<'_>) {
+    match record.kind() {
         Kind::Ipv4 => plain::ipv4(record, icmp_in_port, out.take()),
         Kind::Ipv6 => plain::ipv6(record, icmp_in_port, out.take()),
         Kind::Layer2 => plain::layer2(record, out.take()),
     }
 }
 
-/// Writes a record: the plain fields of its kind, then its facts, in the order of [`fact::FACTS`]. Returns how many octets it has, and counts
+/// Writes a record: the plain fields of its kind, then its facts, in the order of [`fact::FACTS`]; `layers` is that fact of it. Returns how many octets it has, and counts
 /// items of lists that find no room.
 #[inline]
-fn encode(record: &Record, layout: &Layout, context: &mut Context, out: &mut [u8], items: &mut u64) -> usize {
+fn encode(
+    record: &RecordView<'_>,
+    layers: Option<&Layers>,
+    layout: &Layout,
+    context: &mut Context,
+    out: &mut [u8],
+    items: &mut u64,
+) -> usize {
     let room = out.len();
     let mut out = Cursor(out);
     if layout.is_plain {
         put_plain(record, context.icmp_in_port, &mut out);
     } else {
-        *items += encode_facts(record, layout, context, &mut out) as u64;
+        *items += encode_facts(record, layers, layout, context, &mut out) as u64;
     }
     room - out.0.len()
 }
 
 /// Returns how many items of lists found no room.
-fn encode_facts(record: &Record, layout: &Layout, context: &mut Context, out: &mut Cursor<'_>) -> usize {
+fn encode_facts(record: &RecordView<'_>, layers: Option<&Layers>, layout: &Layout, context: &mut Context, out: &mut Cursor<'_>) -> usize {
     if let Some(runs) = &layout.runs {
         let mut all = Cursor(&mut context.scratch);
         put_plain(record, context.icmp_in_port, &mut all);
-        put_facts(record, layout.facts, context.enrichment.as_ref(), &mut all);
+        put_facts(record, layers, layout.facts, context.enrichment.as_ref(), &mut all);
         for run in runs {
             out.copy(context.scratch.get(run.start..run.end).unwrap_or_default());
         }
     } else {
         put_plain(record, context.icmp_in_port, out);
-        put_facts(record, layout.facts, context.enrichment.as_ref(), out);
+        put_facts(record, layers, layout.facts, context.enrichment.as_ref(), out);
     }
     if layout.facts.has(Facts::FIRST_PACKETS | Facts::BURSTS) { put_lists(record, layout, out) } else { 0 }
 }
 
 /// Every fact that the template has is there, or the record would have another one.
-fn put_facts(record: &Record, facts: Facts, enrichment: Option<&Enrichment>, out: &mut Cursor<'_>) {
-    let [outer, inner] = record.vlan_tci;
+fn put_facts(record: &RecordView<'_>, layers: Option<&Layers>, facts: Facts, enrichment: Option<&Enrichment>, out: &mut Cursor<'_>) {
+    let [outer, inner] = record.vlan_tci();
     if facts.has(Facts::TAG) {
         tags::encode(outer, out.take());
     }
@@ -180,12 +188,12 @@ fn put_facts(record: &Record, facts: Facts, enrichment: Option<&Enrichment>, out
     if facts.has(Facts::ENRICHED)
         && let Some(enrichment) = enrichment
     {
-        match record.kind {
+        match record.kind() {
             Kind::Ipv6 => enrichment.ipv6(record, out.take()),
             _ => enrichment.ipv4(record, out.take()),
         }
     }
-    if let Some(layers) = &record.layers {
+    if let Some(layers) = layers {
         if facts.has(Facts::LABELS) {
             layers::encode(layers, out.take());
         }
@@ -194,24 +202,24 @@ fn put_facts(record: &Record, facts: Facts, enrichment: Option<&Enrichment>, out
         }
     }
     if facts.has(Facts::TCP)
-        && let Some(tcp) = &record.tcp
+        && let Some(tcp) = record.get::<TcpPerformance>()
     {
-        tcp::encode(tcp, out.take());
+        tcp::encode(&tcp, out.take());
     }
     if facts.has(Facts::ARP)
-        && let Some(layers) = &record.layers
+        && let Some(layers) = layers
     {
         arp::encode(layers, out.take());
     }
     if facts.has(Facts::UDP)
-        && let Some(udp) = &record.udp
+        && let Some(udp) = record.get::<UdpPerformance>()
     {
-        udp::encode(udp, out.take());
+        udp::encode(&udp, out.take());
     }
     if facts.has(Facts::QUIC)
-        && let Some(quic) = &record.quic
+        && let Some(quic) = record.get::<QuicPerformance>()
     {
-        quic::encode(quic, out.take());
+        quic::encode(&quic, out.take());
     }
     if facts.has(Facts::PATTERNS) {
         put_patterns(record, facts, out);
@@ -220,32 +228,32 @@ fn put_facts(record: &Record, facts: Facts, enrichment: Option<&Enrichment>, out
 
 /// The patterns that do not vary in length.
 #[inline(never)]
-fn put_patterns(record: &Record, facts: Facts, out: &mut Cursor<'_>) {
+fn put_patterns(record: &RecordView<'_>, facts: Facts, out: &mut Cursor<'_>) {
     if facts.has(Facts::HISTOGRAMS)
-        && let Some(histograms) = &record.histograms
+        && let Some(histograms) = record.get::<Histograms>()
     {
-        histogram::encode(histograms, out.take());
+        histogram::encode(&histograms, out.take());
     }
     if facts.has(Facts::NETTISA)
-        && let Some(nettisa) = &record.nettisa
+        && let Some(nettisa) = record.get::<NetTisa>()
     {
-        nettisa::encode(nettisa, out.take());
+        nettisa::encode(&nettisa, out.take());
     }
 }
 
 /// The facts whose lists vary: first packets leave room for the least bursts. Returns how many items found no room.
 #[inline(never)]
-fn put_lists(record: &Record, layout: &Layout, out: &mut Cursor<'_>) -> usize {
+fn put_lists(record: &RecordView<'_>, layout: &Layout, out: &mut Cursor<'_>) -> usize {
     let mut items = 0;
-    let bursts = record.bursts.as_ref().filter(|_| layout.facts.has(Facts::BURSTS));
+    let bursts = if layout.facts.has(Facts::BURSTS) { record.get::<Bursts>() } else { None };
     if layout.facts.has(Facts::FIRST_PACKETS)
-        && let Some(packets) = &record.first_packets
+        && let Some(packets) = record.get::<FirstPackets>()
     {
         let leave = if bursts.is_some() { burst::least(layout.bursts) } else { 0 };
-        items += first::encode(packets, layout.first, out, leave);
+        items += first::encode(&packets, layout.first, out, leave);
     }
     if let Some(bursts) = bursts {
-        items += burst::encode(bursts, layout.bursts, out);
+        items += burst::encode(&bursts, layout.bursts, out);
     }
     items
 }
@@ -277,15 +285,15 @@ impl Encoder {
 
     /// Writes a record whose place is not in the cache: the registry makes the template if it is new.
     #[cold]
-    fn put_first(&mut self, record: &Record, facts: Facts, sink: &mut impl Sink) {
-        let (place, new) = self.registry.place(record.kind, facts);
+    fn put_first(&mut self, record: &RecordView<'_>, facts: Facts, sink: &mut impl Sink) {
+        let (place, new) = self.registry.place(record.kind(), facts);
         if let Some(layout) = new
             && let Some(template) = self.registry.templates().last()
         {
             sink.announce(announce::templates([template], self.message_octets_max));
             self.lanes.push(Lane { batch: Batch::new(template, self.message_octets_max, self.messages_max), layout });
         }
-        self.cache.add(record.kind, facts, place);
+        self.cache.add(record.kind(), facts, place);
         self.put(record, sink);
     }
 }
@@ -296,14 +304,15 @@ impl Format for Encoder {
     }
 
     #[inline]
-    fn put(&mut self, record: &Record, sink: &mut impl Sink) {
-        let facts = Facts::of(record);
-        let place = self.cache.find(record.kind, facts);
+    fn put(&mut self, record: &RecordView<'_>, sink: &mut impl Sink) {
+        let layers = record.get::<Layers>();
+        let facts = Facts::of(record, layers.as_ref());
+        let place = self.cache.find(record.kind(), facts);
         let Some(Lane { batch, layout }) = self.lanes.get_mut(place.at) else {
             return self.put_first(record, facts, sink);
         };
         self.left_out.groups += u64::from(place.missing);
-        if batch.put(|out| encode(record, layout, &mut self.context, out, &mut self.left_out.items)) {
+        if batch.put(|out| encode(record, layers.as_ref(), layout, &mut self.context, out, &mut self.left_out.items)) {
             batch.drain(false, |sealed| sink.send(sealed));
         }
     }

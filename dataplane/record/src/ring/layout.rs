@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use sonde_memory::ReadMap;
 
-use crate::record::{HEAD_WORDS, WORDS_MAX};
+use crate::head::{HEAD_WORDS, WORDS_MAX};
 
 /// "SONDERNG", so that a stranger's file is told from a ring.
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"SONDERNG");

@@ -1,7 +1,7 @@
 //! The writing half of the protocol, over any words.
 
 use super::layout::{AFTER, BEFORE, COMMITTED, ENDED, KIND_PAD, Layout, RESERVED, Word};
-use crate::record::WORDS_MAX;
+use crate::head::WORDS_MAX;
 
 /// Where a writer stands. Kept to itself: it never reads the ring.
 #[derive(Debug)]

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::{BYTES_MIN, Batch, Reader, RingError, Writer};
-use crate::record::{HEAD_WORDS, Output, Record, WORDS_MAX};
+use crate::head::{HEAD_WORDS, Head, WORDS_MAX};
+use crate::output::Output;
+use crate::record::Record;
 
 /// A ring's path in a folder that is removed in the end.
 struct Place(tempfile::TempDir);
@@ -19,12 +21,12 @@ impl Place {
 }
 
 fn record(number: u64) -> Record {
-    Record { flow_id: number, octets: [number * 3, !number], ..Record::default() }
+    Head { flow_id: number, octets: [number * 3, !number], ..Head::default() }.into()
 }
 
 fn put(writer: &mut Writer, numbers: std::ops::Range<u64>) {
     for number in numbers {
-        writer.put(&record(number));
+        record(number).put(writer);
     }
     writer.publish();
 }
@@ -35,8 +37,8 @@ fn drain(reader: &mut Reader) -> (Vec<u64>, Batch) {
     let mut sum = Batch::default();
     loop {
         let batch = reader.read(100, |read| {
-            assert_eq!(*read, record(read.flow_id));
-            numbers.push(read.flow_id);
+            assert_eq!(Record::from(read), record(read.flow_id()));
+            numbers.push(read.flow_id());
         });
         sum.records += batch.records;
         sum.lost += batch.lost;
@@ -67,7 +69,7 @@ fn a_record_that_does_not_fit_is_told_as_lost() {
     let place = Place::new();
     let mut writer = Writer::create(&place.ring(), BYTES_MIN, 0).expect("a ring");
     let mut reader = Reader::open(&place.ring()).expect("a reader");
-    let long = |words: usize| vec![crate::extension::first_word(200, words); words];
+    let long = |words: usize| vec![200 << 16 | words as u64 & 0xffff; words];
     put(&mut writer, 0..10);
     writer.put_words(&record(10).encode(), &long(WORDS_MAX - HEAD_WORDS + 1));
     put(&mut writer, 11..20);

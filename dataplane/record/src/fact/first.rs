@@ -2,13 +2,11 @@
 
 use bytemuck::Zeroable;
 
-use super::Sample;
-use crate::extension::first_word;
+use super::{Fact, Facts, Id, first_word};
+use crate::field::Value::{Boolean, List, Time, Unsigned};
+use crate::field::{Row, Rows, Type, Unit, Value, cesnet};
+use crate::view::RecordView;
 
-/// Type of the extension in the record ring.
-pub const FIRST_PACKETS: u8 = 17;
-/// Most words of the extension.
-pub const FIRST_PACKETS_WORDS_MAX: usize = BEFORE + FIRST_PACKETS_MAX;
 /// Most packets.
 pub const FIRST_PACKETS_MAX: usize = 30;
 /// Words before the packets: the head, the time that theirs count from.
@@ -40,24 +38,22 @@ pub struct FirstPackets {
     packets: [u64; FIRST_PACKETS_MAX],
 }
 
-/// What is gathered is what leaves.
-pub(super) type Gathered = FirstPackets;
-
 impl FirstPackets {
-    pub(super) fn add(&mut self, sample: &Sample, most: u8) {
+    /// Adds a packet, as long as there are fewer than `most`.
+    #[inline]
+    pub fn add(&mut self, packet: FirstPacket, most: u8) {
         if self.count >= most.into() || self.count >= self.packets.len() as u64 {
             return;
         }
         if self.count == 0 {
-            self.start = sample.time;
+            self.start = packet.time;
         }
-        if sample.time < self.start {
-            self.begin_earlier(sample.time);
+        if packet.time < self.start {
+            self.begin_earlier(packet.time);
         }
         let Some(place) = usize::try_from(self.count).ok().and_then(|at| self.packets.get_mut(at)) else { return };
-        let payload = u64::from(u16::try_from(sample.payload).unwrap_or(u16::MAX));
-        let time = (sample.time.saturating_sub(self.start) / 1000).min(TIME_MAX);
-        *place = payload | u64::from(sample.flags & 0xfff) << 16 | u64::from(sample.way & 1) << 28 | time << 29;
+        let time = (packet.time.saturating_sub(self.start) / 1000).min(TIME_MAX);
+        *place = u64::from(packet.payload) | u64::from(packet.flags & 0xfff) << 16 | u64::from(packet.way & 1) << 28 | time << 29;
         self.count = self.count.saturating_add(1);
     }
 
@@ -69,10 +65,6 @@ impl FirstPackets {
             taken.iter_mut().for_each(|word| *word = word.wrapping_add(by << 29));
             self.start = self.start.saturating_sub(by.saturating_mul(1000));
         }
-    }
-
-    pub(super) fn report(&self) -> Self {
-        *self
     }
 
     fn words(&self) -> &[u64] {
@@ -91,34 +83,70 @@ impl FirstPackets {
             }
         })
     }
+}
 
-    /// Adds to all times.
-    pub(crate) fn shift(&mut self, offset: i64) {
-        self.start = self.start.saturating_add_signed(offset);
-    }
+fn list(record: &RecordView<'_>, read: fn(FirstPacket) -> Value) -> Value {
+    Value::maybe(record.get::<FirstPackets>(), |first| List(first.packets().map(read).collect()))
+}
 
-    /// Writes the extension and returns its length in words; 0, and nothing is written, when there is no room for it, or no packet.
-    pub fn encode(&self, words: &mut [u64]) -> usize {
+/// The first packets, one list a value.
+pub(crate) const ROWS: Rows = Rows {
+    title: "The first packets with payload (boot.patterns)",
+    facts: Facts::NONE.with(Id::FirstPackets),
+    rows: &[
+        Row::new("first_packet_payloads", Type::Unsigned, "octets of payload, in the order in which the packets came", |r, _| {
+            list(r, |p| Unsigned(p.payload.into()))
+        })
+        .list()
+        .unit(Unit::Octets)
+        .api(&["first_packets.payload_octets"])
+        .elements(&[cesnet(1013, "packetLength")])
+        .source("CESNET ipfixprobe, pstats"),
+        Row::new("first_packet_times", Type::Time, "when they came", |r, _| list(r, |p| Time(p.time)))
+            .list()
+            .api(&["first_packets.time_us"])
+            .elements(&[cesnet(1014, "packetTime")]),
+        Row::new("first_packet_flags", Type::Unsigned, "their TCP flags", |r, _| list(r, |p| Unsigned(p.flags.into())))
+            .list()
+            .api(&["first_packets.tcp_control_bits"])
+            .elements(&[cesnet(1015, "packetFlag")]),
+        Row::new("first_packet_directions", Type::Boolean, "whether they go in the reverse direction", |r, _| {
+            list(r, |p| Boolean(p.way == 1))
+        })
+        .list()
+        .api(&["first_packets.reverse"])
+        .elements(&[cesnet(1016, "packetDirection")]),
+    ],
+};
+
+impl Fact for FirstPackets {
+    const ID: Id = Id::FirstPackets;
+    const WORDS_MAX: usize = BEFORE + FIRST_PACKETS_MAX;
+
+    fn encode(&self, words: &mut [u64]) -> usize {
         let packets = self.words();
         let length = BEFORE.saturating_add(packets.len());
         let Some(([head, start], places)) = words.get_mut(..length).and_then(<[u64]>::split_first_chunk_mut::<BEFORE>) else { return 0 };
         if packets.is_empty() {
             return 0;
         }
-        (*head, *start) = (first_word(FIRST_PACKETS, length), self.start);
+        (*head, *start) = (first_word(Self::ID, length), self.start);
         places.copy_from_slice(packets);
         length
     }
 
-    /// Reads the extension at the beginning of `words`. `None` when it is another one, or has no packet or too many.
-    pub fn decode(words: &[u64]) -> Option<Self> {
+    fn decode(words: &[u64]) -> Option<Self> {
         let ([head, start], rest) = words.split_first_chunk::<BEFORE>()?;
         let count = usize::try_from(*head & 0xffff).ok()?.checked_sub(BEFORE)?;
-        if *head != first_word(FIRST_PACKETS, BEFORE + count) || count == 0 {
+        if *head != first_word(Self::ID, BEFORE + count) || count == 0 {
             return None;
         }
         let mut found = Self { start: *start, count: count as u64, ..Self::default() };
         found.packets.get_mut(..count)?.copy_from_slice(rest.get(..count)?);
         Some(found)
+    }
+
+    fn shift(&mut self, offset: i64) {
+        self.start = self.start.saturating_add_signed(offset);
     }
 }

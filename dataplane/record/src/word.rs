@@ -42,6 +42,53 @@ pub(crate) fn octets(high: u64, low: u64) -> [u8; 16] {
     (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
 }
 
+/// Writes words in order; what has no room is not written.
+#[derive(Debug)]
+pub(crate) struct Writer<'a>(core::slice::IterMut<'a, u64>);
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(words: &'a mut [u64]) -> Self {
+        Self(words.iter_mut())
+    }
+
+    #[inline]
+    pub(crate) fn put<const N: usize>(&mut self, words: [u64; N]) {
+        for (word, place) in words.into_iter().zip(&mut self.0) {
+            *place = word;
+        }
+    }
+}
+
+/// Reads words in order.
+#[derive(Debug)]
+pub(crate) struct Reader<'a>(core::slice::Iter<'a, u64>);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(words: &'a [u64]) -> Self {
+        Self(words.iter())
+    }
+
+    pub(crate) fn word(&mut self) -> Option<u64> {
+        self.0.next().copied()
+    }
+
+    pub(crate) fn words<const N: usize>(&mut self) -> Option<[u64; N]> {
+        let mut words = [0; N];
+        for word in &mut words {
+            *word = self.word()?;
+        }
+        Some(words)
+    }
+
+    pub(crate) fn halves(&mut self) -> Option<[u32; 2]> {
+        self.word().map(unpair)
+    }
+
+    pub(crate) fn quarters(&mut self) -> Option<[u16; 4]> {
+        self.word().map(unquad)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

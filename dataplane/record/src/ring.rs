@@ -48,7 +48,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sonde_memory::version::{older, writer};
 use sonde_memory::{Folder, MapError, ReadMap, SharedMap};
 
-use crate::record::{self, HEAD_WORDS, Output, Record};
+use crate::head::{self, HEAD_WORDS};
+use crate::output::Output;
+use crate::view::RecordView;
 use consume::{Consumer, TRIES_MAX};
 pub use keep::Keeper;
 use keep::Kept;
@@ -172,13 +174,14 @@ impl Writer {
 impl Output for Writer {
     /// Writes one record into the ring. Budget: 15 ns (bench `emit/ring`).
     #[inline]
-    fn put(&mut self, record: &Record) {
-        record.with_words(|head, rest| self.put_words(head, rest));
+    fn put(&mut self, record: &RecordView<'_>) {
+        let (head, facts) = record.parts();
+        self.put_words(head, facts);
     }
 
     #[inline(always)]
-    fn put_words(&mut self, head: &[u64; HEAD_WORDS], rest: &[u64]) {
-        self.producer.put(self.kept.map.words(), head, rest);
+    fn put_words(&mut self, head: &[u64; HEAD_WORDS], facts: &[u64]) {
+        self.producer.put(self.kept.map.words(), head, facts);
     }
 
     #[inline]
@@ -257,7 +260,7 @@ impl Reader {
         if map.cut() {
             return Err(foreign("its file was cut".to_owned()));
         }
-        for (what, at, read) in [("layout", VERSION_AT, VERSION), ("records", RECORD_VERSION_AT, record::VERSION.into())] {
+        for (what, at, read) in [("layout", VERSION_AT, VERSION), ("records", RECORD_VERSION_AT, head::VERSION.into())] {
             let mut program = [0; PROGRAM];
             let found = word(at);
             // A ring of before the records' version stood in it has no word there.
@@ -348,8 +351,8 @@ impl Reader {
     }
 
     /// Hands at most `max` records to `take`, oldest first. Never waits.
-    pub fn read(&mut self, max: usize, mut take: impl FnMut(&Record)) -> Batch {
-        let mut batch = self.consumer.read(&self.map, max, |words| match Record::decode(words) {
+    pub fn read(&mut self, max: usize, mut take: impl FnMut(&RecordView<'_>)) -> Batch {
+        let mut batch = self.consumer.read(&self.map, max, |words| match RecordView::new(words) {
             Some(record) => {
                 take(&record);
                 true

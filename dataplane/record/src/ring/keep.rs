@@ -11,7 +11,7 @@ use super::layout::{
 };
 use super::produce::Producer;
 use super::{RingError, now_ns};
-use crate::record;
+use crate::head;
 
 /// The file is what it should be, as far as is known.
 const WELL: u8 = 0;
@@ -158,7 +158,7 @@ fn header(layout: &Layout, worker: u8, instance: u64, predecessor: u64) -> Vec<(
         (INSTANCE_AT, instance),
         (PID_AT, u64::from(std::process::id())),
         (PREDECESSOR_AT, predecessor),
-        (RECORD_VERSION_AT, u64::from(record::VERSION)),
+        (RECORD_VERSION_AT, u64::from(head::VERSION)),
     ];
     numbers.into_iter().chain((PROGRAM_AT..).zip(pack(env!("CARGO_PKG_VERSION")))).collect()
 }

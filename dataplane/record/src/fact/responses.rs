@@ -1,0 +1,90 @@
+//! Response times, a part of the facts of TCP and UDP.
+
+use super::{Facts, Id};
+use crate::fact::{TcpPerformance, UdpPerformance, valid};
+use crate::field::Value::{Absent, Duration, Unsigned};
+use crate::field::{Row, Rows, Type, Unit, Value, flowmon, ntop};
+use crate::view::RecordView;
+use crate::word::{Reader, Writer};
+
+/// Words of them, without their count.
+pub(super) const WORDS: usize = 7;
+
+/// Response times of one flow. All in nanoseconds, meaningless when `count` is 0.
+///
+/// Up to 2.1 s they are exact (to 256 ns where they come from TCP), above to the microsecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ResponseTimes {
+    /// Requests that were answered in a time that was measured: not those whose answer was stamped earlier, or after 35 minutes.
+    pub count: u32,
+    /// Shortest.
+    pub min: u64,
+    /// Longest.
+    pub max: u64,
+    /// Latest.
+    pub last: u64,
+    /// Sum; the mean is `sum / count`.
+    pub sum: u64,
+    /// Half, 95 % and 99 % of the answers came within so long: interpolated in a histogram whose buckets double.
+    pub quantiles: [u64; 3],
+}
+
+/// The response times of a record, of TCP or else of UDP, if any was measured.
+fn of(record: &RecordView<'_>) -> Option<ResponseTimes> {
+    if let Some(tcp) = record.get::<TcpPerformance>() {
+        return Some(tcp.responses).filter(|_| tcp.valid & valid::RESPONSES != 0);
+    }
+    record.get::<UdpPerformance>().map(|udp| udp.responses).filter(|responses| responses.count != 0)
+}
+
+fn time(record: &RecordView<'_>, read: impl FnOnce(&ResponseTimes) -> u64) -> Value {
+    of(record).map_or(Absent, |responses| Duration(read(&responses)))
+}
+
+impl ResponseTimes {
+    /// Mean, in nanoseconds; 0 of none.
+    pub fn mean(&self) -> u64 {
+        self.sum.checked_div(self.count.into()).unwrap_or(0)
+    }
+}
+
+/// What response times say, of TCP and of UDP.
+pub(crate) const ROWS: Rows = Rows {
+    title: "Server response times (TCP, and DNS, NTP, SNMP, RADIUS)",
+    facts: Facts::NONE.with(Id::Tcp).with(Id::Udp),
+    rows: &[
+        Row::new("responses", Type::Unsigned, "requests that were answered", |r, _| {
+            of(r).map_or(Absent, |responses| Unsigned(responses.count.into()))
+        })
+        .unit(Unit::Packets)
+        .api(&["tcp.responses", "udp.responses"]),
+        Row::new("response_min", Type::Duration, "shortest time from a request to its answer", |r, _| time(r, |t| t.min))
+            .api(&["tcp.response_min_us", "udp.response_min_us"]),
+        Row::new("response_mean", Type::Duration, "mean", |r, _| time(r, ResponseTimes::mean))
+            .api(&["tcp.response_mean_us", "udp.response_mean_us"])
+            .elements(&[flowmon(70, "npmServerResponseTime"), ntop(125, "APPL_LATENCY_MS")]),
+        Row::new("response_max", Type::Duration, "longest", |r, _| time(r, |t| t.max)).api(&["tcp.response_max_us", "udp.response_max_us"]),
+        Row::new("response_last", Type::Duration, "latest", |r, _| time(r, |t| t.last))
+            .api(&["tcp.response_last_us", "udp.response_last_us"]),
+        Row::new("response_p50", Type::Duration, "half of the answers came within so long", |r, _| time(r, |t| quantile(t, 0)))
+            .api(&["tcp.response_p50_us", "udp.response_p50_us"]),
+        Row::new("response_p95", Type::Duration, "95 % did", |r, _| time(r, |t| quantile(t, 1)))
+            .api(&["tcp.response_p95_us", "udp.response_p95_us"]),
+        Row::new("response_p99", Type::Duration, "99 % did", |r, _| time(r, |t| quantile(t, 2)))
+            .api(&["tcp.response_p99_us", "udp.response_p99_us"]),
+    ],
+};
+
+fn quantile(times: &ResponseTimes, at: usize) -> u64 {
+    times.quantiles.get(at).copied().unwrap_or(0)
+}
+
+pub(super) fn put_responses(writer: &mut Writer<'_>, responses: &ResponseTimes) {
+    let ResponseTimes { count: _, min, max, last, sum, quantiles: [half, most, all] } = *responses;
+    writer.put([sum, min, max, last, half, most, all]);
+}
+
+pub(super) fn get_responses(reader: &mut Reader<'_>, count: u32) -> Option<ResponseTimes> {
+    let [sum, min, max, last, half, most, all] = reader.words()?;
+    Some(ResponseTimes { count, min, max, last, sum, quantiles: [half, most, all] })
+}
