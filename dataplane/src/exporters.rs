@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use sonde_export::Fields;
 use sonde_export::session::{self, Config};
 use sonde_record::ring::{Cursor, Reader};
 use sonde_settings::{Exporter, Live, Transport};
@@ -202,7 +201,7 @@ impl Exporters {
             message_octets_max: settings.message_octets_max.into(),
             options_interval: Duration::from_secs(settings.options_interval_s.into()),
             interfaces: self.interfaces.clone(),
-            fields: Fields::Full,
+            fields: settings.fields.clone(),
             icmp_in_port: settings.icmp_in_port,
             ..Config::new(protocol, &settings.address())
         }

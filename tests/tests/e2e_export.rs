@@ -136,7 +136,7 @@ fn replayed(path: &Path, tunnels: &str) -> (Vec<Value>, Vec<u8>) {
         assert!(said.code.is_some_and(|code| code < 2), "{said:?}");
         lines.extend(said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()));
     }
-    let out = replay(&["--format", "ipfix"]).output().unwrap();
+    let out = replay(&["--format", "ipfix", "--fields", "full"]).output().unwrap();
     (lines, out.stdout)
 }
 
@@ -258,7 +258,7 @@ fn compare(paths: &[PathBuf], scratch: &Path) -> Option<BTreeSet<&'static str>> 
     let key = |flow: &Flow| {
         [("udp.srcport", 0), ("cflow.flow_id", 0), ("cflow.octets", 0), ("cflow.packets", 1)].map(|(field, at)| flow[field][at].clone())
     };
-    let read: BTreeMap<_, _> = tshark::flows(scratch)?.into_iter().map(|flow| (key(&flow), flow)).collect();
+    let read: BTreeMap<_, _> = tshark::flows_of_long_templates(scratch)?.into_iter().map(|flow| (key(&flow), flow)).collect();
     let mut equal = BTreeSet::new();
     for (at, (flows, _)) in replays.iter().enumerate() {
         for flow in flows {
@@ -300,6 +300,65 @@ fn tshark_reads_what_replay_prints_of_the_corpus() {
     let Some(equal) = compare(&files, &folder.path().join("ipfix.pcap")) else { return };
     for path in ["/layers/mpls/1", "/layers/tunnel_id", "/layers/gre_key", "/layers/spi", "/tcp/forward/retransmissions", "/flow_label"] {
         assert!(equal.contains(path), "no flow of the corpus has {path}");
+    }
+}
+
+/// An IPFIX file with these fields, of what a record says without being asked, or of everything.
+fn chosen(path: &Path, folder: &Path, fields: &str, everything: bool) -> Vec<u8> {
+    let prefixes = folder.join("prefixes");
+    std::fs::write(&prefixes, "10.0.0.0/8 lab\n2001:db8::/32 lab6\n").unwrap();
+    let mut replay = Command::new(binary("sonde"));
+    replay.arg("replay").arg(path).args(["--format", "ipfix", "--fields", fields]);
+    if everything {
+        replay.args(["--patterns", "--prefixes"]).arg(prefixes);
+    }
+    let out = replay.output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    out.stdout
+}
+
+#[test]
+fn tshark_reads_every_template_of_the_standard_fields_with_its_own_preferences() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("everything.pcap");
+    everything(&path);
+    let read = |fields: &str, everything: bool| {
+        let file = chosen(&path, folder.path(), fields, everything);
+        let collected = Decoder::file(&file);
+        assert_eq!((&collected.faults, collected.missing), (&Vec::new(), 0));
+        let capture = folder.path().join("ipfix.pcap");
+        tshark::as_capture(&capture, messages(&file).map(|message| (10_000, message)));
+        tshark::flows(&capture).map(|flows| (collected, flows))
+    };
+    let numbers = |flow: &Flow| ["cflow.flow_id", "cflow.octets"].map(|field| flow[field][0].parse::<u64>().unwrap());
+    for everything in [false, true] {
+        let Some((standard, flows)) = read("standard", everything) else { return };
+        let expected: BTreeSet<_> = standard.records.iter().map(|record| [value(record, (0, 148)), value(record, (0, 1))]).collect();
+        assert_eq!(flows.iter().map(numbers).collect::<BTreeSet<_>>(), expected);
+        // Tags, tunnels and performance were among them, places and patterns.
+        let said: BTreeSet<_> = standard.records.iter().map(|record| says(record).1).collect();
+        assert_eq!(said, BTreeSet::from(["ARP", "QUIC", "TCP", "UDP", "labels", "plain", "tunnel"]));
+        let there: BTreeSet<Element> = standard.records.iter().flat_map(|record| record.values.keys().copied()).collect();
+        let elements = [(0, 389), (0, 16), (NTOP, 525), (CESNET, 1020)].map(|element| there.contains(&element));
+        assert_eq!(elements, [!everything, everything, everything, everything]);
+        let has_all = |record: &&Record| record.lists.contains_key(&(CESNET, 1013)) && record.values.contains_key(&(NTOP, 525));
+        assert_eq!(standard.records.iter().filter(has_all).any(|record| says(record) == ("IPv4", "TCP")), everything);
+    }
+    let (full, flows) = read("full", true).unwrap();
+    assert!(flows.len() < full.records.len(), "without the limit there would be nothing to keep to");
+    let (named, flows) = read("flowId,octetDeltaCount,tcpControlBits,packetTime", true).unwrap();
+    assert_eq!((named.records.len(), flows.len()), (full.records.len(), full.records.len()));
+    let connection = named.records.iter().find(|record| record.lists.contains_key(&(CESNET, 1014))).unwrap();
+    let fields: Vec<_> = connection.values.keys().filter(|(pen, id)| (*pen, *id) != (0, 291)).copied().collect();
+    assert_eq!(fields, [(0, 1), (0, 6), (0, 148), reverse((0, 1)), reverse((0, 6))], "of each name both directions");
+}
+
+#[test]
+fn a_field_that_is_none_is_refused_with_the_nearest() {
+    let said = run(Command::new(binary("sonde")).args(["replay", "none.pcap", "--format", "ipfix", "--fields", "octetDeltaCont,flowID"]));
+    assert_eq!(said.code, Some(2), "{said:?}");
+    for sentence in ["\"octetDeltaCont\" is no element; did you mean octetDeltaCount?", "\"flowID\" is no element; did you mean flowId?"] {
+        assert!(said.stderr.contains(sentence), "{}", said.stderr);
     }
 }
 
@@ -451,7 +510,7 @@ fn sorted(collected: &Collected) -> Vec<(u16, Values)> {
 fn says(record: &Record) -> (&'static str, &'static str) {
     let has = |element: &Element| record.values.contains_key(element);
     let facts = [
-        ("TCP", (0, 218)),
+        ("TCP", (0, 231)),
         ("UDP", (0, 95)),
         ("QUIC", (FLOWMON, 69)),
         ("ARP", (CESNET, 33)),
@@ -472,7 +531,8 @@ fn a_dataplane_sends_what_a_replay_writes() {
     let collector = Collector::udp().unwrap();
     let port = format!("boot.ports[0].device=net_pcap0,rx_pcap={}", path.display());
     let address = format!("live.exporters[0].address={}", collector.address());
-    let sets = ["boot.cores.workers=[]", "live.timeouts.idle_timeout_ms=500", "live.exporters[0].name=exporters/test", &port, &address];
+    let exporter = ["live.exporters[0].name=exporters/test", "live.exporters[0].fields=full"];
+    let sets = ["boot.cores.workers=[]", "live.timeouts.idle_timeout_ms=500", exporter[0], exporter[1], &port, &address];
     let dataplane = lab.dataplane(&sets);
     let complete = collector.wait(PATIENCE, |collected| collected.records.len() >= written.records.len());
     let found = collector.look(|collected| collected.records.len());

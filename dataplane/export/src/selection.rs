@@ -2,6 +2,7 @@
 //!
 //! Not here: fields of the operator's own enterprise (they will be rows of the catalogue of fields, and of [`PRECEDENCE`]).
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::fact;
@@ -205,6 +206,16 @@ pub struct Unknown {
     pub name: String,
     /// The field's whose name is the most like it.
     pub nearest: &'static str,
+}
+
+impl fmt::Display for Fields {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Standard => to.write_str("standard"),
+            Self::Full => to.write_str("full"),
+            Self::Named(names) => to.write_str(&names.join(",")),
+        }
+    }
 }
 
 /// The name by which a field is chosen: of a list that of its items.
