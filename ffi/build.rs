@@ -18,7 +18,7 @@ const LIBRARIES: &[&str] = &["rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring"
 const LOG: (&str, (u32, u32)) = ("rte_log", (23, 11));
 
 /// DPDK structs whose pointers cross between the shim and Rust.
-const OPAQUE: &[&str] = &["rte_mbuf", "rte_mempool", "rte_ring", "rte_flow"];
+const OPAQUE: &[&str] = &["rte_mbuf", "rte_mempool", "rte_ring"];
 
 const APT: &str = "apt-get install -y libdpdk-dev dpdk libclang-dev clang pkg-config build-essential";
 
@@ -26,7 +26,7 @@ fn main() {
     println!("cargo:rerun-if-changed=shim/shim.h");
     println!("cargo:rerun-if-changed=shim/shim.c");
     println!("cargo:rerun-if-changed=shim/packet.c");
-    println!("cargo:rerun-if-changed=shim/steer.c");
+    println!("cargo:rerun-if-changed=shim/symmetric.c");
     let (library, release) = find();
     let flags = flags(&library);
     compile(&flags);
@@ -93,7 +93,7 @@ fn flags(library: &pkg_config::Library) -> Vec<String> {
 
 fn compile(flags: &[String]) {
     let mut build = cc::Build::new();
-    build.files(["shim/shim.c", "shim/packet.c", "shim/steer.c"]).opt_level(3).warnings(true).extra_warnings(true);
+    build.files(["shim/shim.c", "shim/packet.c", "shim/symmetric.c"]).opt_level(3).warnings(true).extra_warnings(true);
     for flag in flags {
         build.flag(flag);
     }

@@ -6,7 +6,7 @@ use sonde_packet::{Layers, Network};
 use sonde_proto::v1;
 use sonde_record::fact::{self, Application, ResponseTimes, SpinTimes, Spread, quic_valid, valid};
 
-use crate::flow::mac;
+use crate::notation::mac;
 
 /// Layers of a flow's first packet.
 pub(crate) fn layers(layers: &Layers) -> v1::FlowLayers {

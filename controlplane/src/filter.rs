@@ -124,9 +124,9 @@ impl Filter {
     }
 }
 
-/// Whether the record's protocol has ports: TCP, UDP, SCTP, DCCP, UDP-Lite (IANA protocol numbers).
+/// Whether a record's protocol has ports: one of IP, and TCP, UDP, SCTP, DCCP or UDP-Lite.
 pub(crate) fn has_ports(kind: Kind, protocol: u8) -> bool {
-    kind != Kind::Layer2 && matches!(protocol, 6 | 17 | 33 | 132 | 136)
+    kind != Kind::Layer2 && sonde_packet::has_ports(protocol)
 }
 
 #[cfg(test)]

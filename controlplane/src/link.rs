@@ -3,6 +3,8 @@
 use crate::background::Background;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use sonde_memory::version::{older, writer};
+use sonde_proto::SOUTHBOUND_VERSION;
 use sonde_proto::southbound::dataplane_client::DataplaneClient;
 use sonde_proto::southbound::{ApplyRequest, ApplyResponse, DescribeRequest, Description};
 use sonde_system::{Folder, FolderError, account};
@@ -16,8 +18,6 @@ use tonic::Status;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
-/// Version of the southbound protocol this control plane speaks.
-pub(crate) const PROTOCOL_VERSION: u32 = 1;
 /// How often a dataplane that answers is asked whether it still does.
 const PERIOD: Duration = Duration::from_secs(1);
 /// How often one that does not is looked for.
@@ -194,12 +194,12 @@ fn replace(known: &mut Peer, found: Peer) -> bool {
 
 /// What answers at the socket; an error is the sentence about one that speaks another protocol.
 async fn describe(client: &mut DataplaneClient<Channel>, socket: &Path) -> Result<Peer, String> {
-    let request = DescribeRequest { protocol_version: PROTOCOL_VERSION };
+    let request = DescribeRequest { protocol_version: SOUTHBOUND_VERSION };
     let absent = |why: String| Peer::Absent(format!("no dataplane answers at {}: {why}", socket.display()));
     match tokio::time::timeout(PATIENCE, client.describe(request)).await {
         Ok(Ok(answer)) => {
             let description = answer.into_inner();
-            if description.protocol_version == PROTOCOL_VERSION {
+            if description.protocol_version == SOUTHBOUND_VERSION {
                 Ok(Peer::Present(Arc::new(description)))
             } else {
                 Err(another_protocol(&description))
@@ -213,14 +213,11 @@ async fn describe(client: &mut DataplaneClient<Channel>, socket: &Path) -> Resul
 fn another_protocol(description: &Description) -> String {
     let Description { protocol_version: spoken, version, pid, .. } = description;
     let ours = env!("CARGO_PKG_VERSION");
-    let older = if *spoken < PROTOCOL_VERSION {
-        format!("the dataplane is older: restart it in version {ours}")
-    } else {
-        format!("this control plane is older: install version {version} and start it again")
-    };
     format!(
-        "sonde-dataplane version {version}, process {pid}, speaks southbound protocol {spoken}; sonde-controlplane version {ours} speaks \
-         {PROTOCOL_VERSION}; {older}. The dataplane goes on as it is"
+        "{}, speaks southbound protocol {spoken}; sonde-controlplane version {ours} speaks {SOUTHBOUND_VERSION}; {}. The dataplane goes on \
+         as it is",
+        writer(version, *pid),
+        older((*spoken).into(), SOUTHBOUND_VERSION.into()),
     )
 }
 

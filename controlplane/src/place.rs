@@ -1,8 +1,8 @@
 //! Where and whose addresses are (`live.enrichment`): the control plane keeps a table of its own, of what the dataplane says it obeys.
 
 use crate::document;
-use crate::flow::ip;
 use crate::link::Link;
+use crate::notation::ip;
 use sonde_enrich::{Enricher, Generation, Handle, Sources, Watcher};
 use sonde_proto::southbound::Description;
 use sonde_proto::v1::{self, Place, TopEntry};
@@ -84,8 +84,8 @@ impl Lookups {
     ///
     /// # Errors
     /// The system's, when it does not start the thread.
-    pub(crate) fn watch(&self) -> io::Result<Unwaited> {
-        Watcher::start(Arc::clone(&self.handle), Sources::default()).map(|watcher| Unwaited(Some(watcher)))
+    pub(crate) fn watch(&self) -> io::Result<Watcher> {
+        Watcher::start(Arc::clone(&self.handle), Sources::default())
     }
 
     /// The table there is now.
@@ -99,7 +99,7 @@ impl Lookups {
     }
 
     /// Looks up in what the settings in force say, for ever.
-    pub(crate) async fn follow(self, link: Link, watcher: Arc<Unwaited>) {
+    pub(crate) async fn follow(self, link: Link, watcher: Arc<Watcher>) {
         let mut peer = link.follow();
         let mut told = (v1::Enrichment::default(), String::new());
         let mut faults = 0;
@@ -131,25 +131,6 @@ impl Lookups {
                 return;
             }
         }
-    }
-}
-
-/// A watcher whose end nobody waits for: it may be at a load of seconds, and a control plane stops at once.
-pub(crate) struct Unwaited(Option<Watcher>);
-
-impl Unwaited {
-    fn set(&self, sources: Sources) {
-        if let Some(watcher) = &self.0 {
-            watcher.set(sources);
-        }
-    }
-}
-
-impl Drop for Unwaited {
-    fn drop(&mut self) {
-        let watcher = self.0.take();
-        // Without a thread more it is waited for.
-        let _ = std::thread::Builder::new().name("enrich-end".into()).spawn(move || drop(watcher));
     }
 }
 

@@ -7,13 +7,14 @@ use crate::desired::Desired;
 use crate::door::{self, Door};
 use crate::link::Link;
 use crate::listen::{self, ListenError, Listener};
-use crate::place::{Lookups, Unwaited};
+use crate::place::Lookups;
 use crate::places::Places;
 use crate::reconcile;
 use crate::records::Hub;
-use crate::seg::{SAMPLE, Segment};
 use crate::service::{config::Config, exporters::Exporters, flows::Flows, status::StatusView};
+use crate::stats_reader::{SAMPLE, StatsReader};
 use crate::store::{Store, StoreError};
+use sonde_enrich::Watcher;
 use sonde_proto::v1::DataplaneState;
 use sonde_proto::v1::config_service_server::{ConfigServiceServer, SERVICE_NAME as CONFIG};
 use sonde_proto::v1::exporters_service_server::{ExportersServiceServer, SERVICE_NAME as EXPORTERS};
@@ -97,11 +98,11 @@ pub struct ControlPlane {
     addresses: Vec<String>,
     registry: Arc<Registry>,
     desired: Desired,
-    segment: Arc<Segment>,
+    segment: Arc<StatsReader>,
     places: Places,
     hub: Hub,
     lookups: Lookups,
-    watcher: Arc<Unwaited>,
+    watcher: Arc<Watcher>,
 }
 
 impl Options {
@@ -138,7 +139,7 @@ impl ControlPlane {
         let addresses = listeners.iter().map(Listener::address).collect();
         let link = Link::start(&paths.southbound());
         let places = Places::new(paths, link.clone());
-        let segment = Arc::new(Segment::new(places.clone(), &options.instance));
+        let segment = Arc::new(StatsReader::new(places.clone(), &options.instance));
         let lookups = Lookups::default();
         let hub = Hub::start(places.clone(), lookups.clone()).map_err(StartError::Thread)?;
         let watcher = Arc::new(lookups.watch().map_err(StartError::Lookups)?);
@@ -248,7 +249,7 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 
 /// Looks at the heartbeats, and says on the health service whether there is a dataplane: one that runs and answers; and whether its records
 /// are read.
-async fn report(segment: Arc<Segment>, desired: Desired, alive: Arc<AtomicBool>, reporter: HealthReporter) {
+async fn report(segment: Arc<StatsReader>, desired: Desired, alive: Arc<AtomicBool>, reporter: HealthReporter) {
     let (mut said, mut read) = (None, true);
     let mut peer = desired.link().follow();
     loop {

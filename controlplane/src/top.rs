@@ -4,10 +4,10 @@
 //! questions with a filter are answered. A table that grows past its limit keeps its largest rows and says that it was cut.
 //! Worst case: 300 seconds of [`FLOW_ROWS`] and eleven times [`VALUE_ROWS`] rows of 80 bytes, about 180 MB; a quiet link needs little.
 //!
-//! Not here: what rows are grouped by (`talker`).
+//! Not here: what rows are grouped by (`top_keys`).
 
 use crate::filter::Filter;
-use crate::talker::{By, TABLES, Value, ends};
+use crate::top_keys::{By, TABLES, Value, ends};
 use sonde_enrich::Enricher;
 use sonde_proto::v1::{Place, TopEntry, TopResponse};
 use sonde_record::{Head, Record, RecordView};

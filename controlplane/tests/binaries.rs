@@ -346,7 +346,9 @@ async fn a_dataplane_of_another_protocol_is_named_with_the_side_to_restart() {
     let fake = FakeDataplane::start(&name, &home.path().join("run"), 1, 1);
     let plane = Process::start(&name, home.path(), "127.0.0.1:0");
     adopted(&plane).await;
-    for (protocol, remedy) in [(0, "the dataplane is older: restart it"), (2, "this control plane is older: install version 9.9.9")] {
+    for (protocol, remedy) in
+        [(0, "the dataplane is older: restart it"), (2, "this program is older: install the version of the dataplane")]
+    {
         fake.speaks(protocol);
         let told = format!("sonde-dataplane version 9.9.9, process {}, speaks southbound protocol {protocol}", std::process::id());
         until("the other protocol to be seen", async || text(&plane.sonde(&["status"]).stdout).contains(&told)).await;

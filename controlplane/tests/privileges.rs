@@ -5,17 +5,15 @@ mod support;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use sonde_system::Account;
+use sonde_tests::attacker::attack;
 use support::{Cleared, FakeDataplane, instance, until};
 use tempfile::TempDir;
-
-const NOBODY: u32 = 65_534;
 
 /// A control plane that listens; killed when dropped.
 struct Process {
@@ -99,11 +97,6 @@ fn service(what: &str) -> Option<Account> {
         eprintln!("SKIPPED, because it needs root and the user sonde (`make deps` as root): {what}");
     }
     account
-}
-
-fn attack(folder: &Path, script: &str) {
-    let status = Command::new("sh").args(["-ec", script]).current_dir(folder).uid(NOBODY).gid(NOBODY).status().expect("a shell");
-    assert!(status.success(), "{script}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,69 +2,17 @@
 
 mod support;
 
-use sonde_controlplane::server::{ControlPlane, Options};
-use sonde_proto::v1::config_service_client::ConfigServiceClient;
-use sonde_proto::v1::exporters_service_client::ExportersServiceClient;
-use sonde_proto::v1::flows_service_client::FlowsServiceClient;
-use sonde_proto::v1::status_service_client::StatusServiceClient;
 use sonde_proto::v1::*;
 use sonde_tests::mmdb::{Data, Writer};
 use std::path::Path;
-use support::{Cleared, FakeDataplane, filled, instance, record, settings, until};
+use support::plane::Plane;
+use support::process::place;
+use support::{FakeDataplane, filled, record, settings, until};
 use tempfile::TempDir;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tonic::Code;
-use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
-/// A control plane on a port of its own, and a connection to it.
-struct Plane {
-    channel: Channel,
-    stop: oneshot::Sender<()>,
-    serving: JoinHandle<anyhow::Result<()>>,
-}
-
 impl Plane {
-    async fn start(instance: &str, home: &Path) -> Self {
-        let options = Options {
-            api: vec!["127.0.0.1:0".parse().expect("an address")],
-            connections_max: 256,
-            allow_remote: false,
-            instance: instance.into(),
-            state_dir: Some(home.join("state")),
-            run_dir: Some(home.join("run")),
-        };
-        let plane = ControlPlane::start(&options).await.expect("starts");
-        let uri = format!("http://{}", plane.addresses()[0]);
-        let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(plane.serve(async { stopped.await.unwrap_or_default() }));
-        let channel = Channel::from_shared(uri).expect("a uri").connect().await.expect("connects");
-        Self { channel, stop, serving }
-    }
-
-    async fn stop(self) {
-        drop(self.channel);
-        self.stop.send(()).expect("it runs");
-        self.serving.await.expect("no panic").expect("no error");
-    }
-
-    fn config(&self) -> ConfigServiceClient<Channel> {
-        ConfigServiceClient::new(self.channel.clone())
-    }
-
-    fn status(&self) -> StatusServiceClient<Channel> {
-        StatusServiceClient::new(self.channel.clone())
-    }
-
-    fn flows(&self) -> FlowsServiceClient<Channel> {
-        FlowsServiceClient::new(self.channel.clone())
-    }
-
-    fn exporters(&self) -> ExportersServiceClient<Channel> {
-        ExportersServiceClient::new(self.channel.clone())
-    }
-
     async fn get(&self) -> GetConfigResponse {
         self.config().get(GetConfigRequest {}).await.expect("answers").into_inner()
     }
@@ -81,12 +29,6 @@ impl Plane {
     async fn probe(&self) -> Status {
         self.status().get(GetStatusRequest {}).await.expect("answers").into_inner()
     }
-}
-
-/// Instance, its home, and what clears its shared memory.
-fn place() -> (String, TempDir, Cleared) {
-    let name = instance();
-    (name.clone(), tempfile::tempdir().expect("a directory"), Cleared(name))
 }
 
 fn run_dir(home: &TempDir) -> std::path::PathBuf {

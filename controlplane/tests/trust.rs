@@ -2,43 +2,17 @@
 
 mod support;
 
-use sonde_controlplane::server::{ControlPlane, Options};
-use sonde_proto::v1::config_service_client::ConfigServiceClient;
 use sonde_proto::v1::*;
-use std::path::Path;
-use support::{Cleared, FakeDataplane, instance, settings, until};
+use support::plane::Plane;
+use support::process::place;
+use support::{FakeDataplane, settings, until};
 use tempfile::TempDir;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-/// A control plane in this process, and a client of its settings.
-struct Plane {
-    client: ConfigServiceClient<Channel>,
-    stop: tokio::sync::oneshot::Sender<()>,
-    serving: tokio::task::JoinHandle<anyhow::Result<()>>,
-}
-
 impl Plane {
-    async fn start(instance: &str, home: &Path) -> Self {
-        let options = Options {
-            api: vec!["127.0.0.1:0".parse().expect("an address")],
-            connections_max: 256,
-            allow_remote: false,
-            instance: instance.into(),
-            state_dir: Some(home.join("state")),
-            run_dir: Some(home.join("run")),
-        };
-        let plane = ControlPlane::start(&options).await.expect("starts");
-        let uri = format!("http://{}", plane.addresses()[0]);
-        let (stop, stopped) = tokio::sync::oneshot::channel();
-        let serving = tokio::spawn(plane.serve(async { stopped.await.unwrap_or_default() }));
-        let client = ConfigServiceClient::connect(uri).await.expect("connects");
-        Self { client, stop, serving }
-    }
-
     async fn get(&self) -> GetConfigResponse {
-        self.client.clone().get(GetConfigRequest {}).await.expect("answers").into_inner()
+        self.config().get(GetConfigRequest {}).await.expect("answers").into_inner()
     }
 
     async fn converged(&self) {
@@ -49,31 +23,24 @@ impl Plane {
         let settings = Some(settings.clone());
         // Every word a caller has for "do it all the same".
         let request = ApplyConfigRequest { settings, allow_restart_required: true, ..ApplyConfigRequest::default() };
-        self.client.clone().apply(request).await.map(tonic::Response::into_inner)
+        self.config().apply(request).await.map(tonic::Response::into_inner)
     }
 
     async fn rollback(&self, number: u64) -> Result<ApplyConfigResponse, Status> {
         let request = RollbackRequest { number, allow_restart_required: true, ..RollbackRequest::default() };
-        self.client.clone().rollback(request).await.map(tonic::Response::into_inner)
+        self.config().rollback(request).await.map(tonic::Response::into_inner)
     }
 
     async fn history(&self) -> HistoryResponse {
-        self.client.clone().history(HistoryRequest::default()).await.expect("answers").into_inner()
+        self.config().history(HistoryRequest::default()).await.expect("answers").into_inner()
     }
 
     /// Stops it, and waits until it has let go of its history.
-    async fn stop(self, home: &TempDir, instance: &str) {
-        drop(self.client);
-        self.stop.send(()).expect("it runs");
-        self.serving.await.expect("no panic").expect("no error");
+    async fn stop_wholly(self, home: &TempDir, instance: &str) {
+        self.stop().await;
         let lock = home.path().join("state").join(instance).join("lock");
         until("the lock to be free", async || std::fs::File::open(&lock).expect("there").try_lock().is_ok()).await;
     }
-}
-
-fn place() -> (String, TempDir, Cleared) {
-    let name = instance();
-    (name.clone(), tempfile::tempdir().expect("a directory"), Cleared(name))
 }
 
 fn run_dir(home: &TempDir) -> std::path::PathBuf {
@@ -140,7 +107,7 @@ async fn what_the_profile_does_not_allow_is_refused_with_the_field_and_stored_no
         let refused = plane.apply(&bad).await.expect_err(field);
         assert_eq!((refused.code(), fields(&refused).first().map(String::as_str)), (Code::InvalidArgument, Some(field)), "{refused}");
         let request = ValidateConfigRequest { settings: Some(bad) };
-        let checked = plane.client.clone().validate(request).await.expect("answers").into_inner();
+        let checked = plane.config().validate(request).await.expect("answers").into_inner();
         assert_eq!(checked.violations.first().map(|v| v.path.as_str()), Some(field));
     }
     assert!(fake.applied().is_empty(), "the dataplane was told nothing");
@@ -153,7 +120,7 @@ async fn what_the_profile_does_not_allow_is_refused_with_the_field_and_stored_no
     ] {
         plane.apply(&good).await.expect("allowed");
     }
-    plane.stop(&home, &name).await;
+    plane.stop_wholly(&home, &name).await;
 }
 
 #[tokio::test]
@@ -181,7 +148,7 @@ async fn what_is_in_force_may_be_said_again_and_an_earlier_generation_that_names
     assert_eq!(fields(&refused), ["boot.eal.extra_args", "boot.ports[0].device", "live.enrichment.asn_database"]);
     assert!(refused.message().contains("EAL's arguments never come by the API"), "{refused}");
     assert_eq!((plane.history().await, fake.applied().len()), (before, applied), "nothing was changed");
-    plane.stop(&home, &name).await;
+    plane.stop_wholly(&home, &name).await;
 }
 
 #[tokio::test]
@@ -194,7 +161,7 @@ async fn without_a_dataplane_only_what_takes_nothing_may_be_named() {
     assert_eq!(plane.get().await.desired, None);
     let stored = plane.apply(&settings(&name, 1)).await.expect_err("nobody there");
     assert_eq!(stored.code(), Code::Unavailable);
-    plane.stop(&home, &name).await;
+    plane.stop_wholly(&home, &name).await;
 }
 
 #[tokio::test]
@@ -207,7 +174,7 @@ async fn a_damaged_newest_generation_is_shown_and_takes_nothing_back() {
     let mut changed = document.clone();
     changed.live.get_or_insert_default().timeouts.get_or_insert_default().idle_timeout_ms = 7000;
     plane.apply(&changed).await.expect("applied");
-    plane.stop(&home, &name).await;
+    plane.stop_wholly(&home, &name).await;
     let path = home.path().join("state").join(&name).join("generation-2.json");
     std::fs::write(&path, "{\"format\": 1,").expect("written");
     let plane = Plane::start(&name, home.path()).await;
@@ -223,5 +190,5 @@ async fn a_damaged_newest_generation_is_shown_and_takes_nothing_back() {
     assert_eq!(plane.history().await.unreadable, now.unreadable);
     let refused = plane.rollback(2).await.expect_err("damaged");
     assert!(refused.code() == Code::FailedPrecondition && refused.message().contains("generation 2 cannot be read"), "{refused}");
-    plane.stop(&home, &name).await;
+    plane.stop_wholly(&home, &name).await;
 }

@@ -4,7 +4,7 @@
 //! memory, then DPDK, the tables, the ports. What fails takes down what was made before it, and says one sentence.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use sonde_flow::pattern::Wants;
 use sonde_flow::{Room, Sizing};
 use sonde_memory::slab::{Backing, Wanted};
 use sonde_memory::tags::Simd;
+use sonde_proto::SOUTHBOUND_VERSION;
 use sonde_proto::southbound::Description;
 use sonde_settings::paths::{self, Paths};
 use sonde_settings::{Boot, Device, Patterns, Placement, Settings, Trust};
@@ -24,8 +25,8 @@ use sonde_worker::mailbox::Letter;
 use tokio::net::UnixListener;
 
 use crate::cli::RunArgs;
-use crate::control::{Control, PROTOCOL_VERSION, Reach};
-use crate::crew::{self, Seat, Waiting};
+use crate::console::say;
+use crate::control::{Control, InForce};
 use crate::error::StartError;
 use crate::exporters::{Exporters, From};
 use crate::gauges::{Facts, Gauge};
@@ -37,18 +38,13 @@ use crate::memory::{self, Decision, Need};
 use crate::origin::{self, Chosen, Profile};
 use crate::places::Places;
 use crate::privileges::{self, Privileges};
-use crate::run::{House, Plant, Spread};
+use crate::run::{DispatcherThread, Running, Supervisor};
 use crate::source::{self, Dispatcher, Idle, NicSource, Opened, Options};
 use crate::southbound;
+use crate::workers::{self, Waiting, WorkerConfig};
 
 /// What the EAL takes for itself beside packet buffers, in bytes.
 const EAL_BYTES: u64 = 32 << 20;
-
-/// Says a line to whoever started the program. One that closed the pipe does not want to know.
-pub fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
 
 /// Runs a dataplane from its profile to its summary.
 ///
@@ -69,15 +65,15 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, StartError> {
         .enable_all()
         .build()
         .map_err(|e| StartError::Other(format!("cannot make the control thread's runtime: {e}; see `ulimit -n`")))?;
-    let house = {
+    let running = {
         let _inside = runtime.enter();
         build(profile, chosen, &places)?
     };
-    Ok(runtime.block_on(house.live()))
+    Ok(runtime.block_on(running.live()))
 }
 
 /// Everything, up to the moment before the first packet.
-fn build(profile: Profile, chosen: Chosen, places: &Places) -> Result<House, StartError> {
+fn build(profile: Profile, chosen: Chosen, places: &Places) -> Result<Running, StartError> {
     let Chosen { settings, generation, .. } = chosen;
     let boot = &settings.boot;
     let placement = boot.cores.place(&machine::cores()?).map_err(StartError::Cores)?;
@@ -96,17 +92,17 @@ fn build(profile: Profile, chosen: Chosen, places: &Places) -> Result<House, Sta
         ));
     }
     let listener = southbound::listen(places)?;
-    let seats = seats(boot, &placement, places)?;
-    let decision = decide(boot, &seats)?;
+    let worker_configs = worker_configs(boot, &placement, places)?;
+    let decision = decide(boot, &worker_configs)?;
     say(&format!("memory: {}", decision.sentence));
-    let seats = seats.into_iter().map(|seat| huge(seat, decision.tables_huge)).collect::<Vec<_>>();
+    let worker_configs = worker_configs.into_iter().map(|config| huge(config, decision.tables_huge)).collect::<Vec<_>>();
     let eal = Eal::start(&eal_arguments(boot, &placement, &decision)).map_err(|e| StartError::Other(e.to_string()))?;
     log_dpdk();
     let segment = segment(boot, places, &decision)?;
-    let policy = Letter { generation, value: crew::policy(&settings.live) };
-    let seed = seats.first().map_or(0, |seat| seat.sizing.seed);
-    let rings: Vec<PathBuf> = (0..seats.len()).map(|worker| places.paths.ring(worker)).collect();
-    let waiting = crew::gather::<NicSource>(&eal, &segment, seats, policy)?;
+    let policy = Letter { generation, value: workers::policy(&settings.live) };
+    let seed = worker_configs.first().map_or(0, |config| config.sizing.seed);
+    let rings: Vec<PathBuf> = (0..worker_configs.len()).map(|worker| places.paths.ring(worker)).collect();
+    let waiting = workers::gather::<NicSource>(&eal, &segment, worker_configs, policy)?;
     if decision.tables_huge && waiting.backing != Backing::Huge {
         say("  note: some flow tables did not get huge pages, somebody else took them meanwhile");
     }
@@ -194,7 +190,7 @@ impl Rest<'_> {
         opened: Opened,
         gauges: Vec<Gauge>,
         readers: Readers,
-    ) -> Result<House, StartError> {
+    ) -> Result<Running, StartError> {
         let Readers { privileges, mut exporters, lookups } = readers;
         let Opened { sources, dispatcher, ports, counts, notes } = opened;
         self.tell(&ports, &notes);
@@ -208,18 +204,18 @@ impl Rest<'_> {
             return Err(other(e));
         }
         let post = dispatcher.as_ref().map(Dispatcher::mailbox);
-        let spread = match dispatcher.map(|d| Spread::start(eal, d, self.placement.dispatcher)).transpose() {
-            Ok(spread) => spread,
+        let dispatcher = match dispatcher.map(|d| DispatcherThread::start(eal, d, self.placement.dispatcher)).transpose() {
+            Ok(dispatcher) => dispatcher,
             Err(e) => {
                 waiting.disband();
                 return Err(e);
             }
         };
         let watch = Watch::new(self.clock, waiting.offset.clone());
-        let crew = Arc::new(waiting.go(sources, post));
+        let workers = Arc::new(waiting.go(sources, post));
         privileges.report().iter().for_each(|line| say(line));
         let description = Description {
-            protocol_version: PROTOCOL_VERSION,
+            protocol_version: SOUTHBOUND_VERSION,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             stats_path: self.places.paths.stats().display().to_string(),
@@ -228,17 +224,17 @@ impl Rest<'_> {
             trust: Some(self.profile.trust.document().clone()),
             ..Description::default()
         };
-        let reach = Reach {
+        let in_force = InForce {
             settings: self.settings,
             generation: self.generation,
             profile: self.profile,
             folder: self.places.run.clone(),
             exporters,
         };
-        let control = Control::new(Arc::clone(&crew), reach, description);
+        let control = Control::new(Arc::clone(&workers), in_force, description);
         let gauges = gauges.into_iter().zip(ports).collect();
-        let plant = Plant { crew, counts, spread, gauges, lookups, segment: self.segment, said: String::new(), watch };
-        Ok(House { plant, control, listener: self.listener, places: self.places.clone() })
+        let supervisor = Supervisor { workers, counts, dispatcher, gauges, lookups, segment: self.segment, said: String::new(), watch };
+        Ok(Running { supervisor, control, listener: self.listener, places: self.places.clone() })
     }
 
     fn tell(&self, ports: &[source::OpenPort], notes: &[String]) {
@@ -268,14 +264,14 @@ fn resolved(trust: &Trust, boot: &Boot) -> Vec<sonde_settings::Port> {
 }
 
 /// What each worker is made from.
-fn seats(boot: &Boot, placement: &Placement, places: &Places) -> Result<Vec<Seat>, StartError> {
+fn worker_configs(boot: &Boot, placement: &Placement, places: &Places) -> Result<Vec<WorkerConfig>, StartError> {
     let mut secret = [0; 8];
     File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut secret))
         .map_err(|e| StartError::Other(format!("cannot read a secret for the flow hash from /dev/urandom: {e}")))?;
     let first_id = first_id(SystemTime::now());
     let ring_bytes = usize::try_from(boot.records.ring_bytes).unwrap_or(usize::MAX);
-    let seat = |(worker, core): (u8, &u32)| Seat {
+    let config = |(worker, core): (u8, &u32)| WorkerConfig {
         core: *core,
         shared: places.shared.clone(),
         ring_bytes,
@@ -290,7 +286,7 @@ fn seats(boot: &Boot, placement: &Placement, places: &Places) -> Result<Vec<Seat
             first_id,
         },
     };
-    Ok((0..).zip(&placement.workers).map(seat).collect())
+    Ok((0..).zip(&placement.workers).map(config).collect())
 }
 
 /// So many flows, all of which have layers, and as many that are measured as the settings say.
@@ -308,9 +304,9 @@ fn share(flows: u64, percent: u32) -> u64 {
     flows * u64::from(percent) / 100
 }
 
-fn huge(seat: Seat, huge: bool) -> Seat {
-    let wanted = Wanted { huge, ..seat.sizing.wanted };
-    Seat { sizing: Sizing { wanted, ..seat.sizing }, ..seat }
+fn huge(config: WorkerConfig, huge: bool) -> WorkerConfig {
+    let wanted = Wanted { huge, ..config.sizing.wanted };
+    WorkerConfig { sizing: Sizing { wanted, ..config.sizing }, ..config }
 }
 
 /// Later than any flow id of an earlier run, as long as no worker makes more than 16 million flows a second all its life.
@@ -319,14 +315,18 @@ fn first_id(now: SystemTime) -> u64 {
     u64::try_from(micros).unwrap_or(0).wrapping_mul(16)
 }
 
-fn decide(boot: &Boot, seats: &[Seat]) -> Result<Decision, StartError> {
-    let tables = seats.iter().map(|seat| seat.sizing.footprint().bytes).fold(0, u64::saturating_add);
-    let workers = u16::try_from(seats.len()).unwrap_or(u16::MAX);
+fn decide(boot: &Boot, worker_configs: &[WorkerConfig]) -> Result<Decision, StartError> {
+    let tables = worker_configs.iter().map(|config| config.sizing.footprint().bytes).fold(0, u64::saturating_add);
+    let workers = u16::try_from(worker_configs.len()).unwrap_or(u16::MAX);
     let [buffers, buffers_ordinary] = [true, false].map(|huge| match boot.eal.memory_mib {
         Some(mib) => u64::from(mib) << 20,
         None => EAL_BYTES + source::buffer_octets(&boot.ports, workers, huge),
     });
-    memory::decide(boot.eal.huge_pages, Need { buffers, buffers_ordinary, tables, workers: seats.len() }, &Memory::of_this_machine())
+    memory::decide(
+        boot.eal.huge_pages,
+        Need { buffers, buffers_ordinary, tables, workers: worker_configs.len() },
+        &Memory::of_this_machine(),
+    )
 }
 
 fn eal_arguments(boot: &Boot, placement: &Placement, decision: &Decision) -> Vec<String> {

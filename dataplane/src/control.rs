@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
+use sonde_proto::SOUTHBOUND_VERSION;
 use sonde_proto::southbound::dataplane_server::Dataplane;
 use sonde_proto::southbound::{ApplyRequest, ApplyResponse, DescribeRequest, Description, ShutdownRequest, ShutdownResponse};
 use sonde_proto::v1;
@@ -15,13 +16,11 @@ use sonde_system::Folder;
 use tokio::sync::{Mutex, watch};
 use tonic::{Request, Response, Status};
 
-use crate::crew::Crew;
 use crate::error::remedy;
 use crate::exporters::{Exporters, From};
 use crate::origin::{LastGood, Profile, Staged};
+use crate::workers::Workers;
 
-/// Version of the southbound protocol.
-pub const PROTOCOL_VERSION: u32 = 1;
 /// How long Apply waits for the workers when it is not said.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Longest wait.
@@ -29,9 +28,9 @@ const DEADLINE_MAX: Duration = Duration::from_secs(60);
 /// How often the workers' generation is looked at while waiting.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Where settings reach the running dataplane. Changed by one Apply at a time.
+/// What is in force. One Apply at a time changes it.
 #[derive(Debug)]
-pub struct Reach {
+pub struct InForce {
     /// In force, or on their way to a late worker.
     pub settings: Settings,
     /// Their generation.
@@ -52,17 +51,18 @@ pub struct Control {
 
 #[derive(Debug)]
 struct Shared {
-    crew: Arc<Crew>,
+    workers: Arc<Workers>,
     description: RwLock<Description>,
-    reach: Mutex<Reach>,
+    in_force: Mutex<InForce>,
     stop: watch::Sender<bool>,
 }
 
 impl Control {
     /// A service over what runs. `description` needs no settings and no generation.
-    pub fn new(crew: Arc<Crew>, reach: Reach, description: Description) -> Self {
-        let description = Description { settings: Some((&reach.settings).into()), ..description };
-        let shared = Shared { crew, description: RwLock::new(description), reach: Mutex::new(reach), stop: watch::Sender::new(false) };
+    pub fn new(workers: Arc<Workers>, in_force: InForce, description: Description) -> Self {
+        let description = Description { settings: Some((&in_force.settings).into()), ..description };
+        let shared =
+            Shared { workers, description: RwLock::new(description), in_force: Mutex::new(in_force), stop: watch::Sender::new(false) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -76,52 +76,52 @@ impl Control {
         self.shared.stop.send_replace(true);
     }
 
-    /// What settings reach; waits for an Apply that is under way.
-    pub async fn reach(&self) -> tokio::sync::MutexGuard<'_, Reach> {
-        self.shared.reach.lock().await
+    /// What is in force; waits for an Apply that is under way.
+    pub async fn in_force(&self) -> tokio::sync::MutexGuard<'_, InForce> {
+        self.shared.in_force.lock().await
     }
 
     async fn obey(&self, request: ApplyRequest) -> Result<ApplyResponse, Status> {
-        let mut reach = self.shared.reach.lock().await;
+        let mut in_force = self.shared.in_force.lock().await;
         let document = request.settings.unwrap_or_default();
-        let desired = match check(&reach, &document, request.generation) {
+        let desired = match check(&in_force, &document, request.generation) {
             Ok(desired) => desired,
             Err(violations) => {
                 let violations = violations.into_iter().map(v1::Violation::from).collect();
                 return Ok(ApplyResponse { violations, ..self.answer(Vec::new()) });
             }
         };
-        let restart = restart_required(&reach.settings, &desired);
-        let last = LastGood { generation: request.generation, profile: reach.profile.fingerprint.clone(), settings: desired.clone() };
+        let restart = restart_required(&in_force.settings, &desired);
+        let last = LastGood { generation: request.generation, profile: in_force.profile.fingerprint.clone(), settings: desired.clone() };
         if request.for_next_start {
-            known(&reach, request.generation, true)?;
-            commit(stage(&reach, last).await?, &reach).await?;
+            known(&in_force, request.generation, true)?;
+            commit(stage(&in_force, last).await?, &in_force).await?;
             tracing::info!(generation = request.generation, fields = restart.join(", "), "settings kept for the next start");
             return Ok(ApplyResponse { restart_required: restart, ..self.answer(Vec::new()) });
         }
         if !restart.is_empty() {
             return Ok(ApplyResponse { restart_required: restart, ..self.answer(Vec::new()) });
         }
-        if request.generation == reach.generation && desired == reach.settings {
+        if request.generation == in_force.generation && desired == in_force.settings {
             // Said twice: nothing to do but to wait for the workers.
             return Ok(self.answer(self.wait(request.generation, request.deadline_ms).await));
         }
-        known(&reach, request.generation, false)?;
+        known(&in_force, request.generation, false)?;
         // Everything that can fail comes before the first thing that changes.
-        let staged = stage(&reach, last).await?;
-        let plan = reach.exporters.plan(&desired.live, From::Now).map_err(|e| Status::resource_exhausted(unchanged(&e)))?;
-        self.shared.crew.publish(&desired.live, request.generation);
-        if desired.live.enrichment != reach.settings.live.enrichment {
-            reach.exporters.lookups().set(&reach.profile.trust.sources(&desired.live));
+        let staged = stage(&in_force, last).await?;
+        let plan = in_force.exporters.plan(&desired.live, From::Now).map_err(|e| Status::resource_exhausted(unchanged(&e)))?;
+        self.shared.workers.publish(&desired.live, request.generation);
+        if desired.live.enrichment != in_force.settings.live.enrichment {
+            in_force.exporters.lookups().set(&in_force.profile.trust.sources(&desired.live));
         }
-        let executed = reach.exporters.execute(plan).await;
-        for set in newly_overridden(&reach, &desired) {
+        let executed = in_force.exporters.execute(plan).await;
+        for set in newly_overridden(&in_force, &desired) {
             tracing::warn!("generation {} of the control plane overrides --set {set}", request.generation);
         }
-        reach.generation = request.generation;
-        reach.settings = desired;
-        self.shared.description.write().settings = Some((&reach.settings).into());
-        commit(staged, &reach).await?;
+        in_force.generation = request.generation;
+        in_force.settings = desired;
+        self.shared.description.write().settings = Some((&in_force.settings).into());
+        commit(staged, &in_force).await?;
         let late = self.wait(request.generation, request.deadline_ms).await;
         tracing::info!(generation = request.generation, late = ?late, "settings applied");
         executed.map_err(|faults| Status::internal(format!("generation {} is in force, but {}", request.generation, faults.join("; "))))?;
@@ -133,7 +133,7 @@ impl Control {
         let patience = if deadline_ms == 0 { DEADLINE } else { Duration::from_millis(deadline_ms.into()).min(DEADLINE_MAX) };
         let deadline = Instant::now() + patience;
         loop {
-            let late = self.shared.crew.late(generation);
+            let late = self.shared.workers.late(generation);
             if late.is_empty() || Instant::now() >= deadline {
                 return late;
             }
@@ -142,14 +142,14 @@ impl Control {
     }
 
     fn answer(&self, late_workers: Vec<u32>) -> ApplyResponse {
-        ApplyResponse { late_workers, generation_in_force: self.shared.crew.in_force(), ..ApplyResponse::default() }
+        ApplyResponse { late_workers, generation_in_force: self.shared.workers.in_force(), ..ApplyResponse::default() }
     }
 }
 
 /// The settings, if they are good and this dataplane's.
-fn check(reach: &Reach, document: &v1::Settings, generation: u64) -> Result<Settings, Vec<Violation>> {
+fn check(in_force: &InForce, document: &v1::Settings, generation: u64) -> Result<Settings, Vec<Violation>> {
     let settings = Settings::try_from(document)?;
-    let own = &reach.settings.boot.instance;
+    let own = &in_force.settings.boot.instance;
     let mut violations = Vec::new();
     let mut refuse = |path: &str, rule: String, found: String| violations.push(Violation { path: path.into(), rule, found });
     if settings.boot.instance != *own {
@@ -160,21 +160,21 @@ fn check(reach: &Reach, document: &v1::Settings, generation: u64) -> Result<Sett
     if generation == 0 || i64::try_from(generation).is_err() {
         refuse("generation", format!("a whole number from 1 to {}", i64::MAX), generation.to_string());
     }
-    violations.extend(reach.profile.trust.violations(&settings));
+    violations.extend(in_force.profile.trust.violations(&settings));
     if violations.is_empty() { Ok(settings) } else { Err(violations) }
 }
 
 /// Each `--set` that was in force and will not be.
-fn newly_overridden(reach: &Reach, desired: &Settings) -> Vec<String> {
-    let before = reach.profile.overridden(&reach.settings);
-    reach.profile.overridden(desired).into_iter().filter(|set| !before.contains(set)).collect()
+fn newly_overridden(in_force: &InForce, desired: &Settings) -> Vec<String> {
+    let before = in_force.profile.overridden(&in_force.settings);
+    in_force.profile.overridden(desired).into_iter().filter(|set| !before.contains(set)).collect()
 }
 
-fn known(reach: &Reach, generation: u64, same_is_good: bool) -> Result<(), Status> {
-    if generation > reach.generation || same_is_good && generation == reach.generation {
+fn known(in_force: &InForce, generation: u64, same_is_good: bool) -> Result<(), Status> {
+    if generation > in_force.generation || same_is_good && generation == in_force.generation {
         return Ok(());
     }
-    let message = format!("generation {generation} is not newer than {}, which is in force; nothing was changed", reach.generation);
+    let message = format!("generation {generation} is not newer than {}, which is in force; nothing was changed", in_force.generation);
     Err(Status::failed_precondition(message))
 }
 
@@ -183,8 +183,8 @@ fn unchanged(why: &str) -> String {
 }
 
 /// Writes the last good settings to the disk, off the control thread: a slow disk holds up this Apply and nothing else.
-async fn stage(reach: &Reach, last: LastGood) -> Result<Staged, Status> {
-    let folder = reach.folder.clone();
+async fn stage(in_force: &InForce, last: LastGood) -> Result<Staged, Status> {
+    let folder = in_force.folder.clone();
     let shown = folder.at(SETTINGS).display().to_string();
     let staged = tokio::task::spawn_blocking(move || last.stage(&folder)).await;
     staged
@@ -193,10 +193,10 @@ async fn stage(reach: &Reach, last: LastGood) -> Result<Staged, Status> {
         .map_err(|e| Status::resource_exhausted(unchanged(&format!("cannot write the last good settings to {shown}: {e}; {}", remedy(&e)))))
 }
 
-async fn commit(staged: Staged, reach: &Reach) -> Result<(), Status> {
+async fn commit(staged: Staged, in_force: &InForce) -> Result<(), Status> {
     let done = tokio::task::spawn_blocking(move || staged.commit()).await;
     done.map_err(std::io::Error::other).flatten().map_err(|e| {
-        let path = reach.folder.at(SETTINGS);
+        let path = in_force.folder.at(SETTINGS);
         let path = path.display();
         Status::internal(format!("the settings are in force, but not kept for the next start in {path}: {e}; {}", remedy(&e)))
     })
@@ -206,12 +206,12 @@ async fn commit(staged: Staged, reach: &Reach) -> Result<(), Status> {
 impl Dataplane for Control {
     async fn describe(&self, request: Request<DescribeRequest>) -> Result<Response<Description>, Status> {
         let spoken = request.into_inner().protocol_version;
-        if spoken != PROTOCOL_VERSION {
+        if spoken != SOUTHBOUND_VERSION {
             // Answered all the same: the description says which version this is, and the control plane decides.
-            tracing::warn!("a control plane speaks southbound protocol {spoken}, this dataplane speaks {PROTOCOL_VERSION}");
+            tracing::warn!("a control plane speaks southbound protocol {spoken}, this dataplane speaks {SOUTHBOUND_VERSION}");
         }
         let mut description = self.shared.description.read().clone();
-        description.generation = self.shared.crew.in_force();
+        description.generation = self.shared.workers.in_force();
         Ok(Response::new(description))
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use sonde_export::session::{self, Config};
 use sonde_record::ring::{Cursor, Reader};
-use sonde_settings::{Exporter, Live, Transport};
+use sonde_settings::{EXPORTER_PREFIX, Exporter, Live, Transport};
 use sonde_stats::{Block, Kind, Segment};
 use sonde_threads::{Death, Pauses};
 
@@ -182,7 +182,7 @@ impl Exporters {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         // The kernel shows 15 octets of a thread's name.
-        let label = format!("exp-{}", settings.name.trim_start_matches("exporters/"));
+        let label = format!("exp-{}", settings.name.trim_start_matches(EXPORTER_PREFIX));
         let name = settings.name.clone();
         let body = move || live(&name, &config, readers, &block, &told);
         let spawned = Builder::new().name(label).spawn(body);

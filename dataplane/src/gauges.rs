@@ -159,9 +159,4 @@ impl Gauge {
     pub fn block(&self) -> &Block {
         &self.block
     }
-
-    /// Lets go of the port. The block goes on showing its last counters until it is dropped.
-    pub fn into_block(self) -> Block {
-        self.block
-    }
 }

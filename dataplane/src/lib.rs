@@ -1,7 +1,7 @@
 //! dataplane: the process that owns the NIC, put together from the crates below it.
 //!
 //! Read in order: `boot` (from a profile to running threads, and to a clean stop), `origin` (which settings), `memory` (huge pages
-//! or not), `places` and `lock` (the instance's folders), `privileges` (what root's rights are kept), `crew` (the workers' threads), `exporters`, `lookups` (what they
+//! or not), `places` and `lock` (the instance's folders), `privileges` (what root's rights are kept), `workers` (the workers' threads), `exporters`, `lookups` (what they
 //! look addresses up in), `control` and `southbound` (what the control plane can tell it), `gauges`
 //! (what the ports count), `summary` (what is said at the end).
 //!
@@ -12,8 +12,8 @@
 pub mod bench;
 pub mod boot;
 pub mod cli;
+mod console;
 pub mod control;
-pub mod crew;
 pub mod error;
 pub mod exporters;
 pub mod gauges;
@@ -29,3 +29,4 @@ pub mod run;
 pub mod source;
 pub mod southbound;
 pub mod summary;
+pub mod workers;

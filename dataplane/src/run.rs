@@ -13,9 +13,8 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
-use crate::boot::say;
+use crate::console::say;
 use crate::control::Control;
-use crate::crew::Crew;
 use crate::error::StartError;
 use crate::gauges::Gauge;
 use crate::lookups::Lookups;
@@ -24,6 +23,7 @@ use crate::places::Places;
 use crate::source::{Dispatcher, OpenPort, WorkerCounts};
 use crate::southbound;
 use crate::summary::Summary;
+use crate::workers::Workers;
 
 /// How often the control thread shows its heartbeat and reads the ports.
 const BEAT: Duration = Duration::from_secs(1);
@@ -34,12 +34,12 @@ const LAST_PACKETS: Duration = Duration::from_millis(200);
 
 /// The dispatcher's thread.
 #[derive(Debug)]
-pub struct Spread {
+pub struct DispatcherThread {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
-impl Spread {
+impl DispatcherThread {
     /// Starts it on its core.
     ///
     /// # Errors
@@ -74,11 +74,11 @@ impl Spread {
     }
 }
 
-/// Everything that runs, and the way to it.
+/// A dataplane that runs.
 #[derive(Debug)]
-pub struct House {
+pub struct Running {
     /// What runs.
-    pub plant: Plant,
+    pub supervisor: Supervisor,
     /// The southbound service.
     pub control: Control,
     /// The southbound socket.
@@ -87,15 +87,15 @@ pub struct House {
     pub places: Places,
 }
 
-/// What runs on the packet clock, as the control thread sees it.
+/// Looks after what runs on the packet clock, for the control thread.
 #[derive(Debug)]
-pub struct Plant {
+pub struct Supervisor {
     /// The workers.
-    pub crew: Arc<Crew>,
+    pub workers: Arc<Workers>,
     /// What happens to each worker's frames before it sees them.
     pub counts: Vec<Arc<WorkerCounts>>,
     /// The dispatcher, where there is one.
-    pub spread: Option<Spread>,
+    pub dispatcher: Option<DispatcherThread>,
     /// The ports, and what they count.
     pub gauges: Vec<(Gauge, OpenPort)>,
     /// What addresses are looked up in.
@@ -139,10 +139,10 @@ impl Signals {
     }
 }
 
-impl House {
+impl Running {
     /// Lives until told to stop, and stops cleanly: flows become records, records are sent, counters are said.
     pub async fn live(self) -> ExitCode {
-        let Self { mut plant, control, listener, places } = self;
+        let Self { mut supervisor, control, listener, places } = self;
         let mut asked = control.stop_asked();
         let mut hang_up = control.stop_asked();
         let until = async move {
@@ -160,7 +160,7 @@ impl House {
                     signal = signals.next() => Cause::Told(signal),
                     _ = asked.wait_for(|stop| *stop) => Cause::Told("a shutdown by the control plane"),
                     ended = &mut server => Cause::Fault(format!("the southbound service ended: {ended:?}")),
-                    fault = plant.watch() => Cause::Fault(fault),
+                    fault = supervisor.watch() => Cause::Fault(fault),
                 };
                 tokio::spawn(impatience(signals));
                 cause
@@ -175,7 +175,7 @@ impl House {
         if tokio::time::timeout(HANG_UP, &mut server).await.is_err() {
             server.abort();
         }
-        let clean = plant.stop(&control, &places).await;
+        let clean = supervisor.stop(&control, &places).await;
         match cause {
             Cause::Told(_) if clean => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
@@ -190,7 +190,7 @@ async fn impatience(mut signals: Signals) {
     std::process::exit(1);
 }
 
-impl Plant {
+impl Supervisor {
     /// Shows that the process lives, and what the ports count. Ends with a sentence when something is broken.
     async fn watch(&mut self) -> String {
         let mut beat = tokio::time::interval(BEAT);
@@ -198,10 +198,10 @@ impl Plant {
         loop {
             beat.tick().await;
             self.beat();
-            if let Some(worker) = self.crew.lost() {
+            if let Some(worker) = self.workers.lost() {
                 return format!("worker {worker} has ended by a fault of the program");
             }
-            if self.spread.as_ref().is_some_and(Spread::is_lost) {
+            if self.dispatcher.as_ref().is_some_and(DispatcherThread::is_lost) {
                 return "the dispatcher has ended by a fault of the program".to_owned();
             }
         }
@@ -210,14 +210,14 @@ impl Plant {
     fn beat(&mut self) {
         self.segment.heartbeat(now_ns());
         self.keep_segment();
-        self.crew.keep_rings();
-        self.crew.show_counts(&self.counts);
+        self.workers.keep_rings();
+        self.workers.show_counts(&self.counts);
         if let Some(step) = self.watch.look() {
             let (seconds, way) = (step.unsigned_abs() as f64 / 1e9, if step < 0 { "back" } else { "ahead" });
             tracing::warn!(
                 "the system's clock was stepped {way} by {seconds:.3} s: flows are shown by it from now on, their durations stay"
             );
-            self.crew.show_clock(&self.watch);
+            self.workers.show_clock(&self.watch);
         }
         for (gauge, port) in &mut self.gauges {
             gauge.read(&port.port);
@@ -246,14 +246,14 @@ impl Plant {
     /// Stops from the packets to the records, and says what was counted. Whether nothing was broken.
     async fn stop(mut self, control: &Control, places: &Places) -> bool {
         let mut faults = Vec::new();
-        if let Some(spread) = self.spread.take()
-            && !spread.stop()
+        if let Some(dispatcher) = self.dispatcher.take()
+            && !dispatcher.stop()
         {
             faults.push("the dispatcher had ended by a fault of the program".to_owned());
         }
         self.last_packets().await;
-        let crew = Arc::clone(&self.crew);
-        let mut flushed = tokio::task::spawn_blocking(move || crew.stop());
+        let workers = Arc::clone(&self.workers);
+        let mut flushed = tokio::task::spawn_blocking(move || workers.stop());
         // A large table takes a while to flush, and the process lives meanwhile.
         let lost = loop {
             match tokio::time::timeout(BEAT, &mut flushed).await {
@@ -263,9 +263,9 @@ impl Plant {
         };
         faults.extend(lost.iter().map(|worker| format!("worker {worker} had ended by a fault of the program; its last flows are lost")));
         self.beat();
-        let mut reach = control.reach().await;
-        faults.extend(reach.exporters.stop().await.err().unwrap_or_default());
-        let blocks: Vec<BlockView> = self.blocks().chain(reach.exporters.blocks().map(AsRef::as_ref)).filter_map(Block::view).collect();
+        let mut in_force = control.in_force().await;
+        faults.extend(in_force.exporters.stop().await.err().unwrap_or_default());
+        let blocks: Vec<BlockView> = self.blocks().chain(in_force.exporters.blocks().map(AsRef::as_ref)).filter_map(Block::view).collect();
         let summary = Summary::of(&blocks);
         say(&summary.to_string());
         for fault in &faults {
@@ -274,19 +274,13 @@ impl Plant {
         // The rings have been read by whoever was there; a counter is worth reading later, so the segment stays.
         places.leave();
         self.segment.heartbeat(now_ns());
+        // Before the blocks are dropped: they stay in the segment with their last counts.
         self.segment.end();
-        // Ports are closed here; the blocks stay in the segment, which a drop would take them out of.
-        let shown: Vec<Block> = self.gauges.into_iter().map(|(gauge, _)| gauge.into_block()).collect();
-        std::mem::forget(shown);
-        std::mem::forget(self.crew);
-        // A load that is under way is not waited for.
-        std::mem::forget(self.lookups);
-        std::mem::forget(control.clone());
         faults.is_empty() && summary.balances()
     }
 
     fn blocks(&self) -> impl Iterator<Item = &Block> {
-        self.crew.blocks().map(AsRef::as_ref).chain(self.gauges.iter().map(|(gauge, _)| gauge.block()))
+        self.workers.blocks().map(AsRef::as_ref).chain(self.gauges.iter().map(|(gauge, _)| gauge.block()))
     }
 
     /// Gives the workers a moment to take what stands in their rings: it was received.
@@ -295,7 +289,7 @@ impl Plant {
             return;
         }
         let deadline = Instant::now() + LAST_PACKETS;
-        let taken = || self.crew.received() >= self.counts.iter().map(|counts| counts.dispatched.load(Ordering::Relaxed)).sum::<u64>();
+        let taken = || self.workers.received() >= self.counts.iter().map(|counts| counts.dispatched.load(Ordering::Relaxed)).sum::<u64>();
         while !taken() && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

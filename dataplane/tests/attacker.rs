@@ -5,20 +5,12 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::{Place, Running, root, udp};
 use sonde_system::{Sharing, account};
-
-const NOBODY: u32 = 65_534;
-
-/// Runs a script as another user, in this folder.
-fn attack(folder: &Path, script: &str) {
-    let status = Command::new("sh").args(["-ec", script]).current_dir(folder).uid(NOBODY).gid(NOBODY).status().expect("a shell");
-    assert!(status.success(), "{script}");
-}
+use sonde_tests::attacker::{NOBODY, attack};
 
 /// A folder of root's with a file that matters.
 struct Victim {

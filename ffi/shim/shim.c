@@ -101,7 +101,6 @@ int fp_eal_start(int argc, char **argv)
 }
 
 int fp_eal_stop(void) { return rte_eal_cleanup(); }
-int fp_has_hugepages(void) { return rte_eal_has_hugepages(); }
 int fp_on_eal_thread(void (*run)(void *argument), void *argument) { return rte_eal_alarm_set(1, run, argument); }
 
 int fp_thread_register(void)

@@ -96,20 +96,6 @@ struct fp_stats {
 	uint64_t no_buffer;
 };
 
-/* One steering rule; addresses and ports in network byte order. */
-struct fp_rule {
-	uint8_t version; /* 4 or 6 */
-	uint8_t protocol; /* 0: any; 6, 17 or 132 when a port is given */
-	uint8_t has_source;
-	uint8_t has_destination;
-	uint8_t source[16];
-	uint8_t destination[16];
-	uint16_t source_port; /* 0: any */
-	uint16_t destination_port; /* 0: any */
-	uint8_t drop; /* else: to the queue */
-	uint16_t queue;
-};
-
 /* A Linux interface. */
 struct fp_interface {
 	char name[FP_INTERFACE_NAME];
@@ -139,7 +125,6 @@ const char *fp_version(void);
 
 int fp_eal_start(int argc, char **argv);
 int fp_eal_stop(void);
-int fp_has_hugepages(void);
 /* Runs a function once on the EAL's own thread, the one of interrupts and alarms. */
 int fp_on_eal_thread(void (*run)(void *argument), void *argument);
 int fp_thread_register(void);
@@ -165,11 +150,7 @@ int fp_xstats_values(uint16_t port, uint64_t *values, uint32_t capacity);
 int fp_timestamp_field(int *offset, uint64_t *flag);
 int fp_read_clock(uint16_t port, uint64_t *ticks);
 
-int fp_flow_check(uint16_t port, const struct fp_rule *rule, char *message, size_t capacity);
-struct rte_flow *fp_flow_create(uint16_t port, const struct fp_rule *rule, char *message, size_t capacity);
-int fp_flow_destroy(uint16_t port, struct rte_flow *flow);
-int fp_flow_flush(uint16_t port);
-int fp_flow_symmetric(uint16_t port, uint16_t queues, int addresses, int inner, char *message, size_t capacity);
+int fp_flow_symmetric(uint16_t port, uint16_t queues, int addresses, int inner);
 
 uint16_t fp_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count);
 void fp_free_bulk(struct rte_mbuf **mbufs, uint32_t count);

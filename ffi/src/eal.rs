@@ -64,13 +64,6 @@ impl Eal {
         Err(explain(&arguments, errno(), &last_words(&take_log())))
     }
 
-    /// Whether the environment runs on hugepages.
-    #[must_use]
-    pub fn has_hugepages(&self) -> bool {
-        // SAFETY: reads the running environment's configuration.
-        unsafe { sys::fp_has_hugepages() != 0 }
-    }
-
     /// Runs a function on the EAL's own thread (interrupts and alarms), and waits for its end: what is a thread's own, such as its
     /// capabilities, can only be changed by the thread itself.
     ///

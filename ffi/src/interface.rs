@@ -3,8 +3,9 @@
 use core::ptr;
 use std::ffi::CString;
 
+use crate::cstr::text;
 use crate::error::{DpdkError, PortError};
-use crate::port::{Link, LinkState, text};
+use crate::link::{Link, LinkState};
 use crate::sys;
 
 /// ARPHRD of what has Ethernet headers (linux/if_arp.h): Ethernet, and the loopback interface.

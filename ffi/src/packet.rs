@@ -2,9 +2,12 @@
 //!
 //! It stands in the place of DPDK's driver of that name and takes the same device string (`net_af_packet0,iface=eth0,qpairs=2`).
 
+use core::mem::ManuallyDrop;
 use core::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::config::PortConfig;
+use crate::cstr::literal;
 use crate::error::{DpdkError, PortError};
 use crate::interface::Interface;
 use crate::pool::Pool;
@@ -110,7 +113,7 @@ impl Ring {
         let (mut call, mut error) = (ptr::null(), 0);
         // SAFETY: the structs are live, and so are `call` and `error`.
         let ring = unsafe { sys::fp_packet_open(interface.raw(), ptr::from_ref(config), &raw mut call, &raw mut error) };
-        NonNull::new(ring).map(Self).ok_or_else(|| DpdkError { call: crate::port::literal(call), errno: error })
+        NonNull::new(ring).map(Self).ok_or_else(|| DpdkError { call: literal(call), errno: error })
     }
 
     /// Rings of one device, which share its frames.
@@ -131,9 +134,7 @@ impl Ring {
 
     /// Gives it up to a queue, which closes it.
     fn into_raw(self) -> NonNull<sys::fp_packet_ring> {
-        let ring = self.0;
-        core::mem::forget(self);
-        ring
+        ManuallyDrop::new(self).0
     }
 }
 
@@ -205,7 +206,7 @@ impl Packets {
     }
 
     /// Opens a ring for each queue. The slots of one, and the queues.
-    pub(crate) fn start(&self, pool: &Pool, config: &crate::PortConfig) -> Result<(u32, Vec<NonNull<sys::fp_packet_queue>>), DpdkError> {
+    pub(crate) fn start(&self, pool: &Pool, config: &PortConfig) -> Result<(u32, Vec<NonNull<sys::fp_packet_queue>>), DpdkError> {
         let slot_octets = self.arguments.slot_for(config.frame_octets_max.unwrap_or(0));
         let slots = self.arguments.slots_for(slot_octets, config.descriptors);
         let raw = sys::fp_packet_config { slot_octets, slots, promiscuous: u8::from(config.promiscuous) };

@@ -1,157 +1,32 @@
 //! A port: a NIC or a virtual device that frames come in by.
 
-use core::ffi::c_char;
 use std::ffi::CString;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use crate::driver::{Counts, Driver, Spread};
+use crate::config::{Confirmed, Hash, PortConfig};
+use crate::cstr::literal;
+use crate::driver::{Driver, Spread};
 use crate::eal::{Eal, last_words, take_log};
 use crate::error::{DpdkError, PortError, check};
 use crate::frame::StampField;
+use crate::info::{HEADER, PortInfo};
 use crate::interface::{self, Interface};
+use crate::link::{Link, LinkState};
+use crate::open_port::{INTERFACES, NO_NUMBER, OPEN, OpenPort};
 use crate::packet::{Arguments, Packets};
 use crate::pool::Pool;
 use crate::queue::RxQueue;
-use crate::steer;
+use crate::symmetric;
 use crate::sys;
 use crate::xstats::Xstats;
 
 /// An open port. Its queues are given out when it is started; it stops and closes when the port and all its queues are dropped.
 #[derive(Debug)]
 pub struct Port {
-    inner: Arc<Inner>,
+    inner: Arc<OpenPort>,
     info: PortInfo,
-}
-
-/// What the device says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortInfo {
-    /// The device as it was given, without arguments.
-    pub name: String,
-    /// DPDK's name of its driver.
-    pub driver: String,
-    /// The MAC address.
-    pub mac: [u8; 6],
-    /// The NUMA node it hangs on, if it hangs on one.
-    pub socket: Option<u32>,
-    /// Receive queues it has, those only that its way of spreading can fill.
-    pub rx_queues_max: u16,
-    /// How frames come to be in one queue or the other.
-    pub spread: Spread,
-    /// Octets of its RSS key; 0 without RSS.
-    pub rss_key_octets: u8,
-    /// The hash functions it knows (`RTE_ETH_RSS_*`).
-    pub rss_offloads: u64,
-    /// Entries of its redirection table.
-    pub reta_size: u16,
-    /// Longest frame it can receive, in octets without FCS.
-    pub frame_octets_max: u32,
-    /// Largest MTU it accepts.
-    pub mtu_max: u16,
-    /// Descriptors of one queue: least and most.
-    pub descriptors: (u16, u16),
-    /// Puts a long frame into several buffers.
-    pub can_scatter: bool,
-    /// Has receive times of its own.
-    pub can_timestamp: bool,
-    /// Which losses it counts.
-    pub counts: Counts,
-    /// Reads on by itself when the kernel's interface was gone and is back.
-    pub follows: bool,
-}
-
-/// How a port is to receive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortConfig {
-    /// Receive queues.
-    pub rx_queues: u16,
-    /// Descriptors of one queue, adjusted to what the device can.
-    pub descriptors: u16,
-    /// Longest frame, in octets without FCS, adjusted to what the device can; `None`: the driver's default.
-    pub frame_octets_max: Option<u32>,
-    /// Receive frames for other stations.
-    pub promiscuous: bool,
-    /// Ask for hardware receive times, where the device has them.
-    pub timestamps: bool,
-    /// What a device with RSS hashes.
-    pub hash: Hash,
-}
-
-/// What a device hashes to choose the queue of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hash {
-    /// The outermost addresses, and ports where there are some.
-    OuterPorts,
-    /// The outermost addresses.
-    OuterAddresses,
-    /// The innermost addresses and ports, of the tunnels that the device knows ([`PortInfo::can_hash_inner`]).
-    InnerPorts,
-}
-
-/// What the device made of its configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Confirmed {
-    /// Descriptors of one queue.
-    pub descriptors: u16,
-    /// It receives frames for other stations.
-    pub promiscuous: bool,
-    /// Both directions of a conversation come by the same queue.
-    pub symmetric: bool,
-    /// Frames carry hardware receive times.
-    pub timestamps: bool,
-    /// The MTU that was asked for; 0: the driver's default.
-    pub mtu: u32,
-}
-
-/// How a link is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LinkState {
-    /// There is one.
-    Up,
-    /// There is none, the driver says.
-    #[default]
-    Down,
-    /// Somebody has switched the kernel's interface off.
-    SwitchedOff,
-    /// The kernel's interface has no carrier: the cable, or the other end.
-    NoCarrier,
-    /// The kernel has no such interface any more.
-    Gone,
-}
-
-impl LinkState {
-    /// The state in words.
-    #[must_use]
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Down => "down",
-            Self::SwitchedOff => "down: the interface is switched off",
-            Self::NoCarrier => "down: no carrier",
-            Self::Gone => "gone: there is no such interface",
-        }
-    }
-}
-
-/// State of the link.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Link {
-    /// Whether there is one.
-    pub state: LinkState,
-    /// Megabits a second; 0: not known.
-    pub speed_mbps: u32,
-    /// Both directions at once.
-    pub full_duplex: bool,
-}
-
-impl Link {
-    /// Whether there is one.
-    #[must_use]
-    pub fn is_up(&self) -> bool {
-        self.state == LinkState::Up
-    }
 }
 
 /// What the port has counted since it was started. `None`: the driver does not know ([`Counts`]).
@@ -168,68 +43,6 @@ pub struct PortStats {
     /// Times that no buffer was free (`rx_nombuf`).
     pub no_buffer: Option<u64>,
 }
-
-/// The port as its queues, rules and statistics share it.
-#[derive(Debug)]
-pub(crate) struct Inner {
-    /// DPDK's; of an interface that is read by AF_PACKET none, which DPDK refuses.
-    number: u16,
-    device: String,
-    /// The device as it was given.
-    whole: String,
-    packets: Option<Packets>,
-    probed_here: bool,
-    started: bool,
-    /// How many times all steering rules have been flushed; the lock also keeps rule calls one at a time.
-    rules: Mutex<u64>,
-    /// After the port: the driver gives buffers back when it is closed.
-    pool: Option<Pool>,
-    eal: Eal,
-}
-
-impl Inner {
-    pub(crate) fn number(&self) -> u16 {
-        self.number
-    }
-
-    pub(crate) fn device(&self) -> &str {
-        &self.device
-    }
-
-    pub(crate) fn rules(&self) -> MutexGuard<'_, u64> {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn stop(&mut self) {
-        if let Some(packets) = &self.packets {
-            packets.stop();
-        } else if self.started {
-            // SAFETY: the port is open and started, and nobody polls it: there is no queue without a reference to this.
-            unsafe { sys::fp_port_stop(self.number) };
-            self.started = false;
-        }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.stop();
-        if self.packets.is_some() {
-            INTERFACES.lock().unwrap_or_else(PoisonError::into_inner).retain(|name| *name != self.device);
-            return;
-        }
-        // SAFETY: the port is open, stopped, and this is its last owner.
-        unsafe { sys::fp_port_close(self.number, i32::from(self.probed_here)) };
-        OPEN.lock().unwrap_or_else(PoisonError::into_inner).retain(|&number| number != self.number);
-    }
-}
-
-/// Ports that are open in this process, by DPDK's number: each has one owner.
-static OPEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
-/// The same of devices that are read by AF_PACKET, by their names.
-static INTERFACES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-/// No number of DPDK's.
-const NO_NUMBER: u16 = u16::MAX;
 
 impl Port {
     /// Opens a device: a PCI address (`0000:3b:00.0`, `3b:00.0`) or a virtual device with its arguments
@@ -269,9 +82,8 @@ impl Port {
         check("rte_eth_dev_info_get", code).map_err(|source| PortError::Silent { port: name.clone(), source })?;
         open.push(number);
         let info = PortInfo::from_raw(name.clone(), &raw);
-        let rules = Mutex::new(0);
         let inner =
-            Inner { number, device: name, whole: device, packets: None, probed_here, started: false, rules, pool: None, eal: eal.clone() };
+            OpenPort { number, device: name, whole: device, packets: None, probed_here, started: false, pool: None, eal: eal.clone() };
         Ok(Self { inner: Arc::new(inner), info })
     }
 
@@ -295,14 +107,13 @@ impl Port {
             ..Default::default()
         };
         let info = PortInfo { follows: true, ..PortInfo::of_driver("net_af_packet".to_owned(), device.clone(), &raw) };
-        let inner = Inner {
+        let inner = OpenPort {
             number: NO_NUMBER,
             device,
             whole,
             packets: Some(Packets::new(arguments)),
             probed_here: false,
             started: false,
-            rules: Mutex::new(0),
             pool: None,
             eal: eal.clone(),
         };
@@ -345,8 +156,7 @@ impl Port {
         }
         inner.started = true;
         let row = Driver::of(&driver, self.info.rss_offloads);
-        let by_function =
-            row.symmetric_function && raw.key_length != 0 && steer::symmetric_function(inner, config.rx_queues, config.hash).is_ok();
+        let by_function = row.symmetric_function && raw.key_length != 0 && symmetric::toeplitz(inner.number, config.rx_queues, config.hash);
         let stamps = if raw.timestamps != 0 { StampField::find(&inner.eal) } else { None };
         let confirmed = Confirmed {
             descriptors: answer.descriptors,
@@ -461,10 +271,6 @@ impl Port {
         Ok(ticks)
     }
 
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
-        &self.inner
-    }
-
     fn answered(&self, call: &'static str, code: i32) -> Result<u32, PortError> {
         check(call, code).map_err(|source| PortError::Silent { port: self.info.name.clone(), source })
     }
@@ -492,75 +298,6 @@ impl Port {
             }
         }
         raw
-    }
-}
-
-/// `RTE_ETH_RSS_LEVEL_INNERMOST` (rte_ethdev.h).
-const RSS_LEVEL_INNERMOST: u64 = 2 << 50;
-/// `RTE_ETH_RSS_IPV4` and `RTE_ETH_RSS_IPV6`. A device without them (i40e) hashes what each of its packet types has, and nothing of a
-/// type that is left out.
-const RSS_ADDRESSES: u64 = 1 << 2 | 1 << 8;
-/// An Ethernet header without tags, in octets.
-const HEADER: u32 = 14;
-/// An Ethernet header with FCS: what a driver adds to the MTU when it does not say.
-const OVERHEAD: u32 = 18;
-
-impl PortInfo {
-    /// Of a port of DPDK's.
-    fn from_raw(name: String, raw: &sys::fp_port_info) -> Self {
-        let info = Self::of_driver(text(&raw.driver), name, raw);
-        // DPDK's own driver of this name does not ask the kernel what it dropped.
-        let counts = if info.driver == "net_af_packet" { Driver::of("", 0).counts } else { info.counts };
-        Self { counts, ..info }
-    }
-
-    fn of_driver(driver: String, name: String, raw: &sys::fp_port_info) -> Self {
-        let row = Driver::of(&driver, raw.rss_offloads);
-        let most = row.rss_queues_max.map_or(raw.rx_queues_max, |limit| limit.min(raw.rx_queues_max));
-        Self {
-            name,
-            mac: raw.mac,
-            socket: u32::try_from(raw.socket).ok(),
-            rx_queues_max: if row.spread == Spread::One { most.min(1) } else { most },
-            spread: row.spread,
-            driver,
-            rss_key_octets: match (raw.rss_offloads, raw.hash_key_size) {
-                (0, _) => 0,
-                // rte_eth_rss_conf: 40 octets where the device does not say.
-                (_, 0) => 40,
-                (_, octets) => octets,
-            },
-            rss_offloads: raw.rss_offloads,
-            reta_size: raw.reta_size,
-            frame_octets_max: raw.frame_octets_max.saturating_sub(4),
-            mtu_max: raw.mtu_max,
-            descriptors: (raw.descriptors_min, raw.descriptors_max),
-            can_scatter: raw.can_scatter != 0,
-            can_timestamp: raw.can_timestamp != 0,
-            counts: row.counts,
-            follows: false,
-        }
-    }
-
-    /// Whether RSS can be told to hash the innermost headers (`RTE_ETH_RSS_LEVEL_INNERMOST`).
-    #[must_use]
-    pub fn can_hash_inner(&self) -> bool {
-        self.rss_offloads & RSS_LEVEL_INNERMOST != 0
-    }
-
-    /// Whether RSS can hash the addresses of all IP packets, whatever they carry.
-    #[must_use]
-    pub fn can_hash_addresses(&self) -> bool {
-        self.rss_offloads & RSS_ADDRESSES == RSS_ADDRESSES
-    }
-
-    /// The MTU that lets frames of `octets` (without FCS) in, or the largest that the device accepts.
-    fn mtu_for(&self, octets: u32) -> u32 {
-        let with_fcs = self.frame_octets_max.saturating_add(4);
-        let mtu_max = u32::from(self.mtu_max);
-        // rte_eth_dev_configure checks MTU + overhead against the longest frame, the overhead being their difference.
-        let overhead = if mtu_max != u32::from(u16::MAX) && with_fcs > mtu_max { with_fcs - mtu_max } else { OVERHEAD };
-        octets.saturating_sub(HEADER).min(mtu_max).min(with_fcs.saturating_sub(overhead))
     }
 }
 
@@ -616,24 +353,9 @@ fn full_address(device: &str) -> String {
     if is_pci(name) { with_domain } else { device.to_owned() }
 }
 
-/// The text of a C array, up to its end.
-pub(crate) fn text(from: &[c_char]) -> String {
-    let octets: Vec<u8> = from.iter().map(|&c| c.to_ne_bytes()[0]).take_while(|&octet| octet != 0).collect();
-    String::from_utf8_lossy(&octets).into_owned()
-}
-
 /// The DPDK function that failed, as the shim left it.
 fn call_name(answer: &sys::fp_port_started) -> &'static str {
     if answer.call.is_null() { "rte_eth_dev_start" } else { literal(answer.call) }
-}
-
-/// The name of a call that the shim has left.
-pub(crate) fn literal(call: *const c_char) -> &'static str {
-    if call.is_null() {
-        return "a call";
-    }
-    // SAFETY: the shim sets it to string literals only, which live for ever.
-    unsafe { core::ffi::CStr::from_ptr(call) }.to_str().unwrap_or("a call")
 }
 
 /// What the kernel said to AF_PACKET, and what to do about it.
@@ -664,15 +386,5 @@ mod tests {
         assert!(!is_pci("3b:00.0") && !is_pci("net_pcap0") && !is_pci("0000:3b:00") && !is_pci("zzzz:3b:00.0"));
         assert_eq!(full_address("3b:00.1,x=1"), "0000:3b:00.1,x=1");
         assert_eq!(full_address("net_null0,size=64"), "net_null0,size=64");
-    }
-
-    #[test]
-    fn the_mtu_stays_within_what_the_device_can() {
-        let raw = sys::fp_port_info { frame_octets_max: 1514, mtu_max: u16::MAX, ..Default::default() };
-        assert_eq!(PortInfo::from_raw(String::new(), &raw).mtu_for(9018), 1496);
-        // An E810: 9728 octets with FCS, MTU 9702.
-        let raw = sys::fp_port_info { frame_octets_max: 9728, mtu_max: 9702, ..Default::default() };
-        assert_eq!(PortInfo::from_raw(String::new(), &raw).mtu_for(9018), 9004);
-        assert_eq!(PortInfo::from_raw(String::new(), &raw).mtu_for(20_000), 9702);
     }
 }

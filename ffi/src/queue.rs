@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::frame::{Burst, StampField, narrow};
-use crate::port::Inner;
+use crate::open_port::OpenPort;
 use crate::sys;
 
 /// A receive queue. It can be sent to the thread that polls it, and only that thread polls it: not `Sync`, not `Clone`.
@@ -14,7 +14,7 @@ use crate::sys;
 /// The port goes on running, and its pool goes on existing, while a queue is held.
 #[derive(Debug)]
 pub struct RxQueue {
-    port: Arc<Inner>,
+    port: Arc<OpenPort>,
     queue: u16,
     /// Of an interface that is read by AF_PACKET; it lives as long as `port`.
     packets: Option<NonNull<sys::fp_packet_queue>>,
@@ -26,11 +26,11 @@ pub struct RxQueue {
 unsafe impl Send for RxQueue {}
 
 impl RxQueue {
-    pub(crate) fn of_packets(port: Arc<Inner>, queue: u16, packets: NonNull<sys::fp_packet_queue>) -> Self {
+    pub(crate) fn of_packets(port: Arc<OpenPort>, queue: u16, packets: NonNull<sys::fp_packet_queue>) -> Self {
         Self { packets: Some(packets), ..Self::new(port, queue, None) }
     }
 
-    pub(crate) fn new(port: Arc<Inner>, queue: u16, stamps: Option<StampField>) -> Self {
+    pub(crate) fn new(port: Arc<OpenPort>, queue: u16, stamps: Option<StampField>) -> Self {
         Self { port, queue, packets: None, stamps, _one_thread: PhantomData }
     }
 

@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
+use crate::cstr::text;
 use crate::error::{PortError, check};
-use crate::port::Inner;
+use crate::open_port::OpenPort;
 use crate::sys;
 
 /// Reads a port's extended statistics. The names are asked once; reading the values allocates nothing.
 #[derive(Debug)]
 pub struct Xstats {
-    port: Arc<Inner>,
+    port: Arc<OpenPort>,
     names: Vec<String>,
     values: Vec<u64>,
     count: u32,
 }
 
 impl Xstats {
-    pub(crate) fn of(port: Arc<Inner>) -> Result<Self, PortError> {
+    pub(crate) fn of(port: Arc<OpenPort>) -> Result<Self, PortError> {
         let silent = |source| PortError::Silent { port: port.device().to_owned(), source };
         // SAFETY: the port is open while `port` is held.
         let count = check("rte_eth_xstats_get_names", unsafe { sys::fp_xstats_count(port.number()) }).map_err(silent)?;
@@ -25,7 +26,7 @@ impl Xstats {
         let code = unsafe { sys::fp_xstats_names(port.number(), names.as_mut_ptr(), count) };
         let found = check("rte_eth_xstats_get_names", code).map_err(silent)?.min(count);
         names.truncate(found as usize); // The driver may know fewer by now.
-        let names: Vec<String> = names.iter().map(|name| crate::port::text(name)).collect();
+        let names: Vec<String> = names.iter().map(|name| text(name)).collect();
         let values = vec![0; names.len()];
         Ok(Self { port, names, values, count: found })
     }

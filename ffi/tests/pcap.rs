@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use common::{Scene, frames, receive};
-use dpdk_sys::steer::{Action, Rule, SteerError};
 use dpdk_sys::{Burst, Eal, EalError, Hash, Pool, PoolSum, Port, PortConfig, PortError, ring};
 
 const CONFIG: PortConfig = PortConfig {
@@ -21,7 +20,6 @@ const CONFIG: PortConfig = PortConfig {
 fn frames_arrive_as_written_and_buffers_go_back() {
     let scene = Scene::new("pcap");
     let eal = scene.start().expect("the environment starts");
-    assert!(!eal.has_hugepages());
     assert_eq!(Eal::start(&scene.arguments(&[])).err(), Some(EalError::AlreadyStarted));
     let registered = eal.register_thread().expect("this thread is registered");
 
@@ -65,23 +63,6 @@ fn one_queue(scene: &Scene, eal: &Eal) {
     assert_eq!(xstats.read().expect("they are read")[at], 64);
     assert!(port.link().expect("link state").is_up());
     assert_eq!(pool.available(), pool.capacity(), "a buffer is missing");
-
-    let rule = Rule {
-        ipv6: false,
-        source: Some("192.0.2.1".parse().expect("an address")),
-        destination: None,
-        protocol: Some(6),
-        source_port: None,
-        destination_port: Some(443),
-        action: Action::Drop,
-    };
-    assert!(matches!(port.check_rule(&rule), Err(SteerError::Unsupported { .. })));
-    assert!(matches!(port.install_rule(&rule), Err(SteerError::Unsupported { .. })));
-    assert!(matches!(port.flush_rules(), Err(SteerError::Unsupported { .. })));
-    let crossed = Rule { ipv6: true, ..rule };
-    assert!(matches!(port.check_rule(&crossed), Err(SteerError::Contradictory(_))));
-    let portless = Rule { protocol: None, ..rule };
-    assert!(matches!(port.check_rule(&portless), Err(SteerError::Contradictory(_))));
 }
 
 /// Two files are two queues, polled by two threads.

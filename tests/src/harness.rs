@@ -23,10 +23,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 pub use binaries::binary;
-pub use process::{Ended, Process};
-
-/// How long anything may take before a test fails: a loaded machine of two cores is slow, a hang is longer.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub use process::{Ended, PATIENCE, Process};
 
 /// Instances made by this process.
 static MADE: AtomicU32 = AtomicU32::new(0);
@@ -200,6 +197,27 @@ pub fn run(command: &mut Command) -> Said {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// What `sonde replay` with these options prints of a capture in JSON, of all tables, and what it writes in IPFIX with all
+/// fields.
+///
+/// # Panics
+/// If it cannot read the capture.
+pub fn replayed(capture: &Path, options: &[&str]) -> (Vec<Value>, Vec<u8>) {
+    let replay = |rest: &[&str]| {
+        let mut command = Command::new(binary("sonde"));
+        command.arg("replay").arg(capture).args(options).args(rest);
+        command
+    };
+    let mut lines = Vec::new();
+    for table in ["flows", "l2"] {
+        let said = run(replay(&["--json", "--table", table]).env("NO_COLOR", "1"));
+        assert!(said.code.is_some_and(|code| code < 2), "{said:?}");
+        lines.extend(said.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object a line")));
+    }
+    let ipfix = replay(&["--format", "ipfix", "--fields", "full"]).output().unwrap_or_else(|error| panic!("sonde replay: {error}"));
+    (lines, ipfix.stdout)
 }
 
 /// Tries until it succeeds, at most [`PATIENCE`].

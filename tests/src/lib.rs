@@ -1,5 +1,6 @@
 //! What the tests of Sonde stand on: traffic built from scratch, an IPFIX collector, a harness for the real processes,
-//! writers of the databases and route dumps that addresses are looked up in, the way to the reference corpus, what tshark reads.
+//! writers of the databases and route dumps that addresses are looked up in, the way to the reference corpus, what tshark reads,
+//! the files of the project itself.
 //!
 //! Nothing here uses the crates it is meant to test: the traffic builder knows no decoder of ours, the collector no encoder.
 //!
@@ -7,10 +8,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod attacker;
 pub mod collector;
 pub mod corpus;
 pub mod harness;
+pub mod imports;
 pub mod mmdb;
 pub mod mrt;
+pub mod packed;
+pub mod source;
 pub mod traffic;
 pub mod tshark;

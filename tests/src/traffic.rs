@@ -14,6 +14,7 @@ mod carrier;
 mod checksum;
 mod conversation;
 mod fragment;
+mod header;
 mod layer;
 mod office;
 mod population;

@@ -30,7 +30,7 @@ fn every_counter_is_explained() {
     let explained = page("docs/counters.md");
     assert_eq!(unnamed(&explained, sonde_worker::counter_names()), Vec::<&str>::new());
     for (file, list) in [
-        ("dataplane/src/crew.rs", "const BESIDE: [&str; 8] ="),
+        ("dataplane/src/workers.rs", "const BESIDE: [&str; 8] ="),
         ("dataplane/src/gauges.rs", "const COUNTERS: [&str; 8] ="),
         ("dataplane/src/gauges.rs", "const LOSSES: [&str; 3] ="),
         ("dataplane/src/lookups.rs", "const COUNTERS: [&str; 4] ="),
@@ -98,6 +98,7 @@ fn links_between_pages_lead_somewhere() {
     for name in [
         "README.md",
         "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
         "docs/api.md",
         "docs/cli.md",
         "docs/settings.md",
@@ -117,4 +118,11 @@ fn links_between_pages_lead_somewhere() {
         }
     }
     assert!(links > 5, "{links}");
+}
+
+#[test]
+fn the_page_of_fields_is_the_catalogue() {
+    let (kept, made) = (page("docs/fields.md"), sonde_controlplane::cli::fields::reference());
+    let differs = kept.lines().zip(made.lines()).find(|(kept, made)| kept != made);
+    assert!(kept == made, "make the page anew: sonde fields --markdown > docs/fields.md; the first line that differs: {differs:?}");
 }

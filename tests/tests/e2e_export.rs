@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use sonde_tests::collector::{Collected, Collector, Decoder, Element, Record, messages, reverse};
-use sonde_tests::harness::{Lab, PATIENCE, binary, run, until};
+use sonde_tests::harness::{Lab, PATIENCE, binary, replayed, run, until};
 use sonde_tests::traffic::{
     Arp, Close, Endpoint, Ipv4, Ipv6, Layer, MILLISECOND, Packet, Path as Way, START, Stack, TcpConversation, capture, office,
 };
@@ -123,23 +123,6 @@ fn everything(path: &Path) {
     capture::save_in_order(path, packets);
 }
 
-/// What `sonde replay` prints of a capture in JSON, and what it writes in IPFIX.
-fn replayed(path: &Path, tunnels: &str) -> (Vec<Value>, Vec<u8>) {
-    let replay = |rest: &[&str]| {
-        let mut command = Command::new(binary("sonde"));
-        command.arg("replay").arg(path).args(["--tunnels", tunnels]).args(rest);
-        command
-    };
-    let mut lines = Vec::new();
-    for table in ["flows", "l2"] {
-        let said = run(replay(&["--json", "--table", table]).env("NO_COLOR", "1"));
-        assert!(said.code.is_some_and(|code| code < 2), "{said:?}");
-        lines.extend(said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()));
-    }
-    let out = replay(&["--format", "ipfix", "--fields", "full"]).output().unwrap();
-    (lines, out.stdout)
-}
-
 /// A number or a text of a flow in JSON; `None` where there is nothing.
 fn json(flow: &Value, path: &str) -> Option<String> {
     match flow.pointer(path)? {
@@ -251,7 +234,7 @@ fn same(flow: &Value, read: &Flow) -> BTreeSet<&'static str> {
 
 /// Compares the records of replays, as tshark and as JSON have them, by stream, number and counts: a flow that goes on has several.
 fn compare(paths: &[PathBuf], scratch: &Path) -> Option<BTreeSet<&'static str>> {
-    let replays: Vec<_> = paths.iter().map(|path| replayed(path, "both")).collect();
+    let replays: Vec<_> = paths.iter().map(|path| replayed(path, &["--tunnels", "both"])).collect();
     // A stream each, and one run of tshark for all: it takes long to start.
     let port = |at: usize| 10_000 + u16::try_from(at).unwrap();
     tshark::as_capture(scratch, replays.iter().enumerate().flat_map(|(at, (_, file))| messages(file).map(move |m| (port(at), m))));
@@ -452,10 +435,10 @@ fn a_collector_reads_the_performance_and_the_layers_that_tshark_does_not_know() 
     let path = folder.path().join("office.pcap");
     let mut packets = office(300, 4_000 * MILLISECOND, 8);
     everything(&path);
-    let (layers, layers_file) = replayed(&path, "both");
+    let (layers, layers_file) = replayed(&path, &["--tunnels", "both"]);
     packets.sort_by_key(|packet| packet.time);
     capture::save_in_order(&path, packets);
-    let (office, office_file) = replayed(&path, "both");
+    let (office, office_file) = replayed(&path, &["--tunnels", "both"]);
     let mut measured = 0;
     let mut datagrams = BTreeSet::new();
     for (flows, file) in [(layers, layers_file), (office, office_file)] {
@@ -527,7 +510,7 @@ fn a_dataplane_sends_what_a_replay_writes() {
     let path = lab.path("everything.pcap");
     everything(&path);
     // The view of tunnels that a dataplane has unless told otherwise.
-    let written = Decoder::file(&replayed(&path, "inner").1);
+    let written = Decoder::file(&replayed(&path, &["--tunnels", "inner"]).1);
     let collector = Collector::udp().unwrap();
     let port = format!("boot.ports[0].device=net_pcap0,rx_pcap={}", path.display());
     let address = format!("live.exporters[0].address={}", collector.address());

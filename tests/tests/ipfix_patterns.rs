@@ -11,7 +11,7 @@ use netflow_parser::variable_versions::ipfix::lookup::IPFixField;
 use netflow_parser::{NetflowPacket, NetflowParser};
 use serde_json::Value;
 use sonde_tests::collector::{Collected, Collector, Decoder, Record, messages};
-use sonde_tests::harness::{Lab, PATIENCE, binary, run};
+use sonde_tests::harness::{Lab, PATIENCE, binary, replayed};
 use sonde_tests::traffic::{MILLISECOND, Packet, START, Stack, capture, office};
 use sonde_tests::tshark;
 
@@ -28,22 +28,6 @@ fn bursts() -> Vec<Packet> {
     let forward = (0..8).map(|n| packet(n, n / 4 * 3_000 + n * 17, false));
     let reverse = (0..54).map(|n| packet(n + 8, 100 + n / 3 * 1_500 + n % 3 * 40, true));
     forward.chain(reverse).collect()
-}
-
-/// What `sonde replay` prints of a capture in JSON, and what it writes in IPFIX, both with patterns.
-fn replayed(path: &Path) -> (Vec<Value>, Vec<u8>) {
-    let replay = |rest: &[&str]| {
-        let mut command = Command::new(binary("sonde"));
-        command.arg("replay").arg(path).arg("--patterns").args(rest);
-        command
-    };
-    let mut lines = Vec::new();
-    for table in ["flows", "l2"] {
-        let said = run(replay(&["--json", "--table", table]).env("NO_COLOR", "1"));
-        assert!(said.code.is_some_and(|code| code < 2), "{said:?}");
-        lines.extend(said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()));
-    }
-    (lines, replay(&["--format", "ipfix", "--fields", "full"]).output().unwrap().stdout)
 }
 
 /// A list as a flow in JSON has it: the element of its items, their octets, the items.
@@ -125,10 +109,10 @@ fn fields(flow: &Value) -> Vec<Vec<u8>> {
 fn captures(folder: &Path) -> Vec<(Vec<Value>, Vec<u8>)> {
     let path = folder.join("patterns.pcap");
     capture::save_in_order(&path, [office(150, 4_000 * MILLISECOND, 5), bursts()].concat());
-    let mut all = vec![replayed(&path)];
+    let mut all = vec![replayed(&path, &["--patterns"])];
     let mixed = "pcaps/appid/ipfixprobe__mixed.pcap";
     if let Some(corpus) = sonde_tests::corpus::corpus(&[mixed], "IPFIX of patterns of a real capture was") {
-        all.push(replayed(&corpus.join(mixed)));
+        all.push(replayed(&corpus.join(mixed), &["--patterns"]));
     }
     all
 }
@@ -240,7 +224,7 @@ fn who_keeps_no_patterns_announces_none() {
     let path = folder.path().join("patterns.pcap");
     capture::save_in_order(&path, bursts());
     let out = Command::new(binary("sonde")).arg("replay").arg(&path).args(["--format", "ipfix"]).output().unwrap();
-    let [without, with] = [Decoder::file(&out.stdout), Decoder::file(&replayed(&path).1)];
+    let [without, with] = [Decoder::file(&out.stdout), Decoder::file(&replayed(&path, &["--patterns"]).1)];
     let used = |collected: &Collected| collected.records.iter().map(|record| record.template).collect::<BTreeSet<_>>().len() as u64;
     // Those of options are two.
     assert_eq!([&without, &with].map(|collected| collected.templates), [used(&without) + 2, used(&with) + 2]);
@@ -260,7 +244,7 @@ fn a_dataplane_sends_the_patterns_that_a_replay_writes() {
     let lab = Lab::new("patterns");
     let path = lab.path("patterns.pcap");
     capture::save_in_order(&path, [office(150, 4_000 * MILLISECOND, 5), bursts()].concat());
-    let written = Decoder::file(&replayed(&path).1);
+    let written = Decoder::file(&replayed(&path, &["--patterns"]).1);
     let collector = Collector::udp().unwrap();
     let port = format!("boot.ports[0].device=net_pcap0,rx_pcap={}", path.display());
     let address = format!("live.exporters[0].address={}", collector.address());

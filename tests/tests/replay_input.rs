@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use sonde_tests::harness::{Said, binary, run};
+use sonde_tests::packed::packed;
 use sonde_tests::traffic::capture::{ETHERNET, save_in_order};
 use sonde_tests::traffic::{ByteOrder, CaptureWriter, Format, Packet, Resolution, SECOND, START, Stack, office};
 
@@ -33,25 +34,6 @@ fn sorted(csv: &str) -> Vec<&str> {
     rows
 }
 
-/// The bytes as each format's own writer packs them.
-fn packed(plain: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(plain).unwrap();
-    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
-    bzip2.write_all(plain).unwrap();
-    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
-    xz.write_all(plain).unwrap();
-    let mut lz4 = lz4_flex::frame::FrameEncoder::new(Vec::new());
-    lz4.write_all(plain).unwrap();
-    vec![
-        ("office.pcap.gz", gzip.finish().unwrap()),
-        ("office.pcap.bz2", bzip2.finish().unwrap()),
-        ("office.pcap.zst", zstd::stream::encode_all(plain, 1).unwrap()),
-        ("office.pcap.xz", xz.finish().unwrap()),
-        ("office.pcap.lz4", lz4.finish().unwrap()),
-    ]
-}
-
 #[test]
 fn compressed_files_give_the_flows_of_the_plain_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -72,8 +54,9 @@ fn a_compressed_file_that_is_cut_gives_what_was_readable_and_exit_status_1() {
     let folder = tempfile::tempdir().unwrap();
     let plain = std::fs::read(office_file(folder.path())).unwrap();
     for (name, bytes) in packed(&plain) {
-        std::fs::write(folder.path().join(name), &bytes[..bytes.len() / 2]).unwrap();
-        let said = replay(folder.path(), &[name, "--format", "csv"]);
+        let name = format!("office.pcap.{name}");
+        std::fs::write(folder.path().join(&name), &bytes[..bytes.len() / 2]).unwrap();
+        let said = replay(folder.path(), &[&name, "--format", "csv"]);
         // bzip2 and LZ4 pack so little in one block: nothing of it can be read then.
         assert_eq!(said.code, Some(if rows(&said.stdout).is_empty() { 2 } else { 1 }), "{name}: {}", said.stderr);
         assert!(said.stderr.contains("the compressed data are damaged, or end early"), "{name}: {}", said.stderr);
@@ -105,7 +88,7 @@ fn standard_input_is_read_as_a_pipe_plain_or_compressed() {
     let plain = std::fs::read(office_file(folder.path())).unwrap();
     let expected = replay(folder.path(), &["office.pcap", "--format", "csv"]);
     let mut inputs = packed(&plain);
-    inputs.push(("office.pcap", plain));
+    inputs.push(("plain", plain));
     for name in ["-", "/dev/stdin"] {
         for (kind, bytes) in &inputs {
             let mut child = piped(&[name, "--format", "csv"], folder.path());

@@ -1,7 +1,7 @@
 //! `sonde config`: the probe's settings and their history.
 
-use super::Global;
 use super::client::Client;
+use super::global::Global;
 use super::number::moment;
 use super::screen::{Align, Out, Table, Tone, write};
 use anyhow::{Context, anyhow, bail};

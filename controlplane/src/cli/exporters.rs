@@ -1,14 +1,14 @@
 //! `sonde exporters`: where flow records are sent.
 
-use super::Global;
 use super::client::Client;
+use super::global::Global;
 use super::number::{count, octets};
 use super::screen::{Align, Out, Table, Tone};
-use crate::service::exporters::PREFIX;
 use sonde_proto::v1::{
     AddExporterRequest, Exporter, ExporterChange, ExporterStatsRequest, ExporterStatsResponse, ListExportersRequest, RemoveExporterRequest,
     UpdateExporterRequest,
 };
+use sonde_settings::EXPORTER_PREFIX;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -107,7 +107,7 @@ pub(super) struct How {
 }
 
 pub(super) fn full_name(name: &str) -> String {
-    if name.starts_with(PREFIX) { name.to_owned() } else { format!("{PREFIX}{name}") }
+    if name.starts_with(EXPORTER_PREFIX) { name.to_owned() } else { format!("{EXPORTER_PREFIX}{name}") }
 }
 
 impl Fields {

@@ -1,14 +1,15 @@
 //! `sonde flows`: records as they are written, and the largest talkers.
 
-use super::Global;
 use super::client::{Client, Nobody, RETRY, went_away};
+use super::global::Global;
 use super::number::{between, clock, count, duration, float, octets, si};
 use super::screen::{Align, GAP, Live, Out, Table, Tone, set, write};
 use super::sheet;
 use super::timing::{self, RESPONSE, RTT};
-use crate::flow::protocol;
+use super::value_names::{ethertype, flags, reason};
+use crate::notation::protocol;
 use crate::place;
-use crate::talker::By;
+use crate::top_keys::By;
 use sonde_proto::v1::{Flow, FlowFilter, Place, TailRequest, TailResponse, TopEntry, TopRequest, TopResponse};
 use std::time::Duration;
 
@@ -293,7 +294,7 @@ pub(super) fn heading(f: &Flow) -> String {
 
 /// Protocol, source and destination.
 fn ends(f: &Flow) -> [String; 3] {
-    let ported = matches!(f.protocol, 6 | 17 | 33 | 132 | 136) && f.kind != 2;
+    let ported = f.kind != 2 && u8::try_from(f.protocol).is_ok_and(sonde_packet::has_ports);
     let end = |address: &str, mac: &str, port: u32| match (f.kind, ported) {
         (2, _) => mac.to_owned(),
         (6, true) => format!("[{address}]:{port}"),
@@ -337,32 +338,6 @@ fn icmp(f: &Flow) -> String {
         format!("{}/{}", f.icmp_type, f.icmp_code)
     } else {
         String::new()
-    }
-}
-
-/// tcpControlBits (IANA IPFIX element 6): a letter for each flag that was seen.
-pub(super) fn flags(bits: u32) -> String {
-    const LETTERS: [(u32, char); 9] = [(1, 'F'), (2, 'S'), (4, 'R'), (8, 'P'), (16, 'A'), (32, 'U'), (64, 'E'), (128, 'C'), (256, 'N')];
-    LETTERS.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, letter)| letter).collect()
-}
-
-pub(super) fn ethertype(number: u32) -> String {
-    match number {
-        0x0806 => "arp".to_owned(),
-        0x88cc => "lldp".to_owned(),
-        other => format!("0x{other:04x}"),
-    }
-}
-
-/// flowEndReason (RFC 7012, element 136), short.
-pub(super) fn reason(number: u32) -> &'static str {
-    match number {
-        1 => "idle",
-        2 => "active",
-        3 => "end",
-        4 => "forced",
-        5 => "no room",
-        _ => "?",
     }
 }
 

@@ -2,8 +2,11 @@
 
 mod client;
 mod config;
+mod default_api;
 mod exporters;
+pub mod fields;
 mod flows;
+mod global;
 mod number;
 pub mod replay;
 mod screen;
@@ -11,13 +14,13 @@ mod sheet;
 mod stats;
 mod status;
 mod timing;
+mod value_names;
 
-use crate::address::Addresses;
 use clap::{CommandFactory, Parser, Subcommand};
+use global::Global;
 use screen::Out;
 use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Sonde's command line: what the probe does, the flows it meters, where it sends them, what it is told.
 #[derive(Debug, Parser)]
@@ -32,6 +35,7 @@ use std::time::Duration;
   sonde flows top --by source         who sends most
   sonde config get > probe.toml       then edit it, and: sonde config apply probe.toml
   sonde replay capture.pcapng         the flows of a recording; needs no probe
+  sonde fields rtt                    which fields there are, and their names elsewhere
 
 Exit status: 0 when all went well, 1 when it did not (standard error says why), 2 for a wrong command line."
 )]
@@ -40,43 +44,6 @@ struct Arguments {
     global: Global,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Heading of the options that every command understands.
-const GLOBAL: &str = "Options of every command";
-
-/// What every command understands.
-#[derive(Clone, Debug, clap::Args)]
-struct Global {
-    /// Where the control plane's gRPC API is: host:port or unix:/path; of several, with commas, the first that answers [default: the
-    /// socket of the instance where it is there, else 127.0.0.1:4950].
-    #[arg(long, global = true, env = "SONDE_API", default_value_t = client::at_home(), hide_default_value = true, value_name = "ADDRESS",
-        help_heading = GLOBAL)]
-    api: Addresses,
-    /// Seconds to wait for an answer; changes of the settings have 20 more.
-    #[arg(long, global = true, default_value_t = 10.0, value_name = "S", value_parser = seconds, help_heading = GLOBAL)]
-    timeout: f64,
-    /// Print JSON for programs: one object, or one object a line where there are many.
-    #[arg(long, global = true, help_heading = GLOBAL)]
-    json: bool,
-    /// No colours, whatever the terminal can do. The environment variable NO_COLOR does the same.
-    #[arg(long, global = true, help_heading = GLOBAL)]
-    no_color: bool,
-    /// The columns of tables, by their headings: "source,octets,end-by". Without it, all that the terminal has room for.
-    #[arg(long, global = true, value_name = "NAME,...", value_delimiter = ',', help_heading = GLOBAL)]
-    columns: Vec<String>,
-}
-
-impl Global {
-    /// How long an answer is waited for.
-    fn patience(&self) -> Duration {
-        Duration::from_secs_f64(self.timeout)
-    }
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    let given = text.parse().ok().filter(|s| (0.1..=3600.0).contains(s));
-    given.ok_or_else(|| "a number of seconds from 0.1 to 3600".to_owned())
 }
 
 #[derive(Debug, Subcommand)]
@@ -94,6 +61,8 @@ enum Command {
     /// The probe's settings and their history.
     #[command(subcommand)]
     Config(config::Command),
+    /// The fields of a flow record: names, types, information elements, names elsewhere.
+    Fields(fields::Args),
     /// Run capture files (pcap, pcapng) through the worker loop with the recording's own clock, and print their flows.
     Replay(replay::Args),
     /// Print a completion script for a shell.
@@ -125,6 +94,7 @@ pub fn main() -> ExitCode {
             }
             replay::run(&args, &out)
         }
+        Command::Fields(args) => fields::run(&args, &out).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => completions(shell).map(|()| ExitCode::SUCCESS),
         command => over_the_api(&global, command, &out),
     };
@@ -150,7 +120,7 @@ fn over_the_api(global: &Global, command: Command, out: &Out) -> anyhow::Result<
                 Command::Config(command) => config::run(command, global, out).await?,
                 Command::Version => status::version(global, out).await?,
                 // They ask nobody, and were run above.
-                Command::Replay(_) | Command::Completions { .. } => {}
+                Command::Replay(_) | Command::Fields(_) | Command::Completions { .. } => {}
             }
             Ok(ExitCode::SUCCESS)
         };

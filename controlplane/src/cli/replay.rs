@@ -1,12 +1,14 @@
 //! `sonde replay`: captures through the worker loop, flows to a file or the terminal.
 
+mod chosen;
 pub mod csv;
 pub mod ipfix;
 pub mod json;
-pub mod pen;
 mod progress;
 pub mod rtt;
+mod sink;
 pub mod table;
+pub mod text_writer;
 pub mod whose;
 
 use super::screen::Out;
@@ -17,14 +19,15 @@ use sonde_export::Fields;
 use sonde_flow::pattern::Wants;
 use sonde_memory::MapError;
 use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
-use sonde_record::fact::TcpPerformance;
-use sonde_record::{Kind, Output, RecordView};
+use sonde_record::{Output, RecordView};
 use sonde_worker::capture::{Passed, link_type_name};
 use sonde_worker::replay::{Recording, ReplayError, ReplaySettings, Summary};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+pub use sink::{Sink, Table};
 
 /// Runs capture files (pcap, pcapng) through the worker loop with the recording's own clock, and prints the flows.
 ///
@@ -87,9 +90,8 @@ pub struct Args {
     /// Which flow of a tunnelled packet is metered.
     #[arg(long, value_enum, default_value_t = TunnelView::Both)]
     pub tunnels: TunnelView,
-    /// Further UDP ports of tunnels, beside the standard ones: `vxlan=48879,geneve=6082`. Kinds: vxlan, vxlan-gpe, geneve, gtp, teredo,
-    /// l2tp, gre, mpls-in-ip, capwap, ayiya.
-    #[arg(long, value_name = "KIND=PORT", value_delimiter = ',', value_parser = tunnel_port)]
+    /// Further UDP ports of tunnels, beside the standard ones.
+    #[arg(long, value_name = "KIND=PORT", value_delimiter = ',', value_parser = tunnel_port, help = tunnel_ports_help())]
     pub tunnel_ports: Vec<(Tunnel, u16)>,
     /// Keep the patterns of packets, too: histograms of sizes and times, the first 30 packets, bursts, `NetTiSA`. In `json`, `detail` and
     /// `ipfix`.
@@ -120,10 +122,22 @@ pub enum TunnelView {
     Both,
 }
 
+/// The kinds of tunnels that can have further ports.
+fn kinds_over_udp() -> String {
+    Tunnel::ALL.into_iter().filter(|kind| kind.has_udp_ports()).map(Tunnel::name).collect::<Vec<_>>().join(", ")
+}
+
+fn tunnel_ports_help() -> String {
+    format!("Further UDP ports of tunnels, beside the standard ones: `vxlan=48879,geneve=6082`. Kinds: {}", kinds_over_udp())
+}
+
 /// A kind of tunnel and a port, as `--tunnel-ports` has them.
 fn tunnel_port(text: &str) -> Result<(Tunnel, u16), String> {
     let (name, port) = text.split_once('=').ok_or("wanted: a kind and a port, \"vxlan=48879\"")?;
-    let kind = Tunnel::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| format!("\"{name}\" is no kind of tunnel"))?;
+    let kind = Tunnel::ALL
+        .into_iter()
+        .find(|kind| kind.name() == name)
+        .ok_or_else(|| format!("\"{name}\" is no kind of tunnel; wanted: {}", kinds_over_udp()))?;
     let port = port.parse().map_err(|_| format!("\"{port}\" is no port; wanted: 1 to 65535"))?;
     Tunnels::default().with_port(kind, port).map_err(|rule| format!("wanted: {rule}"))?;
     Ok((kind, port))
@@ -166,49 +180,6 @@ pub enum Format {
     Ipfix,
 }
 
-/// Which flows are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Table {
-    /// Flows with an IP header.
-    Flows,
-    /// Flows without: ARP, LLDP and whatever else was on the wire.
-    L2,
-    /// TCP connections; with `--format csv` how they performed, client first.
-    #[value(name = "tcp_rtt")]
-    TcpRtt,
-}
-
-impl Table {
-    /// Whether a flow is printed.
-    fn takes(self, record: &RecordView<'_>) -> bool {
-        match self {
-            Self::Flows => record.kind() != Kind::Layer2,
-            Self::L2 => record.kind() == Kind::Layer2,
-            Self::TcpRtt => record.has::<TcpPerformance>(),
-        }
-    }
-}
-
-/// Takes the flows of one file after the other, and prints them.
-///
-/// [`Output::put`] cannot fail; what went wrong in it comes out of [`Sink::end`].
-pub trait Sink: Output {
-    /// Another file begins. `ethernet`: whether its frames have MAC addresses.
-    fn begin(&mut self, file: &str, ethernet: bool);
-
-    /// The file has ended.
-    ///
-    /// # Errors
-    /// When the output could not be written, now or before.
-    fn end(&mut self) -> io::Result<()>;
-
-    /// There are no more files: writes what was held back.
-    ///
-    /// # Errors
-    /// When the output could not be written.
-    fn finish(&mut self) -> io::Result<()>;
-}
-
 /// One instance of the worker loop serves all formats: a record costs an indirect call.
 struct Dispatch<'a>(&'a mut dyn Sink);
 
@@ -234,8 +205,14 @@ pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
     if args.format == Format::Table {
         screen.check(&table::HEADINGS)?;
     } else {
-        anyhow::ensure!(screen.columns_are_free(), "--columns: chooses columns of the table; --format csv and json always have all");
+        let takes = matches!(args.format, Format::Csv | Format::Json) && args.table != Table::TcpRtt;
+        anyhow::ensure!(
+            takes || screen.columns_are_free(),
+            "--columns: chooses columns of --format table, csv and json; detail, ipfix and --table tcp_rtt always have theirs"
+        );
     }
+    let of_table = args.format == Format::Table;
+    let columns = chosen::Columns::named(screen.columns().filter(|_| !of_table))?;
     let whose = args.whose.load()?;
     let tunnels = args.chosen_tunnels()?;
     let target = args.out.as_deref().filter(|path| *path != Path::new("-"));
@@ -247,7 +224,7 @@ pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
     let quiet_output = target.is_some() || !io::stdout().is_terminal();
     // A file has no width.
     let screen = if target.is_some() { screen.without_width() } else { screen.clone() };
-    match replay_all(args, (tunnels, whose), out, quiet_output, &screen) {
+    match replay_all(args, (tunnels, whose, columns), out, quiet_output, &screen) {
         Ok(code) => Ok(ExitCode::from(code)),
         // The reader of a pipe has seen enough (`| head`): not our failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
@@ -264,7 +241,7 @@ pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
 
 fn replay_all(
     args: &Args,
-    (tunnels, whose): (Tunnels, Option<Enricher>),
+    (tunnels, whose, columns): (Tunnels, Option<Enricher>, chosen::Columns),
     out: Box<dyn Write>,
     progress: bool,
     screen: &Out,
@@ -272,6 +249,8 @@ fn replay_all(
     let mut sink: Box<dyn Sink> = match args.format {
         Format::Table => Box::new(table::Columns::new(out, args.table, whose, screen)),
         Format::Csv if args.table == Table::TcpRtt => Box::new(rtt::Rtt::new(out)?),
+        Format::Csv if !screen.columns_are_free() => Box::new(chosen::Chosen::csv(out, args.table, columns, whose)?),
+        Format::Json if !screen.columns_are_free() => Box::new(chosen::Chosen::json(out, args.table, columns, whose)),
         Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
         Format::Json => Box::new(json::Json::new(out, args.table, whose)),
         Format::Detail => Box::new(json::Json::sheets(out, args.table, whose)),

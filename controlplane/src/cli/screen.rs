@@ -46,6 +46,11 @@ impl Out {
         Ok(())
     }
 
+    /// The columns that were asked for.
+    pub(super) fn columns(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(String::as_str)
+    }
+
     /// Whether nobody asked for columns.
     pub(super) fn columns_are_free(&self) -> bool {
         self.columns.is_empty()

@@ -2,8 +2,8 @@
 //!
 //! Both directions of a field stand in one line. What is absent, and what is empty, is left out.
 
-use super::flows::{ethertype, flags};
-use crate::flow::protocol;
+use super::value_names::{ethertype, flags};
+use crate::notation::protocol;
 use serde::Serialize;
 use serde_json::{Map, Value};
 

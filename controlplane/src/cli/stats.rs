@@ -1,7 +1,7 @@
 //! `sonde stats`: every worker with its balance, every port with what the NIC dropped, every exporter.
 
-use super::Global;
 use super::client::Client;
+use super::global::Global;
 use super::number::{between, count, float, octets, si};
 use super::screen::{Align, Out, Table, Tone};
 use super::status::{balance, watch};

@@ -1,8 +1,8 @@
 //! `sonde status`, `sonde version`, and the stream of snapshots that every live view is made of.
 
-use super::Global;
 use super::client::{Client, Nobody, RETRY, went_away};
 use super::config::unwell;
+use super::global::Global;
 use super::number::{between, count, duration, moment};
 use super::screen::{Live, Out, Tone};
 use crate::fault::RESTART_REQUIRED;

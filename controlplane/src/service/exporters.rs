@@ -3,28 +3,25 @@
 use super::{author, bad_token, page_size};
 use crate::desired::{Change, Desired, Outcome};
 use crate::fault;
-use crate::seg::Segment;
+use crate::stats_reader::StatsReader;
 use sonde_proto::v1::exporters_service_server::ExportersService;
 use sonde_proto::v1::{
     AddExporterRequest, Exporter, ExporterChange, ExporterStatsRequest, ExporterStatsResponse, ExporterStatus, Generation,
     ListExportersRequest, ListExportersResponse, RemoveExporterRequest, Settings, UpdateExporterRequest,
 };
-use sonde_settings::{EXCERPT_MAX, excerpt, quote};
+use sonde_settings::{EXCERPT_MAX, EXPORTER_PREFIX, excerpt, quote};
 use std::sync::Arc;
 use tonic::{Request, Response, Status, async_trait};
-
-/// Begins the name of every exporter.
-pub(crate) const PREFIX: &str = "exporters/";
 
 /// The service.
 pub(crate) struct Exporters {
     desired: Desired,
-    segment: Arc<Segment>,
+    segment: Arc<StatsReader>,
 }
 
 impl Exporters {
     /// Over the desired settings, and the counters of what is in force.
-    pub(crate) fn new(desired: Desired, segment: Arc<Segment>) -> Self {
+    pub(crate) fn new(desired: Desired, segment: Arc<StatsReader>) -> Self {
         Self { desired, segment }
     }
 
@@ -56,7 +53,7 @@ impl ExportersService for Exporters {
         all.sort_by(|a, b| a.name.cmp(&b.name));
         if !page_token.is_empty() {
             // The token is the last name given: what comes behind it is right even if that one was removed meanwhile.
-            if !page_token.starts_with(PREFIX) {
+            if !page_token.starts_with(EXPORTER_PREFIX) {
                 return Err(bad_token(&page_token));
             }
             all.retain(|e| e.name > page_token);

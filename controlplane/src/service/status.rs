@@ -3,7 +3,7 @@
 use super::connection;
 use super::follow::{Followed, Teller, follow, full};
 use crate::admit::{Counters, Registry, Streams};
-use crate::seg::Segment;
+use crate::stats_reader::StatsReader;
 use crate::{background, fault};
 use sonde_proto::v1::status_service_server::StatusService;
 use sonde_proto::v1::{self, GetStatusRequest, WatchStatusRequest, WatchStatusResponse};
@@ -26,7 +26,7 @@ pub(crate) struct StatusView {
 /// What a snapshot is made of.
 #[derive(Clone)]
 struct Source {
-    segment: Arc<Segment>,
+    segment: Arc<StatsReader>,
     registry: Arc<Registry>,
 }
 
@@ -53,7 +53,7 @@ impl Source {
 
 impl StatusView {
     /// Over a stats segment, and the connections of the API.
-    pub(crate) fn new(segment: Arc<Segment>, registry: Arc<Registry>) -> Self {
+    pub(crate) fn new(segment: Arc<StatsReader>, registry: Arc<Registry>) -> Self {
         Self { source: Source { segment, registry }, watches: Streams::new(WATCHES_MAX) }
     }
 }

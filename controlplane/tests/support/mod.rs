@@ -2,6 +2,7 @@
 //! each made with the crates the real one uses, and driven by the test.
 #![expect(dead_code, reason = "each test binary uses its part of it")]
 
+pub(crate) mod plane;
 pub(crate) mod process;
 
 use parking_lot::Mutex;

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use crate::enricher::{Enricher, Entry, Loaded};
 use crate::fault::{Fault, Violation};
 use crate::mmdb::{Database, Seen, Value};
 use crate::mrt::Rib;
 use crate::ranges::{Address, Boundary, NONE, Prefix, Ranges, Table, sweep};
-use crate::{Country, Enricher, Entry, Loaded, Sources, file};
+use crate::sources::Sources;
+use crate::{Country, file};
 
 /// Longest database that is read: several times the largest that is sold.
 const DATABASE_OCTETS_MAX: u64 = 4 << 30;
@@ -61,20 +63,25 @@ impl Names {
     }
 }
 
-/// Reads everything, and collects what is wrong with any of it.
-pub(crate) fn load(sources: &Sources) -> Result<Enricher, Vec<Violation>> {
-    let mut loading = Loading { sources, names: Names::new(), loaded: Vec::new(), violations: Vec::new() };
-    let asn = loading.database(ASN, sources.asn_database.as_ref(), |facts| facts.asn != 0, "autonomous_system_number");
-    let country = loading.database(COUNTRY, sources.country_database.as_ref(), |facts| facts.country.is_some(), "country.iso_code");
-    let city = loading.database(CITY, sources.city_database.as_ref(), |facts| facts.city != 0, "city.names.en");
-    let routes = loading.rib(sources.bgp_rib.as_ref());
-    let networks = loading.networks(sources);
-    if !loading.violations.is_empty() {
-        return Err(loading.violations);
+impl Enricher {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// Every fault of every source. There is no table with parts missing.
+    pub fn load(sources: &Sources) -> Result<Self, Vec<Violation>> {
+        let mut loading = Loading { sources, names: Names::new(), loaded: Vec::new(), violations: Vec::new() };
+        let asn = loading.database(ASN, sources.asn_database.as_ref(), |facts| facts.asn != 0, "autonomous_system_number");
+        let country = loading.database(COUNTRY, sources.country_database.as_ref(), |facts| facts.country.is_some(), "country.iso_code");
+        let city = loading.database(CITY, sources.city_database.as_ref(), |facts| facts.city != 0, "city.names.en");
+        let routes = loading.rib(sources.bgp_rib.as_ref());
+        let networks = loading.networks(sources);
+        if !loading.violations.is_empty() {
+            return Err(loading.violations);
+        }
+        let merge = Merge::new([&routes, &asn, &country, &city, &networks]);
+        let (ipv4, ipv6, entries) = merge.tables();
+        Ok(Enricher { ipv4, ipv6, entries, names: loading.names.all, loaded: loading.loaded })
     }
-    let merge = Merge::new([&routes, &asn, &country, &city, &networks]);
-    let (ipv4, ipv6, entries) = merge.tables();
-    Ok(Enricher { ipv4, ipv6, entries, names: loading.names.all, loaded: loading.loaded })
 }
 
 struct Loading<'a> {

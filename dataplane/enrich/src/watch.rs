@@ -14,12 +14,13 @@ use crate::{Enricher, Handle, Sources};
 /// Files are looked at so often.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A thread that keeps the table of a [`Handle`] as new as the files are. It ends when this is dropped.
+/// A thread that keeps the table of a [`Handle`] as new as the files are. When this is dropped, it ends by itself after the load it may be
+/// at; [`Watcher::finish`] waits for that.
 #[derive(Debug)]
 pub struct Watcher {
-    sources: Option<Sender<Sources>>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    sources: Sender<Sources>,
+    stop: Stop,
+    thread: JoinHandle<()>,
 }
 
 impl Watcher {
@@ -37,26 +38,31 @@ impl Watcher {
             sonde_threads::supervise(Pauses::USUAL, &stopped, || watch.live(&told, &handle), |death| handle.fault(death));
         };
         let thread = thread::Builder::new().name("enrich".into()).spawn(body)?;
-        Ok(Self { sources: Some(sources), stop, thread: Some(thread) })
+        Ok(Self { sources, stop: Stop(stop), thread })
     }
 
     /// Changes what is looked up. It is loaded at once, by the thread; whether that went well stands in the handle's status.
     pub fn set(&self, sources: Sources) {
-        if let Some(thread) = &self.sources {
-            // It has no receiver when the thread has ended, and then the table stays as it is.
-            let _ = thread.send(sources);
-        }
+        // It has no receiver when the thread has ended, and then the table stays as it is.
+        let _ = self.sources.send(sources);
+    }
+
+    /// Ends the thread, and waits until it has loaded what it was told to.
+    pub fn finish(self) {
+        let Self { sources, stop, thread } = self;
+        drop((stop, sources));
+        // A panic has been said by now.
+        let _ = thread.join();
     }
 }
 
-impl Drop for Watcher {
+/// Ends the thread when dropped.
+#[derive(Debug)]
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
     fn drop(&mut self) {
-        // Without a sender the thread ends, after the load it may be at.
-        self.stop.store(true, Ordering::Relaxed);
-        drop(self.sources.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -243,7 +249,7 @@ mod tests {
         assert_eq!(asn(&handle), 0);
         until("the load", &|| asn(&handle) == 64_500);
         assert_eq!(handle.status().last_error, "");
-        drop(watcher);
+        watcher.finish();
     }
 
     #[test]
@@ -255,8 +261,7 @@ mod tests {
         let handle = Arc::new(Handle::default());
         let watcher = Watcher::start(Arc::clone(&handle), Sources::default()).unwrap();
         watcher.set(Sources { asn_database: Some(path), ..Sources::default() });
-        // It ends after what it was told; to end is to have loaded.
-        drop(watcher);
+        watcher.finish();
         assert_eq!(asn(&handle), 64_500);
     }
 }

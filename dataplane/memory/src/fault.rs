@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::shared::MapError;
+use crate::error::MapError;
 
 /// Maps that can be guarded at a time: 64 clients that follow 64 workers' rings, and some.
 const SLOTS_MAX: usize = 8192;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use memmap2::{Advice, Mmap, MmapOptions};
 use rustix::io::Errno;
 
+use crate::error::MapError;
 use crate::fault::Guard;
-use crate::shared::{MapError, regular};
+use crate::shared::regular;
 
 /// A file that is only read, as bytes.
 ///

@@ -2,7 +2,9 @@
 //!
 //! Huge-page slabs, prefetch and vector tag search for the flow table; shared maps for the stats segment and the record rings;
 //! file maps for recordings.
+#![expect(unsafe_code, reason = "so that no other crate has any")]
 
+mod error;
 mod fault;
 pub mod file;
 mod mend;
@@ -13,6 +15,7 @@ pub mod socket;
 pub mod tags;
 pub mod version;
 
+pub use error::MapError;
 pub use file::FileMap;
-pub use shared::{MapError, ReadMap, SharedMap};
+pub use shared::{ReadMap, SharedMap};
 pub use sonde_system::Folder;

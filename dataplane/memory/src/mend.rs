@@ -1,12 +1,14 @@
 //! A shared map that lost its file gets a new one, at the same addresses.
 
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 
 use sonde_system::{Draft, Folder, account};
 
-use crate::shared::{MapError, SharedMap};
+use crate::error::MapError;
+use crate::shared::SharedMap;
 
 impl SharedMap {
     /// What is wrong with the file, as the end of a sentence: "was cut to 12 bytes"; `None` when it is whole. One system call.
@@ -36,7 +38,7 @@ impl SharedMap {
     pub fn renew_unplaced(&self, mut fill: impl FnMut(&[AtomicU64])) -> Result<(), MapError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let made = Self::draft_in(&file.folder, &file.name, self.words().len(), |words| fill(words));
-        let (fresh, draft) = match made {
+        let (fresh, mut draft) = match made {
             // The folder was removed, too.
             Err(error) if error.is_not_found() => {
                 file.folder = Folder::make(file.folder.path(), account::sharing())?;
@@ -46,22 +48,14 @@ impl SharedMap {
         };
         let identity = fresh.file.lock().unwrap_or_else(PoisonError::into_inner).identity;
         let bytes = std::mem::size_of_val(self.words());
-        let (from, to) = (fresh.words().as_ptr(), self.words().as_ptr());
-        // SAFETY: both are whole mappings of `bytes` bytes. The old pages are replaced at once (mremap(2), MREMAP_FIXED): another
-        // thread finds the old or the new word, never none. `fresh` is forgotten below: nobody uses its addresses any more.
-        let moved = unsafe {
-            libc::mremap(
-                from.cast_mut().cast(),
-                bytes,
-                bytes,
-                libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED,
-                to.cast_mut().cast::<libc::c_void>(),
-            )
-        };
-        if moved == libc::MAP_FAILED {
+        let flags = libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_POPULATE;
+        let (at, descriptor) = (self.words().as_ptr(), draft.file().as_raw_fd());
+        // SAFETY: the addresses are those of our own mapping of `bytes` bytes, of which every value is valid, and the file has as many.
+        // The kernel exchanges the pages at once: another thread finds the old or the new word, never none.
+        let mapped = unsafe { libc::mmap(at.cast_mut().cast(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, descriptor, 0) };
+        if mapped == libc::MAP_FAILED {
             return Err(MapError::system("map", self.path(), std::io::Error::last_os_error()));
         }
-        fresh.forget();
         self.guard.whole();
         (file.identity, file.unplaced) = (identity, Some(draft));
         fill(self.words());
@@ -84,12 +78,5 @@ impl SharedMap {
     pub fn renew(&self, fill: impl FnMut(&[AtomicU64])) -> Result<(), MapError> {
         self.renew_unplaced(fill)?;
         self.place()
-    }
-
-    /// Lets go of a map without unmapping its addresses.
-    fn forget(self) {
-        let Self { guard, map, .. } = self;
-        drop(guard);
-        std::mem::forget(map);
     }
 }

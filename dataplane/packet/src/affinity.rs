@@ -15,11 +15,13 @@
 //! first follows it: all fragments of a datagram are at one worker, in whatever order they come.
 
 use crate::choice::{Tunnels, View};
+use crate::cursor::Cursor;
 use crate::decapsulate::{Packets, decapsulate};
 use crate::fast::{Fast4, fast4, inner4};
+use crate::frame::{Frame, Link};
 use crate::headers::{Headers, Network};
-use crate::kind::Tunnel;
-use crate::{Frame, Link};
+use crate::link::ethernet;
+use crate::tunnel::Tunnel;
 
 /// Datagrams whose fragments are remembered; one takes the place of another.
 const PLACES: usize = 4096;
@@ -163,8 +165,8 @@ impl Hasher {
     }
 
     fn stations(&self, frame: &Frame<'_>) -> u64 {
-        let Some(&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5]) = frame.bytes.first_chunk() else { return 0 };
-        self.pair(number([d0, d1, d2, d3, d4, d5]), number([s0, s1, s2, s3, s4, s5]), 0)
+        let Some(header) = ethernet::Header::peek(Cursor::new(frame.bytes)) else { return 0 };
+        self.pair(number(header.destination()), number(header.source()), 0)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the operator has chosen: which flow of a tunnelled packet is metered, and which UDP ports tunnels have.
 
-use crate::kind::Tunnel;
 use crate::ports::UdpPorts;
+use crate::tunnel::Tunnel;
 
 /// Which flow of a tunnelled packet is metered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -21,8 +21,8 @@ pub const TUNNEL_DEPTH_MAX: u8 = 8;
 /// What the operator has chosen for each kind of tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tunnels {
-    enter: u16,
-    both: u16,
+    enter: u32,
+    both: u32,
     depth_max: u8,
     ports: UdpPorts,
 }
@@ -37,7 +37,7 @@ impl Default for Tunnels {
 impl Tunnels {
     /// The same view for every kind. `depth_max`: tunnels one in another, at most [`TUNNEL_DEPTH_MAX`].
     pub const fn new(view: View, depth_max: u8) -> Self {
-        let (all, ports) = (u16::MAX, UdpPorts::STANDARD);
+        let (all, ports) = (u32::MAX, UdpPorts::STANDARD);
         let depth_max = if depth_max > TUNNEL_DEPTH_MAX { TUNNEL_DEPTH_MAX } else { depth_max };
         match view {
             View::Inner => Self { enter: all, both: 0, depth_max, ports },

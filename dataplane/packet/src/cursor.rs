@@ -1,4 +1,4 @@
-//! Reading bytes in order, never behind the end.
+//! Reading bytes in order, never past the end, and reading the fields of a header at constant offsets.
 
 /// What is left of a frame.
 #[derive(Clone, Copy)]
@@ -39,8 +39,51 @@ impl<'a> Cursor<'a> {
         Self { rest: self.rest.get(..n).unwrap_or(self.rest) }
     }
 
+    /// The next byte, without reading it.
+    pub(crate) fn first(self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
     /// The next two bytes as a number in network order.
     pub(crate) fn u16(&mut self) -> Option<u16> {
         self.take().map(|b| u16::from_be_bytes(*b))
+    }
+
+    /// The next four bytes as a number in network order.
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        self.take().map(|b| u32::from_be_bytes(*b))
+    }
+}
+
+/// Reads the fields of a complete header by their offsets. An offset outside of the header does not compile.
+pub(crate) trait Fields {
+    /// `LEN` octets at `AT`.
+    fn octets<const AT: usize, const LEN: usize>(&self) -> [u8; LEN];
+
+    /// The octet at `AT`.
+    #[inline(always)]
+    fn u8<const AT: usize>(&self) -> u8 {
+        u8::from_be_bytes(self.octets::<AT, 1>())
+    }
+
+    /// The two octets at `AT` as a number in network order.
+    #[inline(always)]
+    fn u16<const AT: usize>(&self) -> u16 {
+        u16::from_be_bytes(self.octets::<AT, 2>())
+    }
+
+    /// The four octets at `AT` as a number in network order.
+    #[inline(always)]
+    fn u32<const AT: usize>(&self) -> u32 {
+        u32::from_be_bytes(self.octets::<AT, 4>())
+    }
+}
+
+impl<const N: usize> Fields for [u8; N] {
+    #[inline(always)]
+    fn octets<const AT: usize, const LEN: usize>(&self) -> [u8; LEN] {
+        const { assert!(N.saturating_sub(AT) >= LEN, "the field is in the header") };
+        // The constant above makes this a load without a branch.
+        self.get(AT..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; LEN])
     }
 }

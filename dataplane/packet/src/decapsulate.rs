@@ -1,14 +1,16 @@
 //! From the outer packet to the innermost one.
 
-use crate::Frame;
 use crate::choice::Tunnels;
 use crate::cursor::Cursor;
-use crate::decode::{first, network};
+use crate::decode::{first, follow, network};
+use crate::frame::Frame;
 use crate::headers::{Headers, Malformed, ServiceInstance};
-use crate::layers::{Layers, Notes};
-use crate::link::{enter_ethernet, follow, ip_version, point_to_point};
-use crate::tunnel::{Next, recognise};
-use crate::wireless::subframe;
+use crate::layers::{Layers, TunnelListener};
+use crate::link::wireless::subframe;
+use crate::link::{ethernet, ppp, raw};
+use crate::listener::Listener;
+use crate::recognise::recognise;
+use crate::tunnel::carried::Next;
 
 /// Most subframes of an A-MSDU that are passed over in search of one with a packet: a limit on work.
 const SUBFRAMES_MAX: u16 = 1024;
@@ -90,8 +92,8 @@ pub fn layers_part(frame: &Frame<'_>, tunnels: &Tunnels, inner: bool, part: Opti
 }
 
 #[inline(always)]
-fn walk(frame: &Frame<'_>, tunnels: &Tunnels, mut part: Option<Part>, notes: &mut impl Notes) -> Result<Packets, Malformed> {
-    let outer = first(frame, notes)?;
+fn walk(frame: &Frame<'_>, tunnels: &Tunnels, mut part: Option<Part>, listener: &mut impl TunnelListener) -> Result<Packets, Malformed> {
+    let outer = first(frame, listener)?;
     let mut network = outer.service_instance.network();
     let mut packets =
         Packets { outer, inner: None, network, too_deep: false, unreadable: false, skipped: 0, next: None, wire_len: frame.wire_len };
@@ -99,7 +101,7 @@ fn walk(frame: &Frame<'_>, tunnels: &Tunnels, mut part: Option<Part>, notes: &mu
     for depth in 0..=tunnels.depth_max() {
         let Some(mut at) = behind_ip(frame, &above) else { break };
         let behind = at.rest().len();
-        let Some(opening) = recognise((above.protocol, above.sport, above.dport), tunnels.ports(), &mut at, notes) else { break };
+        let Some(opening) = recognise((above.protocol, above.sport, above.dport), tunnels.ports(), &mut at, listener) else { break };
         if !tunnels.enters(opening.kind) {
             break;
         }
@@ -115,13 +117,13 @@ fn walk(frame: &Frame<'_>, tunnels: &Tunnels, mut part: Option<Part>, notes: &mu
         }
         keep_outer |= tunnels.keeps_outer(opening.kind);
         network = opening.network().unwrap_or(network);
-        notes.tunnel(opening.kind, opening.id, &above);
+        listener.tunnel(opening.kind, opening.id, &above);
         let found = if opening.next == Next::Subframes {
             aggregates = aggregates.saturating_add(1);
             let aggregate = Aggregate { at, octets: carried.saturating_sub(header), nested: aggregates > 1 };
-            aggregate.packet(frame, part.take(), &above, &mut packets, notes)
+            aggregate.packet(frame, part.take(), &above, &mut packets, listener)
         } else {
-            below(frame, at, opening.next, &above, notes)
+            below(frame, at, opening.next, &above, listener)
         };
         match found {
             Ok(Some(headers)) => {
@@ -158,7 +160,7 @@ impl Aggregate<'_> {
         part: Option<Part>,
         above: &Headers,
         packets: &mut Packets,
-        notes: &mut impl Notes,
+        listener: &mut impl Listener,
     ) -> Result<Option<Headers>, Malformed> {
         let Self { mut at, octets, nested } = self;
         let offset = |at: Cursor<'_>| frame.bytes.len().saturating_sub(at.rest().len());
@@ -173,8 +175,8 @@ impl Aggregate<'_> {
         while let Some(found) = subframe(at, end.saturating_sub(offset(at))).filter(|_| skipped < SUBFRAMES_MAX) {
             let next = found.next.map(|octets| offset(at).saturating_add(octets));
             let inner = found.ethertype.map(|ethertype| {
-                notes.ethernet(found.destination, found.source);
-                below(frame, found.payload, Next::Ethertype(ethertype), above, notes)
+                listener.ethernet(found.destination, found.source);
+                below(frame, found.payload, Next::Ethertype(ethertype), above, listener)
             });
             if let Some(Ok(Some(headers))) = inner {
                 packets.skipped = packets.skipped.saturating_add(skipped);
@@ -204,18 +206,24 @@ fn behind_ip<'a>(frame: &Frame<'a>, headers: &Headers) -> Option<Cursor<'a>> {
 }
 
 /// The packet inside a tunnel; `None` when it is none of IP.
-fn below(frame: &Frame<'_>, mut at: Cursor<'_>, next: Next, above: &Headers, notes: &mut impl Notes) -> Result<Option<Headers>, Malformed> {
+fn below(
+    frame: &Frame<'_>,
+    mut at: Cursor<'_>,
+    next: Next,
+    above: &Headers,
+    listener: &mut impl Listener,
+) -> Result<Option<Headers>, Malformed> {
     let mut headers = Headers { vlan: above.vlan, tags: above.tags, ..Headers::default() };
     match next {
-        Next::Ethernet => enter_ethernet(&mut at, &mut headers, notes)?,
+        Next::Ethernet => ethernet::read_in_tunnel(&mut at, &mut headers, listener)?,
         Next::Ethertype(ethertype) => headers.ethertype = ethertype,
-        Next::Ip => headers.ethertype = ip_version(at)?,
-        Next::Ppp => point_to_point(&mut at, &mut headers)?,
+        Next::Ip => headers.ethertype = raw::read(at)?,
+        Next::Ppp => ppp::read(&mut at, &mut headers)?,
         Next::Subframes => return Ok(None),
     }
-    follow(&mut at, &mut headers, notes)?;
+    follow(&mut at, &mut headers, listener)?;
     (headers.smac, headers.dmac) = (above.smac, above.dmac);
-    let found = network(frame, at, &mut headers, Some(above), notes)?;
+    let found = network(frame, at, &mut headers, Some(above), listener)?;
     Ok(found.then_some(headers))
 }
 

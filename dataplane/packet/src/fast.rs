@@ -3,10 +3,15 @@
 
 use crate::choice::Tunnels;
 use crate::cursor::Cursor;
-use crate::headers::proto;
+use crate::frame::{Frame, Link};
+use crate::ip::v4;
+use crate::link::{ethernet, ethertype};
 use crate::ports::UdpPorts;
-use crate::tunnel::{Next, is_vxlan, recognise, vxlan};
-use crate::{Frame, Link};
+use crate::proto;
+use crate::recognise::recognise;
+use crate::transport::udp;
+use crate::tunnel::carried::Next;
+use crate::tunnel::{VXLAN_OCTETS, is_vxlan, vxlan};
 
 /// What [`fast4`] finds: the fields every packet of a flow needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +37,8 @@ pub struct Fast4 {
 }
 
 /// Ethernet's header and an IPv4 header without options.
-const ETHERNET: usize = 14;
-const IPV4: usize = 20;
+const ETHERNET: usize = ethernet::OCTETS;
+const IPV4: usize = v4::OCTETS;
 /// What is read of a packet: the two octets before its IPv4 header, that header, and TCP's without options.
 const WINDOW: usize = 2 + IPV4 + 20;
 /// Bytes of the smallest frame that [`fast4`] looks at. Ethernet's minimum of 60 is more.
@@ -110,7 +115,8 @@ pub struct Inner4 {
 }
 
 /// Offset of the transport header inside VXLAN: behind Ethernet, IPv4, UDP and VXLAN, Ethernet, IPv4.
-const INSIDE_VXLAN: u16 = 14 + 20 + 8 + 8 + 14 + 20;
+const INSIDE_VXLAN: u16 = 84;
+const _: () = assert!(INSIDE_VXLAN as usize == ETHERNET + IPV4 + udp::OCTETS + VXLAN_OCTETS + ETHERNET + IPV4);
 
 /// Decodes the common frame inside one tunnel, of which only the inner flow is wanted: IPv4 as [`fast4`] knows it over untagged Ethernet
 /// and IPv4 without options, not a fragment. `None` sends the frame to [`crate::decapsulate`], which finds the same fields.
@@ -162,7 +168,7 @@ fn other4(frame: &Frame<'_>, tunnels: &Tunnels, octets: u16, protocol: u8, sport
     }
     let (ethernet, octets) = match opening.next {
         Next::Ethernet => (true, ETHERNET),
-        Next::Ip | Next::Ethertype(0x0800) => (false, 0),
+        Next::Ip | Next::Ethertype(ethertype::IPV4) => (false, 0),
         Next::Ethertype(_) | Next::Ppp | Next::Subframes => return None,
     };
     let l3 = header.wrapping_add(octets).wrapping_add(ETHERNET + IPV4);

@@ -1,5 +1,8 @@
 //! What decoding finds.
 
+use crate::frame::Frame;
+use crate::proto::{self, has_ports};
+
 /// Why a frame was not metered. Not an error: the network sent it, we count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -72,47 +75,6 @@ impl Malformed {
             Self::UnknownIpVersion => "unknown_ip_version",
         }
     }
-}
-
-/// IANA protocol numbers that Sonde looks into.
-pub mod proto {
-    /// ICMP (RFC 792).
-    pub const ICMP: u8 = 1;
-    /// IGMP (RFC 9776).
-    pub const IGMP: u8 = 2;
-    /// IPv4 in IP (RFC 2003).
-    pub const IPIP: u8 = 4;
-    /// TCP (RFC 9293).
-    pub const TCP: u8 = 6;
-    /// UDP (RFC 768).
-    pub const UDP: u8 = 17;
-    /// DCCP (RFC 4340).
-    pub const DCCP: u8 = 33;
-    /// IPv6 in IP (RFC 2473).
-    pub const IPV6: u8 = 41;
-    /// Generic routing encapsulation (RFC 2784).
-    pub const GRE: u8 = 47;
-    /// Encapsulating security payload (RFC 4303).
-    pub const ESP: u8 = 50;
-    /// ICMPv6 (RFC 4443).
-    pub const ICMPV6: u8 = 58;
-    /// EtherIP (RFC 3378).
-    pub const ETHERIP: u8 = 97;
-    /// L2TP version 3 (RFC 3931).
-    pub const L2TP: u8 = 115;
-    /// SCTP (RFC 9260).
-    pub const SCTP: u8 = 132;
-    /// UDP-Lite (RFC 3828).
-    pub const UDP_LITE: u8 = 136;
-    /// MPLS in IP (RFC 4023).
-    pub const MPLS: u8 = 137;
-    /// Ethernet in IP, behind a segment routing header for instance (RFC 8986 section 10.1).
-    pub const ETHERNET: u8 = 143;
-}
-
-/// Whether the protocol begins with a source and a destination port.
-pub const fn has_ports(protocol: u8) -> bool {
-    matches!(protocol, proto::TCP | proto::UDP | proto::DCCP | proto::SCTP | proto::UDP_LITE)
 }
 
 /// Addresses of the network layer.
@@ -252,7 +214,7 @@ impl Headers {
     /// Length of the frame on the wire, in octets: as its source told it, or, of a frame that its source cut without telling, that of
     /// the headers before IP and IP's own. One that Ethernet carries without jumbo frames fits every buffer: a header that says more
     /// is wrong.
-    pub fn wire_octets(&self, frame: &crate::Frame<'_>) -> u32 {
+    pub fn wire_octets(&self, frame: &Frame<'_>) -> u32 {
         /// IEEE 802.3 section 3.2.7 with two tags, without FCS.
         const ORDINARY: u32 = 1522;
         let told = frame.wire_len;
@@ -264,12 +226,28 @@ impl Headers {
     }
 
     /// Whether the protocol has ports (or TCP flags) that could not be read, because the packet or its capture ends before them.
-    pub fn transport_truncated(&self, frame: &crate::Frame<'_>) -> bool {
+    pub fn transport_truncated(&self, frame: &Frame<'_>) -> bool {
         if self.fragment.offset != 0 || !has_ports(self.protocol) {
             return false;
         }
         let needed: usize = if self.protocol == proto::TCP { 16 } else { 4 };
         let offset = usize::from(self.l4_offset);
         offset == 0 || frame.bytes.len() < offset.saturating_add(needed) || self.carried(offset) < needed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Malformed;
+
+    #[test]
+    fn every_reason_has_a_name_of_its_own() {
+        let mut names: Vec<&str> = Malformed::ALL.iter().map(|r| r.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Malformed::ALL.len());
+        for (at, reason) in Malformed::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, at);
+        }
     }
 }

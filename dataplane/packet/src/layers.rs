@@ -1,8 +1,8 @@
-//! What a frame says beside the fields that make a flow: tags, labels, tunnels, and other things that only the first packet of a
-//! flow is asked for. The decoder tells a [`Notes`] of them as it passes; a decoder that nobody listens to pays nothing.
+//! The listener that keeps what a frame says beyond the fields of a flow: tags, labels, tunnels.
 
 use crate::headers::{Headers, Network};
-use crate::kind::Tunnel;
+use crate::listener::{Arp, Listener, SegmentRouting};
+use crate::tunnel::Tunnel;
 
 /// Most VLAN tags that are kept, outermost first.
 pub const VLAN_TAGS_KEPT: usize = 4;
@@ -11,58 +11,13 @@ pub const MPLS_LABELS_KEPT: usize = 6;
 /// Most tunnels that are kept, outermost first.
 pub const TUNNELS_KEPT: usize = 4;
 
-/// Takes what the decoder passes over. Every method has a body that does nothing.
-pub(crate) trait Notes {
-    /// A VLAN tag's priority, DEI and id (IEEE 802.1Q section 9.6).
-    fn vlan(&mut self, _tci: u16) {}
-    /// An entry of an MPLS label stack: label (20 bits), traffic class (3), bottom of stack (1), TTL (8) (RFC 3032 section 2.1).
-    fn mpls(&mut self, _entry: u32) {}
-    /// The session of PPPoE (RFC 2516 section 4).
-    fn pppoe(&mut self, _session: u16) {}
-    /// An Ethernet header.
-    fn ethernet(&mut self, _destination: [u8; 6], _source: [u8; 6]) {}
-    /// Destination and source of a frame of IEEE 802.11 in a tunnel.
-    fn stations(&mut self, _destination: [u8; 6], _source: [u8; 6]) {}
-    /// An ARP message for IPv4 over Ethernet (RFC 826).
-    fn arp(&mut self, _arp: Arp) {}
-    /// The key of a GRE header (RFC 2890).
-    fn gre_key(&mut self, _key: u32) {}
-    /// A segment routing header (RFC 8754).
-    fn segment_routing(&mut self, _header: SegmentRouting) {}
-    /// The tag of a service instance: priority (3 bits), DEI, flags (4), I-SID (24) (IEEE 802.1Q section 9.7).
-    fn service_instance(&mut self, _tag: u32) {}
+/// A listener that is told about tunnels, too.
+pub(crate) trait TunnelListener: Listener {
     /// A tunnel, with its identifier if it has one, and the headers it stands in.
     fn tunnel(&mut self, _kind: Tunnel, _id: Option<u32>, _outer: &Headers) {}
 }
 
-/// Nobody listens.
-impl Notes for () {}
-
-/// ARP for IPv4 over Ethernet (RFC 826).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Arp {
-    /// Operation: 1 request, 2 reply (`ar$op`); 0 when the frame has none.
-    pub operation: u16,
-    /// Protocol address of the sender.
-    pub sender: [u8; 4],
-    /// Protocol address of the target.
-    pub target: [u8; 4],
-}
-
-/// A segment routing header (RFC 8754 section 2; elements of RFC 9487).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct SegmentRouting {
-    /// Segments in the list (`srhSegmentIPv6ListSection`): last entry and one; 0 when the frame has no such header.
-    pub segments: u8,
-    /// `srhSegmentsIPv6Left`, 498.
-    pub segments_left: u8,
-    /// `srhFlagsIPv6`, 492.
-    pub flags: u8,
-    /// `srhTagIPv6`, 493.
-    pub tag: u16,
-    /// The last segment of the path (`srhSegmentIPv6`, 494): entry 0 of the list; the active one is the packet's destination (`srhActiveSegmentIPv6`, 495).
-    pub last: [u8; 16],
-}
+impl TunnelListener for () {}
 
 /// What the layers of a flow's first packet say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -153,7 +108,7 @@ impl Layers {
     }
 }
 
-impl Notes for Layers {
+impl Listener for Layers {
     fn vlan(&mut self, tci: u16) {
         if self.depth > 0 {
             self.inner_vlan = Some(tci);
@@ -208,7 +163,9 @@ impl Notes for Layers {
     fn service_instance(&mut self, tag: u32) {
         self.service_instance = Some(tag);
     }
+}
 
+impl TunnelListener for Layers {
     fn tunnel(&mut self, kind: Tunnel, id: Option<u32>, outer: &Headers) {
         let over_ipv6 = u8::from(matches!(outer.network, Network::V6(..)));
         // The tunnel before this one carries what this one stands in.
@@ -235,12 +192,19 @@ impl Notes for Layers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame_tests::{ETHERNET, INNER4, layers_of};
+
+    #[test]
+    fn a_plain_packet_has_nothing_to_tell() {
+        let plain = layers_of(&format!("{ETHERNET} 0800 {INNER4}"));
+        assert!(plain.is_empty(), "{plain:?}");
+    }
 
     #[test]
     fn the_identifier_belongs_to_the_innermost_tunnel_that_has_one() {
         let of = |tunnels: &[(Tunnel, Option<u32>)]| {
             let mut layers = Layers::default();
-            tunnels.iter().for_each(|(kind, id)| Notes::tunnel(&mut layers, *kind, *id, &Headers::default()));
+            tunnels.iter().for_each(|(kind, id)| TunnelListener::tunnel(&mut layers, *kind, *id, &Headers::default()));
             layers.identified.zip(layers.tunnel_id)
         };
         assert_eq!(of(&[(Tunnel::Vxlan, Some(5)), (Tunnel::IpInIp, None)]), Some((Tunnel::Vxlan, 5)));

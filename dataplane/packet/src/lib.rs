@@ -8,6 +8,8 @@
 //!
 //! [`Affinity`] says to which worker a frame goes.
 //!
+//! The folders `link`, `ip`, `transport` and `tunnel` have one file a protocol; `decode` is the sequence in which they read a frame.
+//!
 //! Not here: reassembly, and what ESP hides.
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -23,26 +25,33 @@ mod decode;
 mod fast;
 mod frame;
 mod headers;
-mod kind;
+mod ip;
 mod layers;
 mod link;
+mod listener;
 mod ports;
-mod tcp;
+pub mod proto;
+mod recognise;
+mod transport;
 mod tunnel;
-mod wireless;
 
 pub use affinity::{Affinity, Choice, Hasher, worker_of};
 pub use choice::{TUNNEL_DEPTH_MAX, Tunnels, View};
 pub use decapsulate::{Inner, Packets, Part, decapsulate, decapsulate_part, layers, layers_part};
-pub use decode::{EXTENSIONS_MAX, decode};
+pub use decode::decode;
 pub use fast::{Fast4, Inner4, fast4, inner4};
 pub use frame::{Frame, Link};
-pub use headers::{Fragment, Headers, Malformed, Network, ServiceInstance, Tcp, has_ports, proto};
-pub use kind::Tunnel;
-pub use layers::{Arp, Layers, MPLS_LABELS_KEPT, SegmentRouting, TUNNELS_KEPT, VLAN_TAGS_KEPT};
-pub use link::TAGS_MAX;
+pub use headers::{Fragment, Headers, Malformed, Network, ServiceInstance, Tcp};
+pub use ip::extension::EXTENSIONS_MAX;
+pub use layers::{Layers, MPLS_LABELS_KEPT, TUNNELS_KEPT, VLAN_TAGS_KEPT};
+pub use link::vlan::TAGS_MAX;
+pub use listener::{Arp, SegmentRouting};
 pub use ports::{TUNNEL_PORTS_MAX, UdpPorts};
-pub use tcp::{SynOptions, syn_options};
+pub use proto::has_ports;
+pub use transport::tcp::{SynOptions, TcpHeader, syn_options};
+pub use tunnel::Tunnel;
 
+#[cfg(test)]
+mod frame_tests;
 #[cfg(test)]
 mod lengths_tests;

@@ -1,28 +1,35 @@
 //! The UDP ports of tunnels: the standard ones, and those the operator adds.
 
-use crate::kind::Tunnel;
+use crate::tunnel::Tunnel;
 
 /// Most ports an operator can add.
 pub const TUNNEL_PORTS_MAX: usize = 32;
 
-pub(crate) const VXLAN: u16 = 4789;
-pub(crate) const VXLAN_OTV: u16 = 8472;
+/// How many standard ports there are.
+const COUNT: usize = {
+    let (mut kinds, mut count): (&[Tunnel], usize) = (&Tunnel::ALL, 0);
+    while let [kind, others @ ..] = kinds {
+        (kinds, count) = (others, count.wrapping_add(kind.udp_ports().len()));
+    }
+    count
+};
 
-/// IANA's, and 8472 and 3386 by long use.
-const STANDARD: [(u16, Tunnel); 12] = [
-    (1701, Tunnel::L2tp),
-    (2152, Tunnel::GtpU),
-    (3386, Tunnel::GtpU),
-    (3544, Tunnel::Teredo),
-    (4754, Tunnel::Gre),
-    (VXLAN, Tunnel::Vxlan),
-    (4790, Tunnel::VxlanGpe),
-    (5072, Tunnel::Ayiya),
-    (5247, Tunnel::Capwap),
-    (6081, Tunnel::Geneve),
-    (6635, Tunnel::MplsInIp),
-    (VXLAN_OTV, Tunnel::Vxlan),
-];
+/// The standard ports of all kinds.
+const STANDARD: [(u16, Tunnel); COUNT] = {
+    let mut table = [(0, Tunnel::Vxlan); COUNT];
+    let (mut kinds, mut at): (&[Tunnel], usize) = (&Tunnel::ALL, 0);
+    while let [kind, other_kinds @ ..] = kinds {
+        let mut ports = kind.udp_ports();
+        while let [port, other_ports @ ..] = ports {
+            if let (_, [place, ..]) = table.split_at_mut(at) {
+                *place = (*port, *kind);
+            }
+            (ports, at) = (other_ports, at.wrapping_add(1));
+        }
+        kinds = other_kinds;
+    }
+    table
+};
 
 /// Places of a table, by the low bits of a port.
 const PLACES: usize = 1 << 11;
@@ -52,7 +59,7 @@ impl UdpPorts {
 
     /// Adds a port.
     pub(crate) fn add(&mut self, kind: Tunnel, port: u16) -> Result<(), &'static str> {
-        if !STANDARD.iter().any(|(_, known)| *known == kind) {
+        if !kind.has_udp_ports() {
             return Err("a kind of tunnel that travels over UDP");
         }
         if port == 0 {
@@ -105,6 +112,8 @@ impl UdpPorts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame_tests::{bytes, frame, udp};
+    use crate::{Tunnels, fast4};
 
     #[test]
     fn a_port_belongs_to_one_kind() {
@@ -129,5 +138,15 @@ mod tests {
             assert_eq!(ports.add(Tunnel::GtpU, 20_000 + u16::try_from(port).expect("few")), Ok(()));
         }
         assert!(ports.add(Tunnel::GtpU, 30_000).is_err(), "no more");
+    }
+
+    #[test]
+    fn every_tunnel_port_is_found_and_no_other() {
+        let found = (0..=u16::MAX).filter(|port| Tunnels::default().ports().kind(*port).is_some()).collect::<Vec<_>>();
+        assert_eq!(found, [1701, 2152, 3386, 3544, 4754, 4789, 4790, 5072, 5247, 6081, 6635, 8472]);
+        for port in found {
+            let hex = bytes(&udp(port, "00"));
+            assert_eq!(fast4(&frame(&[hex.as_slice(), &[0; 20]].concat()), &Tunnels::default()), None, "{port}");
+        }
     }
 }

@@ -27,6 +27,8 @@ pub enum Value {
     Duration(u64),
     /// A word of a closed set.
     Text(&'static str),
+    /// A text put together of several values.
+    Words(String),
     /// Several of the same type, in order.
     List(Vec<Self>),
 }
@@ -207,6 +209,9 @@ pub enum Namer {
 }
 
 impl Namer {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Csv, Self::Wireshark, Self::Flowmon];
+
     /// In the reference.
     pub const fn name(self) -> &'static str {
         match self {

@@ -73,11 +73,11 @@ pub(crate) const KEY: Rows = Rows {
         Row::new("source_address", Type::Address, "address of the sender of the first packet", |r, _| address(r, r.src()))
             .api(&["source_address"])
             .elements(&[iana(8, "sourceIPv4Address"), iana(27, "sourceIPv6Address")])
-            .aliases(&[csv("src"), wireshark("ip.src"), wireshark("ipv6.src"), flowmon_name("source_ip")]),
+            .aliases(&[csv("src"), wireshark("ip.src"), wireshark("ipv6.src")]),
         Row::new("destination_address", Type::Address, "address of its receiver", |r, _| address(r, r.dst()))
             .api(&["destination_address"])
             .elements(&[iana(12, "destinationIPv4Address"), iana(28, "destinationIPv6Address")])
-            .aliases(&[csv("dst"), wireshark("ip.dst"), wireshark("ipv6.dst"), flowmon_name("destination_ip")]),
+            .aliases(&[csv("dst"), wireshark("ip.dst"), wireshark("ipv6.dst")]),
         Row::new("source_port", Type::Unsigned, "0 where the protocol has none", |r, _| known(has_ip(r), r.sport()))
             .api(&["source_port"])
             .elements(&[iana(7, "sourceTransportPort")])
@@ -117,9 +117,12 @@ pub(crate) const KEY: Rows = Rows {
         Row::new("duration", Type::Duration, "from the first packet to the last", |r, _| Duration(r.end().saturating_sub(r.start())))
             .api(&["start", "end"]),
         Row::new("end_reason_name", Type::Text, "the end reason as a word", |r, _| Text(reason(r.end_reason()))).api(&["end_reason"]),
-        Row::new("initiator", Type::Text, "who opened the flow: first_packet, source or destination", |r, _| {
-            Text(initiator(r.initiator()))
-        })
+        Row::new(
+            "biflow_direction_name",
+            Type::Text,
+            "what the source is by the registry: initiator, reverse_initiator (the responder), or arbitrary: the first packet",
+            |r, _| Text(initiator(r.initiator())),
+        )
         .api(&["biflow_direction"]),
     ],
 };
@@ -136,9 +139,9 @@ const fn reason(reason: EndReason) -> &'static str {
 
 const fn initiator(initiator: Initiator) -> &'static str {
     match initiator {
-        Initiator::FirstPacket => "first_packet",
-        Initiator::Source => "source",
-        Initiator::Destination => "destination",
+        Initiator::FirstPacket => "arbitrary",
+        Initiator::Source => "initiator",
+        Initiator::Destination => "reverse_initiator",
     }
 }
 

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 
 use sonde_proto::v1;
 
+/// Longest name inside a folder, in octets: the kernel's.
+const FILE_NAME_OCTETS_MAX: usize = 255;
 /// Longest excerpt of somebody's text that is repeated in an answer or a log line, in characters as they are shown.
 pub const EXCERPT_MAX: usize = 200;
 /// Longest rule: those that list every field of a table are the longest of ours.
@@ -161,6 +163,12 @@ pub(crate) fn word<T: PartialEq>(words: &[(&str, T)], value: &T) -> String {
 /// Whether the text is a name of ours: 1 to 32 of [a-z0-9-].
 pub(crate) fn is_name(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// The name of something inside a folder: no path, nothing hidden, nothing that DPDK or a shell reads otherwise.
+pub(crate) fn is_file_name(text: &str) -> bool {
+    let clean = |b: u8| b.is_ascii_alphanumeric() || b"._-+@".contains(&b);
+    (1..=FILE_NAME_OCTETS_MAX).contains(&text.len()) && !text.starts_with(['.', '-']) && text.bytes().all(clean)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The TOML spelling of a settings document.
 //!
 //! What a document may say is not written down a second time here: [`everything`] is a message with every field set, and its
-//! serialized form is the shape every document is compared with. A field added to the proto does not compile until it stands there.
+//! serialized form is the shape every document is compared with. A field added to the proto does not compile until it stands there; a
+//! kind of tunnel needs no more than its field.
 
 use sonde_proto::v1;
 use toml::{Table, Value};
@@ -271,45 +272,16 @@ fn shape() -> Value {
     Value::Table(tree(&everything()))
 }
 
-/// What is metered of tunnels, all of it set.
+/// What is metered of tunnels, all of it set. A string is there when it is empty, so only the others are named.
 fn tunnels() -> v1::Tunnels {
-    let s = || "s".to_owned();
-    v1::Tunnels {
-        ip_in_ip: s(),
-        gre: s(),
-        nvgre: s(),
-        erspan: s(),
-        vxlan: s(),
-        vxlan_gpe: s(),
-        geneve: s(),
-        gtp: s(),
-        teredo: s(),
-        l2tp: s(),
-        mpls_in_ip: s(),
-        etherip: s(),
-        capwap: s(),
-        ayiya: s(),
-        ieee80211: s(),
-        depth_max: Some(u32::MAX),
-        ports: Some(ports()),
-    }
+    v1::Tunnels { depth_max: Some(u32::MAX), ports: Some(ports()), ..v1::Tunnels::default() }
 }
 
 /// The ports of tunnels, one of each kind.
 fn ports() -> v1::TunnelPorts {
-    let n = || vec![u32::MAX];
-    v1::TunnelPorts {
-        vxlan: n(),
-        vxlan_gpe: n(),
-        geneve: n(),
-        gtp: n(),
-        teredo: n(),
-        l2tp: n(),
-        gre: n(),
-        mpls_in_ip: n(),
-        capwap: n(),
-        ayiya: n(),
-    }
+    let kinds = Table::try_from(v1::TunnelPorts::default()).expect("lists");
+    let one = Value::Array(vec![Value::Integer(u32::MAX.into())]);
+    Table::from_iter(kinds.into_iter().map(|(kind, _)| (kind, one.clone()))).try_into().expect("the same fields")
 }
 
 /// The sizes of the tables, all of them set.

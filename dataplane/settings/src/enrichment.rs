@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use sonde_enrich::{Network, Sources};
 use sonde_proto::v1;
 
-use crate::check::{Check, quote};
-use crate::trust::is_name;
+use crate::check::{Check, is_file_name, quote};
 
 /// Most own prefixes: with their names they are a fifth of the longest document.
 const PREFIXES_MAX: usize = 4096;
@@ -46,7 +45,7 @@ pub(crate) fn construct(document: &v1::Enrichment, check: &mut Check) -> Sources
 fn file(path: &str, value: &str, check: &mut Check) -> Option<PathBuf> {
     // Both processes read it, and they have no working directory in common. Whether it may be named is asked of the trust.
     let absolute = Path::new(value).is_absolute() && value.len() <= PATH_OCTETS_MAX && !value.chars().any(char::is_control);
-    if !value.is_empty() && !absolute && !is_name(value) {
+    if !value.is_empty() && !absolute && !is_file_name(value) {
         let rule = format!("an absolute path of at most {PATH_OCTETS_MAX} octets, or the name of a file in trust.databases_folder");
         check.refuse(path, rule, quote(value));
     }

@@ -6,10 +6,13 @@ use sonde_enrich::Sources;
 use sonde_export::Fields;
 use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
 use sonde_proto::v1;
+use toml::{Table, Value};
 
 use crate::check::{Check, is_name, quote, word};
 use crate::enrichment;
 
+/// Begins the name of every exporter.
+pub const EXPORTER_PREFIX: &str = "exporters/";
 /// Most exporters of one dataplane: each has a thread and a reader on every ring.
 const EXPORTERS_MAX: usize = 32;
 /// Most names of fields.
@@ -115,7 +118,7 @@ pub(crate) fn construct(live: &v1::Live, check: &mut Check) -> Live {
     let exporters: Vec<Exporter> = live.exporters.iter().enumerate().map(|(i, exporter)| construct_exporter(i, exporter, check)).collect();
     let names: Vec<_> = exporters.iter().enumerate().map(|(i, e)| (format!("live.exporters[{i}].name"), format!("{:?}", e.name))).collect();
     check.unique(&names, "a name");
-    let tunnels = construct_tunnels(live.tunnels.clone().unwrap_or_default(), check);
+    let tunnels = construct_tunnels(live.tunnels.as_ref().unwrap_or(&v1::Tunnels::default()), check);
     let enrichment = enrichment::construct(live.enrichment.as_ref().unwrap_or(&v1::Enrichment::default()), check);
     let (vlan_in_key, icmp_type_in_key) = (live.vlan_in_key.unwrap_or(true), live.icmp_type_in_key.unwrap_or(true));
     let virtual_network_in_key = live.virtual_network_in_key.unwrap_or(true);
@@ -125,86 +128,54 @@ pub(crate) fn construct(live: &v1::Live, check: &mut Check) -> Live {
 /// The words of a view; the first is the default.
 const VIEWS: &[(&str, View)] = &[("inner", View::Inner), ("outer", View::Outer), ("both", View::Both)];
 
-/// The field of each kind of tunnel; it has the kind's name.
-fn tunnel_fields(tunnels: &mut v1::Tunnels) -> [(Tunnel, &mut String); Tunnel::ALL.len()] {
-    [
-        (Tunnel::IpInIp, &mut tunnels.ip_in_ip),
-        (Tunnel::Gre, &mut tunnels.gre),
-        (Tunnel::Nvgre, &mut tunnels.nvgre),
-        (Tunnel::Erspan, &mut tunnels.erspan),
-        (Tunnel::Vxlan, &mut tunnels.vxlan),
-        (Tunnel::VxlanGpe, &mut tunnels.vxlan_gpe),
-        (Tunnel::Geneve, &mut tunnels.geneve),
-        (Tunnel::GtpU, &mut tunnels.gtp),
-        (Tunnel::Teredo, &mut tunnels.teredo),
-        (Tunnel::L2tp, &mut tunnels.l2tp),
-        (Tunnel::MplsInIp, &mut tunnels.mpls_in_ip),
-        (Tunnel::EtherIp, &mut tunnels.etherip),
-        (Tunnel::Capwap, &mut tunnels.capwap),
-        (Tunnel::Ayiya, &mut tunnels.ayiya),
-        (Tunnel::Ieee80211, &mut tunnels.ieee80211),
-    ]
+/// The field of a kind of tunnel, in `live.tunnels` and in `live.tunnels.ports`.
+fn field(kind: Tunnel) -> String {
+    kind.name().replace('-', "_")
 }
 
-/// The further UDP ports of each kind that has such.
-fn port_fields(ports: &mut v1::TunnelPorts) -> [(Tunnel, &mut Vec<u32>); 10] {
-    [
-        (Tunnel::Vxlan, &mut ports.vxlan),
-        (Tunnel::VxlanGpe, &mut ports.vxlan_gpe),
-        (Tunnel::Geneve, &mut ports.geneve),
-        (Tunnel::GtpU, &mut ports.gtp),
-        (Tunnel::Teredo, &mut ports.teredo),
-        (Tunnel::L2tp, &mut ports.l2tp),
-        (Tunnel::Gre, &mut ports.gre),
-        (Tunnel::MplsInIp, &mut ports.mpls_in_ip),
-        (Tunnel::Capwap, &mut ports.capwap),
-        (Tunnel::Ayiya, &mut ports.ayiya),
-    ]
-}
-
-fn construct_ports(mut chosen: Tunnels, mut ports: v1::TunnelPorts, check: &mut Check) -> Tunnels {
-    for (kind, wanted) in port_fields(&mut ports) {
-        for (at, port) in wanted.iter().enumerate() {
-            let added = u16::try_from(*port).map_err(|_| "a UDP port, 1 to 65535").and_then(|port| chosen.with_port(kind, port));
+fn construct_ports(mut chosen: Tunnels, ports: &v1::TunnelPorts, check: &mut Check) -> Tunnels {
+    // By name, so that a kind of tunnel finds its field.
+    let fields = Table::try_from(ports).expect("lists of numbers");
+    for kind in Tunnel::ALL.into_iter().filter(|kind| kind.has_udp_ports()) {
+        let wanted = fields.get(&field(kind)).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_integer);
+        for (at, port) in wanted.enumerate() {
+            let added = u16::try_from(port).map_err(|_| "a UDP port, 1 to 65535").and_then(|port| chosen.with_port(kind, port));
             match added {
                 Ok(with) => chosen = with,
-                Err(rule) => {
-                    let path = format!("live.tunnels.ports.{}[{at}]", kind.name().replace('-', "_"));
-                    check.refuse(path, rule, port.to_string());
-                }
+                Err(rule) => check.refuse(format!("live.tunnels.ports.{}[{at}]", field(kind)), rule, port.to_string()),
             }
         }
     }
     chosen
 }
 
-fn construct_tunnels(mut tunnels: v1::Tunnels, check: &mut Check) -> Tunnels {
+fn construct_tunnels(tunnels: &v1::Tunnels, check: &mut Check) -> Tunnels {
     let depth_max = check.ranged("live.tunnels.depth_max".to_owned(), tunnels.depth_max.unwrap_or(4), 4, 0..=u32::from(TUNNEL_DEPTH_MAX));
     let chosen = Tunnels::new(View::Inner, u8::try_from(depth_max).unwrap_or(TUNNEL_DEPTH_MAX));
-    let chosen = construct_ports(chosen, tunnels.ports.take().unwrap_or_default(), check);
-    tunnel_fields(&mut tunnels).into_iter().fold(chosen, |chosen, (kind, word)| {
-        let path = format!("live.tunnels.{}", kind.name().replace('-', "_"));
-        chosen.with(kind, check.choice(path, word, VIEWS))
+    let chosen = construct_ports(chosen, &tunnels.ports.clone().unwrap_or_default(), check);
+    let fields = Table::try_from(tunnels).expect("strings and small numbers");
+    Tunnel::ALL.into_iter().fold(chosen, |chosen, kind| {
+        let word = fields.get(&field(kind)).and_then(Value::as_str).unwrap_or_default();
+        chosen.with(kind, check.choice(format!("live.tunnels.{}", field(kind)), word, VIEWS))
     })
 }
 
 /// The document's words for what was chosen.
 fn tunnels(chosen: &Tunnels) -> v1::Tunnels {
-    let mut document = v1::Tunnels { depth_max: Some(chosen.depth_max().into()), ..v1::Tunnels::default() };
-    for (kind, field) in tunnel_fields(&mut document) {
-        *field = word(VIEWS, &chosen.view(kind));
-    }
-    let mut ports = v1::TunnelPorts::default();
-    for (kind, field) in port_fields(&mut ports) {
-        field.extend(chosen.ports().added().filter(|(_, of)| *of == kind).map(|(port, _)| u32::from(port)));
-    }
-    document.ports = Some(ports);
+    let views = Tunnel::ALL.into_iter().map(|kind| (field(kind), Value::String(word(VIEWS, &chosen.view(kind)))));
+    let mut document: v1::Tunnels = Table::from_iter(views).try_into().expect("strings");
+    let ports = Tunnel::ALL.into_iter().filter(|kind| kind.has_udp_ports()).map(|kind| {
+        let added = chosen.ports().added().filter(|(_, of)| *of == kind).map(|(port, _)| Value::Integer(port.into()));
+        (field(kind), Value::Array(added.collect()))
+    });
+    document.depth_max = Some(chosen.depth_max().into());
+    document.ports = Some(Table::from_iter(ports).try_into().expect("lists of small numbers"));
     document
 }
 
 fn construct_exporter(at: usize, exporter: &v1::Exporter, check: &mut Check) -> Exporter {
     let path = |field: &str| format!("live.exporters[{at}].{field}");
-    if !exporter.name.strip_prefix("exporters/").is_some_and(is_name) {
+    if !exporter.name.strip_prefix(EXPORTER_PREFIX).is_some_and(is_name) {
         check.refuse(path("name"), "\"exporters/\" and 1 to 32 characters of a-z, 0-9 and '-'", quote(&exporter.name));
     }
     let (host, port) = endpoint(&exporter.address).unwrap_or_else(|rule| {

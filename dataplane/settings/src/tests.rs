@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use sonde_export::Fields;
 
+use sonde_proto::v1;
+
 use super::*;
 use crate::profiles::PROFILES;
 
@@ -423,6 +425,17 @@ proptest! {
             prop_assert!(!violations.is_empty());
         }
     }
+}
+
+#[test]
+fn every_kind_of_tunnel_has_its_fields_and_no_other_has() {
+    let fields = |udp_alone: bool| {
+        let kinds = sonde_packet::Tunnel::ALL.into_iter().filter(move |kind| !udp_alone || kind.has_udp_ports());
+        kinds.map(|kind| kind.name().replace('-', "_")).collect::<std::collections::BTreeSet<_>>()
+    };
+    let of = |table: toml::Table| table.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(fields(false), of(toml::Table::try_from(sonde_proto::v1::Tunnels::default()).expect("a table")));
+    assert_eq!(fields(true), of(toml::Table::try_from(sonde_proto::v1::TunnelPorts::default()).expect("a table")));
 }
 
 #[test]

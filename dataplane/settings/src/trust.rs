@@ -13,14 +13,13 @@ use sonde_enrich::Sources;
 use sonde_proto::v1;
 
 use crate::boot::{Device, pci_address};
-use crate::check::{Check, Violation, quote};
+use crate::check::{Check, Violation, is_file_name, quote};
 use crate::devices::{Kind, Vdev};
-use crate::{Live, Settings};
+use crate::live::Live;
+use crate::settings::Settings;
 
 /// Most devices of `trust.devices`.
 const DEVICES_MAX: usize = 256;
-/// Longest name inside a folder, in octets: the kernel's.
-const NAME_OCTETS_MAX: usize = 255;
 
 /// What a document of the API may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +151,7 @@ impl Trust {
     }
 
     fn database(&self, file: &str) -> bool {
-        file.is_empty() || self.databases.iter().any(|named| named == file) || self.databases_folder.is_some() && is_name(file)
+        file.is_empty() || self.databases.iter().any(|named| named == file) || self.databases_folder.is_some() && is_file_name(file)
     }
 
     fn database_rule(&self) -> String {
@@ -190,7 +189,7 @@ impl Trust {
                 Kind::Number | Kind::Word(_) | Kind::Mac => continue,
             };
             match folder {
-                (_, Some(_)) if is_name(value) => {}
+                (_, Some(_)) if is_file_name(value) => {}
                 (field, Some(folder)) => {
                     return Err(format!("{listed}, or {key}= the name of one in {} ({field}), without a path", folder.display()));
                 }
@@ -220,7 +219,7 @@ impl Trust {
                 Kind::Socket => self.sockets_folder.as_deref(),
                 _ => None,
             };
-            let path = folder.filter(|_| is_name(value)).map_or_else(|| value.to_owned(), |f| f.join(value).display().to_string());
+            let path = folder.filter(|_| is_file_name(value)).map_or_else(|| value.to_owned(), |f| f.join(value).display().to_string());
             let _ = write!(resolved, ",{key}={path}");
         }
         Device::Vdev(resolved)
@@ -230,7 +229,7 @@ impl Trust {
     pub fn inside(&self, device: &Device) -> Vec<(PathBuf, bool)> {
         let Device::Vdev(text) = device else { return Vec::new() };
         let Ok(vdev) = Vdev::parse(text) else { return Vec::new() };
-        let named = vdev.arguments.iter().filter(|(_, _, value)| is_name(value));
+        let named = vdev.arguments.iter().filter(|(_, _, value)| is_file_name(value));
         let found = named.filter_map(|(_, kind, value)| match kind {
             Kind::Recording => Some((self.recordings_folder.as_ref()?.join(value), false)),
             Kind::Socket => Some((self.sockets_folder.as_ref()?.join(value), true)),
@@ -251,7 +250,7 @@ impl Trust {
         }
         let path = Path::new(file);
         let inside = path.parent().is_some_and(|parent| Some(parent) == self.databases_folder.as_deref());
-        let name = path.file_name().and_then(|name| name.to_str()).filter(|name| inside && is_name(name));
+        let name = path.file_name().and_then(|name| name.to_str()).filter(|name| inside && is_file_name(name));
         Some(name.unwrap_or_default().to_owned())
     }
 
@@ -269,12 +268,6 @@ pub(crate) fn fields(enrichment: &v1::Enrichment) -> [(&'static str, &String); 4
         ("city_database", &enrichment.city_database),
         ("bgp_rib", &enrichment.bgp_rib),
     ]
-}
-
-/// The name of something inside a folder: no path, nothing hidden, nothing that DPDK or a shell reads otherwise.
-pub(crate) fn is_name(text: &str) -> bool {
-    let clean = |b: u8| b.is_ascii_alphanumeric() || b"._-+@".contains(&b);
-    (1..=NAME_OCTETS_MAX).contains(&text.len()) && !text.starts_with(['.', '-']) && text.bytes().all(clean)
 }
 
 #[cfg(test)]

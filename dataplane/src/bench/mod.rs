@@ -23,9 +23,9 @@ use sonde_worker::source::LoopSource;
 use sonde_worker::source::template::{self, PLAIN, Size, TUNNELLED, TemplateSource};
 
 use crate::machine;
-use export::{Exporting, Outcome};
-use report::Report;
-use rig::{Finished, Part, Rig};
+use export::Exporting;
+use report::{Measured, Report};
+use rig::Rig;
 
 /// What to measure.
 #[derive(Clone, Debug, clap::Args)]
@@ -177,17 +177,6 @@ pub fn run(args: Args) -> Result<()> {
     let measured = measured.into_iter().collect::<Result<Vec<_>>>()?;
     Report { measured, workers: seats, exporter: export.then_some(spare) }.print(args.json);
     Ok(())
-}
-
-/// What one worker's thread found.
-#[derive(Debug)]
-struct Measured {
-    /// The first worker, without the others.
-    alone: Option<Part>,
-    /// All of them together.
-    part: Part,
-    finished: Finished,
-    outcome: Option<Outcome>,
 }
 
 /// A worker's place.

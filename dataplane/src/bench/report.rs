@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Measured;
-use super::rig::Part;
-use crate::boot::say;
+use super::export::Outcome;
+use super::rig::{Finished, Part};
+use crate::console::say;
 
 /// Everything that was found.
 pub(super) struct Report {
@@ -13,6 +13,17 @@ pub(super) struct Report {
     pub(super) workers: Vec<u32>,
     /// Core of the exporter, if there is one and it has one of its own.
     pub(super) exporter: Option<Option<u32>>,
+}
+
+/// What one worker's thread found.
+#[derive(Debug)]
+pub(super) struct Measured {
+    /// The first worker, without the others.
+    pub(super) alone: Option<Part>,
+    /// All of them together.
+    pub(super) part: Part,
+    pub(super) finished: Finished,
+    pub(super) outcome: Option<Outcome>,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a measurement, not an account")]

@@ -10,22 +10,12 @@ use sonde_packet::{Affinity, Frame, Link, Tunnels, worker_of};
 use sonde_worker::clock::Clock;
 use sonde_worker::mailbox::{Letter, Mailbox};
 
+use super::counts::WorkerCounts;
 use super::nic::{AHEAD, Idle, Intake, Patience};
 use super::plan::{Options, RING_PLACES};
 
 /// Turns given to a worker on the same core before the dispatcher goes on, whatever its ring looks like.
 const TURNS_MAX: u32 = 256;
-
-/// What happens to a worker's frames before it sees them. One writer for each; read by the control thread.
-#[derive(Debug, Default)]
-pub struct WorkerCounts {
-    /// Frames the dispatcher put into the worker's ring.
-    pub dispatched: AtomicU64,
-    /// Frames the dispatcher dropped because the ring was full. They are in the port's received packets, and in no worker's.
-    pub dispatch_dropped: AtomicU64,
-    /// Frames that came in several buffers, of which the worker sees the first.
-    pub segmented: AtomicU64,
-}
 
 /// Polls queues and fills rings. Its thread calls [`Dispatcher::run`].
 #[derive(Debug)]

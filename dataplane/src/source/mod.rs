@@ -10,6 +10,7 @@
 //!
 //! *Not here*: recordings and templates as sources (they need no DPDK: `sonde_worker::source`).
 
+mod counts;
 mod dispatch;
 mod nic;
 mod open;
@@ -17,7 +18,8 @@ mod pace;
 mod plan;
 mod stamps;
 
-pub use dispatch::{Dispatcher, WorkerCounts};
+pub use counts::WorkerCounts;
+pub use dispatch::Dispatcher;
 pub use nic::{Idle, NicSource};
 pub use open::{OpenPort, Opened, SourceError, open};
 pub use plan::{Options, buffer_octets};

@@ -11,7 +11,7 @@ use sonde_packet::{Frame, Link};
 use sonde_worker::clock::Clock;
 use sonde_worker::source::{BURST_MAX, Polled, Source};
 
-use super::dispatch::WorkerCounts;
+use super::counts::WorkerCounts;
 use super::pace::Pace;
 use super::stamps::StampClock;
 

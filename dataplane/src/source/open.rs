@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use dpdk_sys::{Confirmed, Driver, Eal, Pool, PoolError, Port, PortConfig, PortError, RxQueue, Stamps, ring};
 
-use super::dispatch::{Dispatcher, WorkerCounts};
+use super::counts::WorkerCounts;
+use super::dispatch::Dispatcher;
 use super::nic::{Intake, NicSource};
 use super::pace::Pace;
 use super::plan::{Buffers, Options, RING_PLACES, Route, Spreading, longest_frame};

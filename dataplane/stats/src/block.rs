@@ -13,7 +13,7 @@ use crate::{Segment, StatsError};
 ///
 /// It may be given to another thread, and others may call [`Block::get`]; but two threads that [`Block::add`] to the same counter, or
 /// [`Block::publish`], lose counts (nothing worse: it is all atomics). Counters that are published together and the others may have
-/// different writers. A block of a [`Segment`] disappears from it when dropped.
+/// different writers. A block of a [`Segment`] disappears from it when dropped, unless the segment has ended ([`Segment::end`]).
 #[derive(Debug)]
 pub struct Block {
     home: Home,

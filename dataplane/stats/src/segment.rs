@@ -39,6 +39,8 @@ struct Plan {
     gaps: Vec<(usize, usize)>,
     /// Generation of each entry of the directory; odd while in use.
     generations: Vec<u64>,
+    /// The segment has ended: its blocks stay when they are dropped.
+    ended: bool,
 }
 
 impl Segment {
@@ -71,7 +73,7 @@ impl Segment {
     }
 
     fn over(made: Words, words: usize) -> Self {
-        let plan = Plan { gaps: vec![(BLOCKS_AT, words - BLOCKS_AT)], generations: vec![0; ENTRIES] };
+        let plan = Plan { gaps: vec![(BLOCKS_AT, words - BLOCKS_AT)], generations: vec![0; ENTRIES], ended: false };
         Self { shared: Arc::new(Shared { words: made, plan: Mutex::new(plan) }) }
     }
 
@@ -80,9 +82,10 @@ impl Segment {
         self.shared.words.set(HEARTBEAT_AT, now_ns);
     }
 
-    /// Says that the process takes its leave, as dropping the last handle does: for one that leaves its last counters to be read,
-    /// and so drops neither blocks nor segment.
+    /// Says that the process ends, as dropping the last handle does. Blocks that are there now stay in the segment when they are
+    /// dropped, so that their last counters can be read.
     pub fn end(&self) {
+        self.shared.plan.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
         self.shared.end();
     }
 
@@ -175,9 +178,12 @@ impl Shared {
         Ok((entry, first))
     }
 
-    /// Takes a block out of the directory and its words back.
+    /// Takes a block out of the directory and its words back, unless the segment has ended.
     pub(crate) fn release(&self, entry: usize, first: usize, shape: Shape) {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        if plan.ended {
+            return;
+        }
         plan.step(self.words(), entry);
         fence(Ordering::Release);
         plan.give_back(first, shape.words);

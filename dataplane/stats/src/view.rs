@@ -97,14 +97,9 @@ impl View {
         self.map.load(HEARTBEAT_AT).unwrap_or(0)
     }
 
-    /// Whether its writer has taken leave. One that crashed has not; its process is gone ([`View::process_exists`]).
+    /// Whether its writer has taken leave. One that crashed has not; its heartbeat stands still.
     pub fn ended(&self) -> bool {
         self.map.load(ENDED_AT).unwrap_or(0) != 0
-    }
-
-    /// Whether there is a process with its writer's number (which another one may have got since; the heartbeat tells).
-    pub fn process_exists(&self) -> bool {
-        Path::new("/proc").join(self.info.pid.to_string()).exists()
     }
 
     /// Whether the path leads to another segment by now, or to none: the dataplane was restarted. Then open it again.

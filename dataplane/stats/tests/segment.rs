@@ -41,7 +41,7 @@ fn what_is_written_is_seen_with_its_names() {
 
     let view = View::open(&path).expect("a view");
     assert_eq!(view.info(), &info());
-    assert!(view.process_exists() && !view.ended() && !view.replaced());
+    assert!(!view.ended() && !view.replaced());
     let snapshot = view.snapshot();
     assert_eq!(snapshot.skipped, 0);
     let [seen_worker, seen_exporter] = snapshot.blocks.as_slice() else { panic!("two blocks, not {:?}", snapshot.blocks) };
@@ -146,6 +146,20 @@ fn the_end_of_a_writer_is_seen_and_its_last_words_stay() {
     assert!(!view.replaced(), "the file stays: its maker removes it");
     let _successor = Segment::create(&path, &info()).expect("a segment");
     assert!(view.replaced());
+}
+
+#[test]
+fn blocks_of_a_segment_that_has_ended_stay_with_their_last_counts() {
+    let (_folder, path) = place();
+    let segment = Segment::create(&path, &info()).expect("a segment");
+    let view = View::open(&path).expect("a view");
+    let before = segment.block(Kind::Worker, "before", &["received"]).expect("a block");
+    let last = segment.block(Kind::Worker, "last", &["received"]).expect("a block");
+    last.set(0, 9);
+    drop(before);
+    segment.end();
+    drop((last, segment));
+    assert_eq!((names(&view), view.blocks()[0].counter("received"), view.ended()), (vec!["last".to_owned()], Some(9), true));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
+use crate::error::FolderError;
 use crate::walk::{self, check_owner, is_shared, kind_name};
 
 /// Mode of a folder that is made, or already belongs to this user.
@@ -29,129 +30,13 @@ const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
 /// Drafts of one name by one process that may be left over when a new one is made.
 const DRAFTS_MAX: usize = 1000;
 
-/// Why a folder, or a file in it, is not used. Written for the operator.
-#[derive(Debug, thiserror::Error)]
-pub enum FolderError {
-    /// A call of the system failed.
-    #[error("cannot {action} {}: {cause}", path.display())]
-    System {
-        /// What was being done.
-        action: &'static str,
-        /// To what.
-        path: PathBuf,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// A link that somebody could point elsewhere.
-    #[error(
-        "{} is a symbolic link and is not followed, because another user may have made it: look at where it leads and remove it, or \
-         choose another folder or instance name",
-        path.display()
-    )]
-    Link {
-        /// The link.
-        path: PathBuf,
-    },
-    /// Another user's.
-    #[error(
-        "{} belongs to user {owner}, not to root or to user {us}, and is not used: look at what it is and remove it, or choose another \
-         folder or instance name",
-        path.display()
-    )]
-    Foreign {
-        /// The folder or file.
-        path: PathBuf,
-        /// Its owner.
-        owner: u32,
-        /// Who we are.
-        us: u32,
-    },
-    /// Others could exchange what is in it.
-    #[error(
-        "other users can write to {} (mode {mode:o}), so it is not used: look at what is in it, then `chmod go-w` it, or choose another \
-         folder or instance name",
-        path.display()
-    )]
-    Writable {
-        /// The folder or file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// Something else than a folder.
-    #[error("{} is {found}, and a folder is needed there: remove it, or choose another folder or instance name", path.display())]
-    NotAFolder {
-        /// Its path.
-        path: PathBuf,
-        /// What it is.
-        found: &'static str,
-    },
-    /// Something else than a file.
-    #[error("{} is {found}, and {wanted} is needed there: look at what it is and remove it", path.display())]
-    Kind {
-        /// Its path.
-        path: PathBuf,
-        /// What it is.
-        found: &'static str,
-        /// What should be there.
-        wanted: &'static str,
-    },
-    /// A file with a second name, which may be one that matters.
-    #[error(
-        "{} has {links} names (hard links) and is not used, because it may be another file as well: find the other name with \
-         `find / -xdev -inum {inode}`, and remove this one",
-        path.display()
-    )]
-    Linked {
-        /// Its path.
-        path: PathBuf,
-        /// How many.
-        links: usize,
-        /// Its inode.
-        inode: u64,
-    },
-    /// Somebody answers at the socket.
-    #[error("another program listens on {}", path.display())]
-    InUse {
-        /// The socket.
-        path: PathBuf,
-    },
-}
-
-impl FolderError {
-    pub(crate) fn system(action: &'static str, path: &Path, cause: impl Into<io::Error>) -> Self {
-        Self::System { action, path: path.to_owned(), cause: cause.into() }
-    }
-
-    /// What the system said, when it was the system that refused.
-    pub fn cause(&self) -> Option<&io::Error> {
-        match self {
-            Self::System { cause, .. } => Some(cause),
-            _ => None,
-        }
-    }
-
-    /// Whether there is nothing of this name.
-    pub fn is_not_found(&self) -> bool {
-        self.cause().is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound)
-    }
-
-    /// As an error of the standard library: the system's own where there is one, so that its kind is kept.
-    pub fn into_io(self) -> io::Error {
-        match self {
-            Self::System { cause, .. } => cause,
-            other => io::Error::other(other.to_string()),
-        }
-    }
-}
-
 /// Who shares a folder with its owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sharing {
     /// Nobody but the group the owner has anyway.
     #[default]
     Own,
-    /// This group, which reads what is made with [`Folder::create_shared`].
+    /// This group, which reads what is made with [`Folder::draft_shared`].
     Group(u32),
 }
 
@@ -302,11 +187,6 @@ impl Folder {
         self.0.path.join(name)
     }
 
-    /// The group that [`Folder::create_shared`] gives files to.
-    pub fn group(&self) -> u32 {
-        self.0.gid.as_raw()
-    }
-
     /// Makes a file that is not there yet, mode 640, to read and write.
     ///
     /// # Errors
@@ -317,16 +197,6 @@ impl Folder {
             rustix::fs::openat(&self.0.fd, name, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed("create", name, cause))?;
         rustix::fs::fchmod(&fd, FILE_MODE).map_err(|cause| self.failed("set the mode of", name, cause))?;
         Ok(File::from(fd))
-    }
-
-    /// [`Folder::create`], and the file gets the folder's group.
-    ///
-    /// # Errors
-    /// As [`Folder::create`].
-    pub fn create_shared(&self, name: &str) -> Result<File, FolderError> {
-        let file = self.create(name)?;
-        self.share(&file, name)?;
-        Ok(file)
     }
 
     fn share(&self, file: impl AsFd, name: &str) -> Result<(), FolderError> {

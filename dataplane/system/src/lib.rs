@@ -6,8 +6,10 @@
 
 pub mod account;
 pub mod capability;
+mod error;
 pub mod folder;
 mod walk;
 
 pub use account::Account;
-pub use folder::{Draft, Folder, FolderError, Sharing};
+pub use error::FolderError;
+pub use folder::{Draft, Folder, Sharing};

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::folder::FolderError;
+use crate::error::FolderError;
 
 /// Symbolic links followed on the way, as many as the kernel follows.
 const LINKS_MAX: usize = 40;

@@ -4,14 +4,12 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sonde_system::{Folder, FolderError, Sharing};
+use sonde_tests::attacker::{NOBODY, attack};
 use tempfile::TempDir;
-
-const NOBODY: u32 = 65_534;
 
 fn root(what: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
@@ -26,12 +24,6 @@ fn sticky() -> TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).expect("our own");
     dir
-}
-
-/// Runs a script as another user, in this folder.
-fn attack(folder: &Path, script: &str) {
-    let status = Command::new("sh").args(["-ec", script]).current_dir(folder).uid(NOBODY).gid(NOBODY).status().expect("a shell");
-    assert!(status.success(), "{script}");
 }
 
 fn victim(dir: &Path) -> PathBuf {
@@ -158,18 +150,6 @@ fn a_name_is_given_to_a_whole_file_and_drafts_are_cleaned() {
 }
 
 #[test]
-fn a_dead_socket_is_replaced_and_a_living_one_is_not() {
-    let base = tempfile::tempdir().expect("a directory");
-    let folder = Folder::make(&base.path().join("folder"), Sharing::Own).expect("made");
-    let first = folder.listen("sock", Sharing::Own).expect("free");
-    assert!(matches!(folder.listen("sock", Sharing::Own), Err(FolderError::InUse { .. })));
-    drop(first);
-    let _second = folder.listen("sock", Sharing::Own).expect("the first is dead");
-    assert_eq!(fs::symlink_metadata(folder.at("sock")).expect("there").mode() & 0o777, 0o600);
-    assert_eq!(folder.names().expect("read"), ["sock"]);
-}
-
-#[test]
 fn only_a_folder_of_the_kind_is_handed_over() {
     if !root("a folder handed over") {
         return;
@@ -214,7 +194,7 @@ fn what_is_shared_has_the_folder_s_group() {
     let folder = Folder::make(&path, Sharing::Group(NOBODY)).expect("made");
     let is = |name: &str| fs::symlink_metadata(path.join(name)).map(|m| (m.uid(), m.gid(), m.mode() & 0o7777)).expect("there");
     assert_eq!(is("."), (0, NOBODY, 0o2750));
-    folder.create_shared("a").expect("made");
+    folder.draft_shared("a").expect("begun").commit().expect("made");
     folder.create("b").expect("made");
     let _listener = folder.listen("sock", Sharing::Group(NOBODY)).expect("made");
     assert_eq!([is("a"), is("b"), is("sock")], [(0, NOBODY, 0o640), (0, NOBODY, 0o640), (0, NOBODY, 0o660)]);

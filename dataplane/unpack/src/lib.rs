@@ -134,24 +134,17 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    /// What each format's own writer makes of the octets.
+    /// The octets as they are, and in every format.
     fn packed(plain: &[u8]) -> Vec<(Packing, Vec<u8>)> {
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(plain).unwrap();
-        let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
-        bzip2.write_all(plain).unwrap();
-        let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
-        xz.write_all(plain).unwrap();
-        let mut lz4 = lz4_flex::frame::FrameEncoder::new(Vec::new());
-        lz4.write_all(plain).unwrap();
-        vec![
-            (Packing::Plain, plain.to_vec()),
-            (Packing::Gzip, gzip.finish().unwrap()),
-            (Packing::Bzip2, bzip2.finish().unwrap()),
-            (Packing::Zstd, zstd::stream::encode_all(plain, 1).unwrap()),
-            (Packing::Xz, xz.finish().unwrap()),
-            (Packing::Lz4, lz4.finish().unwrap()),
-        ]
+        let packing = |name| match name {
+            "gz" => Packing::Gzip,
+            "bz2" => Packing::Bzip2,
+            "zst" => Packing::Zstd,
+            "xz" => Packing::Xz,
+            _ => Packing::Lz4,
+        };
+        let packed = sonde_tests::packed::packed(plain).into_iter().map(|(name, octets)| (packing(name), octets));
+        std::iter::once((Packing::Plain, plain.to_vec())).chain(packed).collect()
     }
 
     fn plain() -> Vec<u8> {

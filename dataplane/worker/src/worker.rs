@@ -165,9 +165,4 @@ impl<O: Output> Worker<O> {
     pub fn output(&mut self) -> &mut O {
         &mut self.output
     }
-
-    /// Gives back where records go.
-    pub fn into_output(self) -> O {
-        self.output
-    }
 }

@@ -7,7 +7,7 @@ use sonde_memory::tags::Simd;
 use sonde_packet::{Frame, Tunnels, View};
 use sonde_record::Record;
 
-use super::Input;
+use super::input::Input;
 use super::packet::link;
 
 const MILLISECOND: u64 = 1_000_000;

@@ -4,8 +4,8 @@ use sonde_packet::{Frame, Link};
 use sonde_worker::capture::survey;
 use sonde_worker::source::{FileSource, Polled, Source};
 
-use super::Input;
 use super::agreement::agreement;
+use super::input::Input;
 
 /// The link types, by the first byte of an input.
 pub(crate) fn link(number: u8) -> Link {

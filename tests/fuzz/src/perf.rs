@@ -4,10 +4,12 @@ use bytemuck::Zeroable;
 use sonde_flow::pattern::{PatternState, Sample, Wants};
 use sonde_flow::perf::{QuicState, Segment, TcpState, UdpState, message};
 use sonde_packet::syn_options;
-use sonde_record::fact::{Application, Bursts, Fact, FirstPackets, Histograms, NetTisa, QuicPerformance, TcpPerformance, UdpPerformance};
+use sonde_record::fact::{
+    Application, Bursts, Fact, FirstPackets, Histograms, Layers, NetTisa, QuicPerformance, TcpPerformance, UdpPerformance,
+};
 use sonde_record::{Head, Record};
 
-use super::Input;
+use super::input::Input;
 
 /// One byte of choice, then segments, datagrams of one protocol, sizes and times of packets, or words of the ring.
 ///
@@ -129,12 +131,25 @@ fn pattern(input: &mut Input<'_>) {
     assert!(record.get::<FirstPackets>().unwrap_or_default().packets().len() <= usize::from(wants.first_packets).min(30));
 }
 
+/// A fact says by a short look what reading it would say.
+fn valid<F: Fact>(words: &[u64]) {
+    assert_eq!(F::is_valid(words), F::decode(words).is_some(), "{:?}", F::ID);
+}
+
 /// A value is written as the words it was read from, but for bits that mean nothing.
 fn words(input: &mut Input<'_>) {
     let mut words = Vec::new();
     while !input.is_empty() {
         words.push(input.word());
     }
+    valid::<TcpPerformance>(&words);
+    valid::<UdpPerformance>(&words);
+    valid::<QuicPerformance>(&words);
+    valid::<Layers>(&words);
+    valid::<Histograms>(&words);
+    valid::<FirstPackets>(&words);
+    valid::<Bursts>(&words);
+    valid::<NetTisa>(&words);
     let mut again = [0; 128];
     if let Some(value) = TcpPerformance::decode(&words) {
         let length = value.encode(&mut again);

@@ -19,12 +19,8 @@ pub mod elements {
     pub const PROTOCOL: Element = (0, 4);
     /// tcpControlBits.
     pub const TCP_FLAGS: Element = (0, 6);
-    /// sourceTransportPort.
-    pub const SOURCE_PORT: Element = (0, 7);
     /// sourceIPv4Address.
     pub const SOURCE_IPV4: Element = (0, 8);
-    /// destinationTransportPort.
-    pub const DESTINATION_PORT: Element = (0, 11);
     /// destinationIPv4Address.
     pub const DESTINATION_IPV4: Element = (0, 12);
     /// sourceIPv6Address.
@@ -37,10 +33,6 @@ pub mod elements {
     pub const END_REASON: Element = (0, 136);
     /// flowId.
     pub const FLOW_ID: Element = (0, 148);
-    /// flowStartNanoseconds.
-    pub const START_NS: Element = (0, 156);
-    /// flowStartMilliseconds.
-    pub const START_MS: Element = (0, 152);
     /// ethernetType.
     pub const ETHERTYPE: Element = (0, 256);
 }

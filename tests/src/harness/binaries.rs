@@ -6,6 +6,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+use crate::source::root;
+
 /// The programs under test.
 const PROGRAMS: &[&str] = &["sonde", "sonde-dataplane", "sonde-controlplane"];
 
@@ -68,8 +70,4 @@ fn build(directory: &Path) {
     eprintln!("the programs are older than their sources; building them: {command:?}");
     let status = command.status().expect("cargo runs");
     assert!(status.success(), "the programs under test cannot be built: {status}");
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace above this package").to_owned()
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::PATIENCE;
+/// How long anything may take before a test fails: a loaded machine of two cores is slow, a hang is longer.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process that was started here. Dropped, it is killed.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use super::checksum::internet_checksum;
-use super::stack::{Name, join, len8, len16};
+use super::header::{Name, join, len8, len16};
 
 /// A header that carries another packet.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! Flows as comma-separated values: the columns of `reference/flows` of the corpus, and the file before them.
 
-use super::pen::Pen;
+use super::sink::{Sink, Table};
+use super::text_writer::Pen;
 use super::whose::{self, quoted};
-use super::{Sink, Table};
 use sonde_enrich::Enricher;
 use sonde_packet::{Layers, MPLS_LABELS_KEPT};
 use sonde_record::{Kind, NO_ICMP, NO_VLAN, NO_WSCALE, Output, RecordView, View};

@@ -1,6 +1,6 @@
 //! Flows as an IPFIX file (RFC 5655): what an exporter would have sent, one message behind the other.
 
-use super::Sink;
+use super::sink::Sink;
 use sonde_enrich::{Enricher, Handle};
 use sonde_export::{Fields, FileWriter, Options};
 use sonde_record::{Output, RecordView};

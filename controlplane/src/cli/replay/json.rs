@@ -1,6 +1,6 @@
 //! The fields of the API's `Flow` message, and the file before them: as JSON, one object a line, or a field a line.
 
-use super::{Sink, Table};
+use super::sink::{Sink, Table};
 use crate::cli::flows::heading;
 use crate::cli::sheet;
 use serde::Serialize;

@@ -3,9 +3,9 @@
 //! Lines are in the order in which connections began, so they are written when the file has been read. Records of a connection that
 //! timeouts have split are lines of their own: give `--active-timeout-ms` and `--idle-timeout-ms` what the recording needs.
 
-use super::Sink;
+use super::sink::Sink;
 use super::whose::quoted;
-use crate::flow::address;
+use crate::notation::address;
 use sonde_packet::Layers;
 use sonde_record::fact::{TcpDirection, TcpPerformance, valid};
 use sonde_record::{Output, Record, RecordView};

@@ -1,10 +1,10 @@
 //! Flows as a table for people.
 
-use super::{Sink, Table};
-use crate::cli::flows::reason;
+use super::sink::{Sink, Table};
 use crate::cli::screen::{Align, GAP, Out, set};
 use crate::cli::timing::{self, RESPONSE, RTT};
-use crate::flow::{address, mac, protocol};
+use crate::cli::value_names::reason;
+use crate::notation::{address, mac, protocol};
 use crate::{detail, place};
 use sonde_enrich::Enricher;
 use sonde_record::fact::{Layers, QuicPerformance, TcpPerformance, UdpPerformance};

@@ -148,6 +148,20 @@ impl Fact for Bursts {
         Some(found)
     }
 
+    fn is_valid(words: &[u64]) -> bool {
+        let Some(head) = words.first() else { return false };
+        let length = usize::try_from(*head & 0xffff).unwrap_or(0);
+        let both = length.saturating_sub(BEFORE) / 2;
+        let forward = usize::try_from(*head >> 24).unwrap_or(usize::MAX);
+        let fits = |count: Option<usize>| count.is_some_and(|count| count <= BURSTS_MAX);
+        both > 0
+            && length == BEFORE + 2 * both
+            && *head & 0x00ff_ffff == first_word(Self::ID, length)
+            && fits(Some(forward))
+            && fits(both.checked_sub(forward))
+            && words.len() >= length
+    }
+
     fn shift(&mut self, offset: i64) {
         self.start = self.start.saturating_add_signed(offset);
     }

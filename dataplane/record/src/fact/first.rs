@@ -146,6 +146,12 @@ impl Fact for FirstPackets {
         Some(found)
     }
 
+    fn is_valid(words: &[u64]) -> bool {
+        let Some(head) = words.first() else { return false };
+        let count = usize::try_from(*head & 0xffff).unwrap_or(0).saturating_sub(BEFORE);
+        (1..=FIRST_PACKETS_MAX).contains(&count) && *head == first_word(Self::ID, BEFORE + count) && words.len() >= BEFORE + count
+    }
+
     fn shift(&mut self, offset: i64) {
         self.start = self.start.saturating_add_signed(offset);
     }

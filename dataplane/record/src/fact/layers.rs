@@ -6,8 +6,9 @@ use sonde_packet::{Arp, Layers, Network, SegmentRouting, Tunnel};
 
 use super::{Fact, Id, first_word};
 use crate::fact::Facts;
-use crate::field::Value::{Absent, List, Mac, Text, Unsigned};
+use crate::field::Value::{Absent, List, Mac, Text, Unsigned, Words};
 use crate::field::{Row, Rows, Type, Unit, Value, cesnet, csv, iana, ntop, wireshark};
+use crate::head::View;
 use crate::view::RecordView;
 use crate::word::{address, octets, pair, quad, unpair, unquad};
 
@@ -158,6 +159,18 @@ fn has_outer(layers: &Layers) -> bool {
     layers.outer != Network::None
 }
 
+/// An outer flow has no identifier: it may carry many.
+fn label(record: &RecordView<'_>, _: usize) -> Value {
+    layers(record, |layers| {
+        let inner = record.view() == View::Inner;
+        match (layers.identified.zip(layers.tunnel_id).filter(|_| inner), layers.service_instance) {
+            (Some((kind, id)), _) => Words(format!("{}={id}", kind.name())),
+            (None, Some(tag)) => Words(format!("isid={}", tag & 0x00ff_ffff)),
+            (None, None) => Absent,
+        }
+    })
+}
+
 /// What the layers of the first packet say.
 pub(crate) const ROWS: Rows = Rows {
     title: "Layers and tunnels of the first packet",
@@ -217,6 +230,14 @@ pub(crate) const ROWS: Rows = Rows {
             layers(r, |l| Value::maybe(l.identified, |kind| Text(kind.name())))
         })
         .api(&["layers.tunnel_id_kind"]),
+        Row::new(
+            "tunnel_label",
+            Type::Text,
+            "of an inner flow kind and identifier (\"vxlan=7\"), else the service instance (\"isid=7\")",
+            label,
+        )
+        .api(&["layers.tunnel_id", "layers.service_instance_tag"])
+        .aliases(&[csv("tunnel_id")]),
         Row::new("outer_source_address", Type::Address, "of the outermost IP header", |r, _| layers(r, |l| outer_address(&l.outer, 0)))
             .api(&["layers.outer_source_address"])
             .elements(&[ntop(114, "UNTUNNELED_IPV4_SRC_ADDR"), ntop(396, "UNTUNNELED_IPV6_SRC_ADDR")]),
@@ -342,6 +363,20 @@ impl Fact for Layers {
 
     fn decode(words: &[u64]) -> Option<Self> {
         read(words)
+    }
+
+    fn is_valid(words: &[u64]) -> bool {
+        let Some(words) = words.first_chunk::<WORDS>() else { return false };
+        let [head, .., s1, _, d1, _, _, _, _, _, _, _, _, _, last] = *words;
+        let [_, _, id, _, _, _, version, there] = head.to_le_bytes();
+        let [_, identified] = unpair(last);
+        let addresses = match version {
+            0 | 6 => true,
+            4 => u32::try_from(s1).is_ok() && u32::try_from(d1).is_ok(),
+            _ => false,
+        };
+        let tunnel = || u8::try_from(identified).ok().and_then(Tunnel::from_u8).is_some();
+        id == Id::Layers as u8 && addresses && (there & there::TUNNEL_ID == 0 || tunnel())
     }
 }
 

@@ -105,6 +105,11 @@ pub trait Fact: Sized {
     /// Reads it at the beginning of `words`. `None` when they are another fact, or hold no value of this type. Trusts nothing.
     fn decode(words: &[u64]) -> Option<Self>;
 
+    /// Whether [`Fact::decode`] would read a value. Once a record; those facts that are long look at what may be wrong only.
+    fn is_valid(words: &[u64]) -> bool {
+        Self::decode(words).is_some()
+    }
+
     /// What the head of a record alone says of it.
     fn of_head(_: &RecordView<'_>) -> Option<Self> {
         None
@@ -156,14 +161,14 @@ impl Id {
     /// Whether the words are a value of the fact.
     fn is_valid(self, words: &[u64]) -> bool {
         match self {
-            Self::Tcp => TcpPerformance::decode(words).is_some(),
-            Self::Udp => UdpPerformance::decode(words).is_some(),
-            Self::Quic => QuicPerformance::decode(words).is_some(),
-            Self::Layers => Layers::decode(words).is_some(),
-            Self::Histograms => Histograms::decode(words).is_some(),
-            Self::FirstPackets => FirstPackets::decode(words).is_some(),
-            Self::Bursts => Bursts::decode(words).is_some(),
-            Self::NetTisa => NetTisa::decode(words).is_some(),
+            Self::Tcp => TcpPerformance::is_valid(words),
+            Self::Udp => UdpPerformance::is_valid(words),
+            Self::Quic => QuicPerformance::is_valid(words),
+            Self::Layers => Layers::is_valid(words),
+            Self::Histograms => Histograms::is_valid(words),
+            Self::FirstPackets => FirstPackets::is_valid(words),
+            Self::Bursts => Bursts::is_valid(words),
+            Self::NetTisa => NetTisa::is_valid(words),
         }
     }
 }
@@ -207,6 +212,38 @@ mod tests {
         // A version of IP that does not exist.
         words[0] |= 1 << 48;
         assert!(found(&words).is_empty());
+    }
+
+    /// Every bit of every word of a fact, changed, and every length of it.
+    fn check<F: Fact>(fact: &F) {
+        let mut words = [0; 128];
+        let length = fact.encode(&mut words);
+        assert!(length > 0 && F::is_valid(&words), "{:?}", F::ID);
+        for end in 0..=length {
+            assert_eq!(F::is_valid(&words[..end]), F::decode(&words[..end]).is_some(), "{:?} of {end} words", F::ID);
+        }
+        for (word, bit) in (0..length).flat_map(|word| (0..64).map(move |bit| (word, bit))) {
+            let mut broken = words;
+            broken[word] ^= 1 << bit;
+            assert_eq!(F::is_valid(&broken), F::decode(&broken).is_some(), "{:?}, word {word}, bit {bit}", F::ID);
+        }
+    }
+
+    #[test]
+    fn a_short_look_says_what_reading_would_say() {
+        let network = sonde_packet::Network::V4([1, 2, 3, 4], [5, 6, 7, 8]);
+        check(&Layers { tunnel_id: Some(1), identified: Some(sonde_packet::Tunnel::Vxlan), outer: network, ..Layers::default() });
+        check(&Layers::default());
+        check(&TcpPerformance::default());
+        check(&UdpPerformance { application: Some(Application::Dns), ..UdpPerformance::default() });
+        check(&QuicPerformance::default());
+        check(&Histograms::default());
+        check(&NetTisa::default());
+        let mut first = FirstPackets::default();
+        (1..=30).for_each(|time| first.add(FirstPacket { payload: 1, time, flags: 0, way: 0 }, 30));
+        check(&first);
+        let burst = RawBurst { packets: 3, octets: 4, start: 5, end: 6 };
+        check(&Bursts { start: 7, bursts: [[burst; BURSTS_MAX]; 2], counts: [15, 14] });
     }
 
     #[test]

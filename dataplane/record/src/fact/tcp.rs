@@ -2,7 +2,7 @@
 
 use super::lone::LoneSyn;
 use super::responses::{self, ResponseTimes, get_responses, put_responses};
-use super::{Fact, Id, open, read_fact};
+use super::{Fact, Id, first_word, open, read_fact};
 use crate::view::RecordView;
 use crate::word::{Reader, Writer, pair, quad};
 
@@ -298,6 +298,18 @@ impl Fact for TcpPerformance {
             transfers,
             ways,
         })
+    }
+
+    fn is_valid(words: &[u64]) -> bool {
+        let Some(words) = words.first_chunk::<{ HEAD + 2 * WAY }>() else { return false };
+        let [client, result, closing, ..] = words[2].to_le_bytes();
+        let ends = [words[HEAD + WAY - 1], words[HEAD + 2 * WAY - 1]];
+        words[0] == first_word(Self::ID, Self::WORDS_MAX)
+            && client <= 1
+            && Connection::from_u8(result).is_some()
+            && Closing::from_u8(closing).is_some()
+            && u32::try_from(words[3]).is_ok()
+            && ends.iter().all(|word| word >> 48 <= 1)
     }
 
     fn of_head(record: &RecordView<'_>) -> Option<Self> {

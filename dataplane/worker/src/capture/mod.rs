@@ -6,7 +6,10 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod batch;
+mod fault;
+mod limits;
 mod linktype;
+mod octets;
 mod passed;
 mod pcap;
 mod pcapng;
@@ -18,98 +21,10 @@ use sonde_unpack::Packing;
 
 pub(crate) use batch::Waiting;
 pub use batch::{Batch, JUMP_MAX_NS, SPAN_NS};
+pub use fault::{Damage, Fault};
+pub(crate) use limits::RECORD_MAX;
 pub use linktype::name as link_type_name;
 pub use passed::Passed;
-
-/// Where a capture stops being readable, and why. What came before it has been read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("at offset {offset}: {what}")]
-pub struct Fault {
-    /// First octet of the record or block that could not be read.
-    pub offset: u64,
-    /// What is wrong with it.
-    pub what: Damage,
-}
-
-/// What can be wrong with a capture file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant is its documentation")]
-pub enum Damage {
-    #[error("neither pcap nor pcapng: the first four octets are no magic number of either")]
-    NotACapture,
-    #[error("the file is empty")]
-    Empty,
-    #[error("a compressed file, which cannot be read in place: uncompress it first (zcat, zstdcat, xzcat, lz4cat)")]
-    Compressed,
-    #[error("the file ends inside its header")]
-    HeaderCut,
-    #[error("the file ends inside a packet record")]
-    RecordCut,
-    #[error("the file ends inside a block")]
-    BlockCut,
-    #[error("a block's length is below the least of its kind, or no multiple of four")]
-    BlockLength,
-    #[error("a block's length differs at its beginning and its end")]
-    BlockLengthsDiffer,
-    #[error("a section's byte-order magic is neither of the two")]
-    ByteOrder,
-    #[error("a format version that is not known")]
-    Version,
-    #[error("a packet names an interface that the section has not described")]
-    NoInterface,
-    #[error("a packet is longer than the block it is in")]
-    PacketLength,
-    #[error("another process made the file shorter while it was read")]
-    Shrunk,
-    #[error("a packet or block is longer than {} MiB, the most that is read of a pipe or a compressed file", RECORD_MAX >> 20)]
-    TooLong,
-    #[error("the compressed data are damaged, or end early")]
-    Unpacking,
-    #[error("the input cannot be read: {0}")]
-    Input(std::io::ErrorKind),
-}
-
-/// Longest packet record or block that is read of a capture in pieces, in octets.
-pub(crate) const RECORD_MAX: usize = 64 << 20;
-/// Longest frame a record may claim: what is above is a damaged field, and would drown the sums.
-const WIRE_MAX: u32 = i32::MAX.cast_unsigned();
-
-/// The byte order a file, or a section of it, was written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
-    Little,
-    Big,
-}
-
-impl Order {
-    const fn u16(self, bytes: [u8; 2]) -> u16 {
-        match self {
-            Self::Little => u16::from_le_bytes(bytes),
-            Self::Big => u16::from_be_bytes(bytes),
-        }
-    }
-
-    const fn u32(self, bytes: [u8; 4]) -> u32 {
-        match self {
-            Self::Little => u32::from_le_bytes(bytes),
-            Self::Big => u32::from_be_bytes(bytes),
-        }
-    }
-
-    const fn i64(self, bytes: [u8; 8]) -> i64 {
-        match self {
-            Self::Little => i64::from_le_bytes(bytes),
-            Self::Big => i64::from_be_bytes(bytes),
-        }
-    }
-}
-
-impl Damage {
-    /// Whether more octets would mend it.
-    pub(crate) fn is_cut(self) -> bool {
-        matches!(self, Self::Empty | Self::HeaderCut | Self::RecordCut | Self::BlockCut)
-    }
-}
 
 /// A capture in memory, or a piece of one, being read from front to back.
 #[derive(Debug)]

@@ -1,8 +1,11 @@
 //! pcap: a 24-octet header, then records of a 16-octet header and the captured octets (draft-ietf-opsawg-pcap).
 
 use super::batch::Batch;
+use super::fault::Damage;
+use super::limits::WIRE_MAX;
 use super::linktype::Frames;
-use super::{Damage, Order, Passed, WIRE_MAX};
+use super::octets::{Order, words};
+use super::passed::Passed;
 use sonde_packet::Frame;
 
 /// What each magic number says: byte order, nanoseconds a tick, and octets of a record's header beyond the usual 16
@@ -93,16 +96,4 @@ impl Reader {
         *input = rest;
         outcome
     }
-}
-
-/// Cuts octets into words of four.
-#[inline(always)]
-pub(super) fn words<const OCTETS: usize, const WORDS: usize>(bytes: &[u8; OCTETS]) -> [[u8; 4]; WORDS] {
-    const { assert!(OCTETS == WORDS * 4) };
-    let (words, _) = bytes.as_chunks::<4>();
-    let mut out = [[0; 4]; WORDS];
-    for (to, from) in out.iter_mut().zip(words) {
-        *to = *from;
-    }
-    out
 }

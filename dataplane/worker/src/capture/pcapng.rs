@@ -1,9 +1,11 @@
 //! pcapng: blocks of a type, a length, a body, and the length again (draft-ietf-opsawg-pcapng).
 
 use super::batch::Batch;
+use super::fault::Damage;
+use super::limits::WIRE_MAX;
 use super::linktype::Frames;
-use super::pcap::words;
-use super::{Damage, Order, Passed, WIRE_MAX};
+use super::octets::{Order, words};
+use super::passed::Passed;
 use sonde_packet::Frame;
 
 /// The type of a section header block: the same in both byte orders.

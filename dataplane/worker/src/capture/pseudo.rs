@@ -3,7 +3,7 @@
 //! Sources: the registry's descriptions (<https://www.tcpdump.org/linktypes.html>), radiotap (<https://www.radiotap.org>), and for
 //! Juniper's the dissectors of tcpdump and Wireshark: Juniper has published none.
 
-use super::Order;
+use super::octets::Order;
 use sonde_packet::Link;
 
 /// What stands before the frame.

@@ -7,6 +7,7 @@
     reason = "tests may fail; their files are small"
 )]
 
+use super::octets::Order;
 use super::*;
 use crate::source::BURST_MAX;
 use sonde_packet::Link;

@@ -7,58 +7,16 @@
 //! Not here: what stands in a frame (`frames`).
 
 mod frames;
+mod traffic;
 
 use sonde_memory::slab::{OutOfMemory, Slab, Wanted};
 use sonde_packet::{Frame, Link};
 
 use crate::clock::Clock;
 use crate::source::{BURST_MAX, Polled, Source};
+use frames::random;
 
-/// Sizes of the frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Size {
-    /// All of one size, in octets on the wire with FCS (64 is the smallest Ethernet frame).
-    Fixed(u16),
-    /// Simple IMIX: 7 of 64, 4 of 594, 1 of 1518 octets.
-    Imix,
-}
-
-/// What the frames are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// UDP datagrams of these sizes, each flow hit equally often, in random order, in both directions.
-    Udp(Size),
-    /// The same in VXLAN (RFC 7348), between some hundred tunnel ends; the sizes are those of the inner frames.
-    Vxlan(Size),
-    /// TCP connections that go on for ever: a request, an answer of four segments, acknowledgements, again and again; simple IMIX.
-    Tcp,
-    /// TCP connections of 24 segments: handshake, two such exchanges less three acknowledgements, and the end; simple IMIX.
-    Connections,
-    /// Every packet is the SYN of a new flow, 64 octets.
-    Flood,
-}
-
-impl Kind {
-    /// Frames that belong together: each flow has so many, or a multiple, in their order.
-    fn round(self) -> usize {
-        match self {
-            Self::Udp(_) | Self::Vxlan(_) | Self::Flood => 1,
-            Self::Tcp => frames::EXCHANGE.len(),
-            Self::Connections => frames::CONNECTION.len(),
-        }
-    }
-}
-
-/// What the source lends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Traffic {
-    /// Different flows. Of a flood it does not matter.
-    pub flows: u32,
-    /// What their frames are.
-    pub kind: Kind,
-    /// Seed of the order.
-    pub seed: u64,
-}
+pub use traffic::{Kind, Size, Traffic};
 
 /// Least different frames.
 const FRAMES_MIN: usize = 1 << 20;
@@ -79,15 +37,6 @@ pub struct TemplateSource<const KEPT: usize> {
     clock: Clock,
 }
 
-/// splitmix64.
-fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
-}
-
 impl<const KEPT: usize> TemplateSource<KEPT> {
     /// Makes the frames.
     ///
@@ -95,7 +44,7 @@ impl<const KEPT: usize> TemplateSource<KEPT> {
     /// The memory is not there.
     pub fn new(traffic: &Traffic, limit: Option<u64>) -> Result<Self, OutOfMemory> {
         let flows = if traffic.kind == Kind::Flood { FRAMES_MIN } else { traffic.flows.max(1) as usize };
-        let round = flows * traffic.kind.round();
+        let round = flows * frames::round(traffic.kind);
         let frames = (round * FRAMES_MIN.div_ceil(round)).next_multiple_of(BURST_MAX);
         let wanted = Wanted { huge: false, populate: false };
         let mut source = Self {

@@ -1,10 +1,28 @@
 //! The frames of a template: what stands in them, and how they become new ones when they are lent again.
 
-use super::{Kind, Size, Traffic, random};
+use super::traffic::{Kind, Size, Traffic};
+
+/// Frames that belong together: each flow has so many, or a multiple, in their order.
+pub(super) fn round(kind: Kind) -> usize {
+    match kind {
+        Kind::Udp(_) | Kind::Vxlan(_) | Kind::Flood => 1,
+        Kind::Tcp => EXCHANGE.len(),
+        Kind::Connections => CONNECTION.len(),
+    }
+}
+
+/// splitmix64.
+pub(super) fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
 
 /// A segment of a TCP connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Segment {
+struct Segment {
     /// 0: the client sends it, 1: the server.
     from: usize,
     /// Octets on the wire with FCS.
@@ -31,7 +49,7 @@ const fn bare(from: usize, flags: u8, window: u16) -> Segment {
 const WINDOW: u16 = 0xf000;
 
 /// A request, its answer of four segments, and what acknowledges them: simple IMIX.
-pub(super) const EXCHANGE: [Segment; 12] = [
+const EXCHANGE: [Segment; 12] = [
     data(0, 594, PSH),
     bare(1, ACK, WINDOW),
     data(1, 594, 0),
@@ -48,7 +66,7 @@ pub(super) const EXCHANGE: [Segment; 12] = [
 ];
 
 /// A whole connection: simple IMIX.
-pub(super) const CONNECTION: [Segment; 24] = [
+const CONNECTION: [Segment; 24] = [
     bare(0, SYN, WINDOW),
     bare(1, SYN | ACK, WINDOW),
     bare(0, ACK, WINDOW),

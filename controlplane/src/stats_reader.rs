@@ -1,12 +1,12 @@
 //! What the probe does now, read from the dataplane's stats segment: no RPC, so it answers when the dataplane is stuck, and after it
 //! has crashed. Counters are the dataplane's own: a control plane that was restarted goes on where they are.
 
-use crate::flow::timestamp;
 use crate::link::Link;
+use crate::notation::timestamp;
 use crate::places::Places;
-use crate::service::exporters::PREFIX;
 use parking_lot::Mutex;
 use sonde_proto::v1::{Balance, DataplaneState, ExporterStatus, PortStatus, Reason, Status, WorkerStatus};
+use sonde_settings::EXPORTER_PREFIX;
 use sonde_stats::{BlockView, Kind, StatsError, View};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -22,7 +22,7 @@ const METERED: &str = "metered_";
 const NOT_METERED: &str = "not_metered.";
 
 /// Reads the segment of one instance.
-pub(crate) struct Segment {
+pub(crate) struct StatsReader {
     places: Places,
     instance: String,
     seen: Mutex<Seen>,
@@ -54,7 +54,7 @@ impl Seen {
     }
 }
 
-impl Segment {
+impl StatsReader {
     /// Reads the segment at these places.
     pub(crate) fn new(places: Places, instance: &str) -> Self {
         Self { places, instance: instance.to_owned(), seen: Mutex::default() }
@@ -272,7 +272,7 @@ fn port(block: &BlockView) -> PortStatus {
 }
 
 fn exporter(block: &BlockView) -> ExporterStatus {
-    let name = if block.name.starts_with(PREFIX) { block.name.clone() } else { format!("{PREFIX}{}", block.name) };
+    let name = if block.name.starts_with(EXPORTER_PREFIX) { block.name.clone() } else { format!("{EXPORTER_PREFIX}{}", block.name) };
     ExporterStatus {
         name,
         state: text(block, "state"),

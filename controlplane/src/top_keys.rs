@@ -1,7 +1,7 @@
 //! What the largest talkers are: the values that flows are summed up by.
 
 use crate::filter::has_ports;
-use crate::flow;
+use crate::notation;
 use sonde_enrich::{Country, Enricher, Place};
 use sonde_proto::v1;
 use sonde_record::{Head, Kind, NO_VLAN, RecordView};
@@ -111,7 +111,7 @@ pub(crate) type Ends<'a> = [Place<'a>; 2];
 /// Looks up both ends of a record; `None` of one without IP, and where nothing is looked up.
 pub(crate) fn ends<'a>(record: &RecordView<'_>, table: Option<&'a Enricher>) -> Option<Ends<'a>> {
     let table = table?;
-    let find = |bytes| flow::ip(record.kind(), bytes).map(|address| table.lookup(address));
+    let find = |bytes| notation::ip(record.kind(), bytes).map(|address| table.lookup(address));
     Some([find(&record.src())?, find(&record.dst())?])
 }
 
@@ -193,7 +193,7 @@ fn mac_of(end: &[u8; 16]) -> [u8; 6] {
 }
 
 fn end_text(kind: Kind, end: &[u8; 16]) -> String {
-    if kind == Kind::Layer2 { flow::mac(&mac_of(end)) } else { flow::address(kind, end) }
+    if kind == Kind::Layer2 { notation::mac(&mac_of(end)) } else { notation::address(kind, end) }
 }
 
 /// A value rows are grouped by.
@@ -251,12 +251,12 @@ impl Value {
             Self::Network(name) => name.text(),
             Self::Number(NO_VLAN) if by == By::Vlan => "untagged".to_owned(),
             Self::Number(n) => n.to_string(),
-            Self::Protocol(p) => flow::protocol(*p),
+            Self::Protocol(p) => notation::protocol(*p),
             Self::Ethertype(e) => format!("0x{e:04x}"),
             Self::Address(kind, bytes) => end_text(*kind, bytes),
             Self::Flow(k) => {
                 let ([a, b], [sport, dport]) = (&k.ends, k.ports);
-                let protocol = if k.kind == Kind::Layer2 { format!("0x{:04x}", k.ethertype) } else { flow::protocol(k.proto) };
+                let protocol = if k.kind == Kind::Layer2 { format!("0x{:04x}", k.ethertype) } else { notation::protocol(k.proto) };
                 let ported = has_ports(k.kind, k.proto);
                 let show = |end: &[u8; 16], port: u16| match (ported, k.kind) {
                     (false, _) => end_text(k.kind, end),

@@ -25,7 +25,7 @@ use crate::source::WorkerCounts;
 
 /// What one worker is made from.
 #[derive(Clone, Debug)]
-pub struct Seat {
+pub struct WorkerConfig {
     /// Core it is pinned to.
     pub core: u32,
     /// Folder of the shared memory.
@@ -94,7 +94,7 @@ pub struct Waiting<S> {
 pub fn gather<S: Source + Send + 'static>(
     eal: &Eal,
     segment: &Segment,
-    seats: Vec<Seat>,
+    configs: Vec<WorkerConfig>,
     first: Letter<Policy>,
 ) -> Result<Waiting<S>, StartError> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -109,8 +109,8 @@ pub fn gather<S: Source + Send + 'static>(
     };
     let mut answers = Vec::new();
     let mut outcome = Ok(());
-    for seat in seats {
-        match waiting.admit(eal, segment, seat, first) {
+    for config in configs {
+        match waiting.admit(eal, segment, config, first) {
             Ok(answer) => answers.push(answer),
             Err(e) => {
                 outcome = Err(e);
@@ -144,19 +144,19 @@ type Answer = Result<(Backing, u64, Keeper), StartError>;
 
 impl<S: Source + Send + 'static> Waiting<S> {
     /// Starts one thread, and gives the end of its answer.
-    fn admit(&mut self, eal: &Eal, segment: &Segment, seat: Seat, first: Letter<Policy>) -> Result<Receiver<Answer>, StartError> {
-        let number = seat.sizing.worker;
+    fn admit(&mut self, eal: &Eal, segment: &Segment, config: WorkerConfig, first: Letter<Policy>) -> Result<Receiver<Answer>, StartError> {
+        let number = config.sizing.worker;
         let name = format!("worker-{number}");
         let names = counter_names();
         let block = segment.block_of(Kind::Worker, &name, &names, &BESIDE).map_err(|e| StartError::Other(e.to_string()))?;
-        block.set(names.len(), seat.core.into());
+        block.set(names.len(), config.core.into());
         // It is made to obey this generation from its first packet on: who asks before that gets the same answer.
         block.set(generation_index(), first.generation);
         let block = Arc::new(block);
         let mailbox = Arc::new(Mailbox::new(first));
         let (source, sources) = channel();
         let (answer, answered) = channel();
-        let hands = Hands {
+        let worker = WorkerThread {
             eal: eal.clone(),
             block: Arc::clone(&block),
             mailbox: Arc::clone(&mailbox),
@@ -166,7 +166,7 @@ impl<S: Source + Send + 'static> Waiting<S> {
         };
         let thread = Builder::new()
             .name(name)
-            .spawn(move || hands.work(&seat, &answer))
+            .spawn(move || worker.work(&config, &answer))
             .map_err(|e| StartError::Other(format!("cannot start the thread of worker {number}: {e}; see `ulimit -u`")))?;
         self.members.push(Member { number, mailbox, block, thread });
         self.sources.push(source);
@@ -175,7 +175,7 @@ impl<S: Source + Send + 'static> Waiting<S> {
 }
 
 /// What a worker's thread holds.
-struct Hands<S> {
+struct WorkerThread<S> {
     eal: Eal,
     block: Arc<Block>,
     mailbox: Arc<Mailbox<Policy>>,
@@ -184,10 +184,10 @@ struct Hands<S> {
     offset: Offset,
 }
 
-impl<S: Source> Hands<S> {
+impl<S: Source> WorkerThread<S> {
     /// The life of a worker. Answers whether it ran until it was told to stop.
-    fn work(self, seat: &Seat, answer: &Sender<Answer>) -> bool {
-        let (tracker, ring) = match furnish(seat, self.mailbox.latest().value) {
+    fn work(self, config: &WorkerConfig, answer: &Sender<Answer>) -> bool {
+        let (tracker, ring) = match furnish(config, self.mailbox.latest().value) {
             Ok(made) => made,
             Err(e) => {
                 // Nobody listens when another worker has failed before.
@@ -219,15 +219,15 @@ impl<S: Source> Hands<S> {
     }
 }
 
-fn furnish(seat: &Seat, policy: Policy) -> Result<(Tracker, Writer), StartError> {
-    let number = seat.sizing.worker;
-    machine::pin(seat.core)?;
-    let tracker = Tracker::new(&seat.sizing, policy).map_err(|e| StartError::Memory {
+fn furnish(config: &WorkerConfig, policy: Policy) -> Result<(Tracker, Writer), StartError> {
+    let number = config.sizing.worker;
+    machine::pin(config.core)?;
+    let tracker = Tracker::new(&config.sizing, policy).map_err(|e| StartError::Memory {
         what: format!("the flow tables of worker {number}"),
         needed_mib: mib(e.needed),
         available_mib: e.available >> 20,
     })?;
-    let ring = Writer::create_in(&seat.shared, &paths::ring(number.into()), seat.ring_bytes, number)
+    let ring = Writer::create_in(&config.shared, &paths::ring(number.into()), config.ring_bytes, number)
         .map_err(|e| StartError::Other(format!("cannot make the record ring of worker {number}: {e}; or lower boot.records.ring_bytes")))?;
     Ok((tracker, ring))
 }
@@ -235,11 +235,11 @@ fn furnish(seat: &Seat, policy: Policy) -> Result<(Tracker, Writer), StartError>
 impl<S> Waiting<S> {
     /// Gives each worker its source (in the order of their numbers) and lets it run.
     /// `dispatcher`: where the dispatcher is told what is metered of tunnels.
-    pub fn go(self, sources: Vec<S>, dispatcher: Option<Arc<Mailbox<Tunnels>>>) -> Crew {
+    pub fn go(self, sources: Vec<S>, dispatcher: Option<Arc<Mailbox<Tunnels>>>) -> Workers {
         assert_eq!(sources.len(), self.members.len(), "a source for each worker");
-        for (hand, source) in self.sources.iter().zip(sources) {
-            // A thread that is gone is found by `Crew::lost`.
-            let _ = hand.send(source);
+        for (sender, source) in self.sources.iter().zip(sources) {
+            // A thread that is gone is found by `Workers::lost`.
+            let _ = sender.send(source);
         }
         let mut posts = Vec::new();
         let mut threads = Vec::new();
@@ -249,7 +249,7 @@ impl<S> Waiting<S> {
         }
         let (generation, beside) = (generation_index(), counter_names().len());
         let keepers = parking_lot::Mutex::new(self.keepers.into_iter().map(|keeper| (keeper, String::new())).collect());
-        Crew { posts, dispatcher, threads: parking_lot::Mutex::new(threads), stop: self.stop, keepers, generation, beside }
+        Workers { posts, dispatcher, threads: parking_lot::Mutex::new(threads), stop: self.stop, keepers, generation, beside }
     }
 
     /// Ends the threads and waits for it: the environment must not be cleaned up while they hold some of it.
@@ -264,7 +264,7 @@ impl<S> Waiting<S> {
 
 /// The workers at work.
 #[derive(Debug)]
-pub struct Crew {
+pub struct Workers {
     posts: Vec<(Arc<Mailbox<Policy>>, Arc<Block>)>,
     dispatcher: Option<Arc<Mailbox<Tunnels>>>,
     threads: parking_lot::Mutex<Vec<(u8, JoinHandle<bool>)>>,
@@ -277,7 +277,7 @@ pub struct Crew {
     beside: usize,
 }
 
-impl Crew {
+impl Workers {
     /// Posts settings to every worker.
     pub fn publish(&self, live: &Live, generation: u64) {
         for (post, _) in &self.posts {

@@ -1,6 +1,52 @@
-//! Window and options of a SYN (RFC 9293 section 3.1, RFC 7323 section 2).
+//! TCP (RFC 9293 section 3.1): the fixed header, and the options of a SYN (RFC 7323 section 2).
 
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Fields};
+use crate::headers::{Headers, Tcp};
+
+/// Octets of the header without options.
+const FIXED: usize = 20;
+/// Octets up to the checksum: what is read of every segment.
+pub(crate) const OCTETS: usize = 16;
+const SEQUENCE: usize = 4;
+const ACKNOWLEDGEMENT: usize = 8;
+/// Data offset in words of four octets (4 bits), reserved bits (3), flags (9).
+const OFFSET_AND_FLAGS: usize = 12;
+const WINDOW: usize = 14;
+
+/// A TCP header as far as its window.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpHeader<'a>(&'a [u8; OCTETS]);
+
+impl<'a> TcpHeader<'a> {
+    /// The header that `segment` begins with; `None` when it was cut off.
+    #[inline(always)]
+    pub fn of(segment: &'a [u8]) -> Option<Self> {
+        segment.first_chunk().map(Self)
+    }
+
+    /// Octets of the header with its options, as it says; below 20 it is damaged.
+    #[inline(always)]
+    pub fn octets(self) -> u8 {
+        (self.0.u8::<OFFSET_AND_FLAGS>() >> 4).wrapping_mul(4)
+    }
+
+    /// Sequence and acknowledgement number, flags, window.
+    #[inline(always)]
+    pub fn fields(self) -> Tcp {
+        Tcp {
+            seq: self.0.u32::<SEQUENCE>(),
+            ack: self.0.u32::<ACKNOWLEDGEMENT>(),
+            flags: self.0.u16::<OFFSET_AND_FLAGS>() & 0x0fff,
+            window: self.0.u16::<WINDOW>(),
+        }
+    }
+}
+
+/// Takes over the next header's fixed part, unless it was cut off.
+#[inline(always)]
+pub(crate) fn read(at: Cursor<'_>, headers: &mut Headers) {
+    headers.tcp = TcpHeader::of(at.rest()).map(TcpHeader::fields);
+}
 
 /// What a SYN says beside its ports and flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -20,17 +66,17 @@ pub struct SynOptions {
 /// Reads window and options of the TCP header that `segment` begins with. What is cut off or damaged ends the reading.
 #[inline]
 pub fn syn_options(segment: &[u8]) -> SynOptions {
-    let Some(&[.., offset, _, w0, w1]) = segment.first_chunk::<16>() else { return SynOptions::default() };
-    let end = usize::from(offset >> 4).saturating_mul(4).min(segment.len());
-    let mut found = SynOptions { window: u16::from_be_bytes([w0, w1]), ..SynOptions::default() };
-    if let Some(options) = segment.get(20..end).filter(|options| !options.is_empty()) {
+    let Some(header) = TcpHeader::of(segment) else { return SynOptions::default() };
+    let end = usize::from(header.octets()).min(segment.len());
+    let mut found = SynOptions { window: header.fields().window, ..SynOptions::default() };
+    if let Some(options) = segment.get(FIXED..end).filter(|options| !options.is_empty()) {
         // A flood's SYN has none.
-        read(options, &mut found);
+        read_options(options, &mut found);
     }
     found
 }
 
-fn read(options: &[u8], found: &mut SynOptions) {
+fn read_options(options: &[u8], found: &mut SynOptions) {
     let mut at = Cursor::new(options);
     // At most 40 octets of options, and every turn takes at least one.
     while let Some([kind]) = at.take().copied() {
@@ -59,6 +105,17 @@ fn read(options: &[u8], found: &mut SynOptions) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode;
+    use crate::frame_tests::{ETHERNET, V4_TCP, bytes, frame};
+
+    #[test]
+    fn the_fixed_header_is_read_with_its_reserved_bits() {
+        let of = |packet: &str| decode(&frame(&bytes(&format!("{ETHERNET} 0800 {packet}")))).expect("a packet");
+        let expected = Tcp { seq: 1, ack: 2, flags: Tcp::SYN | Tcp::ACK, window: 0xffff };
+        assert_eq!((of(V4_TCP).tcp, of(V4_TCP).sport, of(V4_TCP).dport), (Some(expected), 8080, 80));
+        assert_eq!(of(&V4_TCP.replace("5012 ffff", "5f12 0007")).tcp, Some(Tcp { flags: 0x0f12, window: 7, ..expected }));
+        assert_eq!(of(&V4_TCP.replace("5012 ffff 0000 0000", "5012 ff")).tcp, None, "cut off");
+    }
 
     fn check(options: &[u8], expected: (Option<u16>, Option<u8>)) {
         let mut segment = vec![0; 20];

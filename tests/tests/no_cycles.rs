@@ -1,0 +1,47 @@
+//! Inside a crate, files import each other in one direction only: no file needs, by way of others, one that needs it.
+
+use std::collections::BTreeMap;
+
+use sonde_tests::imports::{circles, describe, imports};
+use sonde_tests::source::{files, root};
+
+/// Crates that have circles still, with the reason.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("dataplane/export", "groups of fields and templates are parted when templates are made on demand"),
+    ("dataplane/flow", "the entry, its side state and the record are parted when the annex replaces the pools"),
+    ("dataplane/record", "the facts and their view are parted with the catalogue of fields"),
+];
+
+/// The circles of every crate, in words, by the crate's folder.
+fn circles_by_crate() -> BTreeMap<String, String> {
+    let read = |name: &str| std::fs::read_to_string(root().join(name)).ok();
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    for file in files() {
+        let Some((folder, root)) = file.split_once("src/") else { continue };
+        let is_root = root == "lib.rs" || root == "main.rs" || (root.starts_with("bin/") && root.ends_with(".rs"));
+        if !is_root {
+            continue;
+        }
+        let text = found.entry(folder.trim_end_matches('/').to_owned()).or_default();
+        let imports = imports(&file, &read);
+        text.extend(circles(&imports).iter().map(|circle| describe(circle, &imports)));
+    }
+    assert!(found.len() > 10, "the crates were not found");
+    found
+}
+
+#[test]
+fn the_files_of_a_crate_form_no_circle() {
+    let excused = |name: &str| EXCEPTIONS.iter().any(|(excused, _)| *excused == name);
+    let faults: String = circles_by_crate().into_iter().filter(|(name, _)| !excused(name)).map(|(_, text)| text).collect();
+    assert!(faults.is_empty(), "{faults}");
+}
+
+#[test]
+fn exceptions_are_needed() {
+    let circles = circles_by_crate();
+    for (name, reason) in EXCEPTIONS {
+        let needed = circles.get(*name).is_some_and(|text| !text.is_empty());
+        assert!(needed && !reason.is_empty(), "{name} needs no exception any more, or has no reason");
+    }
+}
