@@ -254,8 +254,8 @@ impl Fields {
         if unknown.is_empty() { Ok(Self::Named(named.into_iter().map(str::to_owned).collect())) } else { Err(unknown) }
     }
 
-    /// Which of a record's fields go out.
-    pub(crate) fn choose(&self, fields: impl Iterator<Item = &'static Field>) -> Vec<bool> {
+    /// Which of a record's fields go out, with so many others beside them.
+    pub(crate) fn choose(&self, fields: impl Iterator<Item = &'static Field>, others: usize) -> Vec<bool> {
         let fields: Vec<&Field> = fields.collect();
         match self {
             Self::Full => vec![true; fields.len()],
@@ -263,7 +263,7 @@ impl Fields {
                 let mut order: Vec<usize> = (0..fields.len()).collect();
                 order.sort_by_key(|at| (rank(fields[*at]), fields[*at].reverse));
                 let mut chosen = vec![false; fields.len()];
-                order.iter().take(STANDARD_MAX).for_each(|at| chosen[*at] = true);
+                order.iter().take(STANDARD_MAX - others).for_each(|at| chosen[*at] = true);
                 chosen
             }
             Self::Named(names) => {

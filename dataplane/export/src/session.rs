@@ -83,6 +83,14 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Whether many messages of equal size go in one call.
+    const fn wants_equal_messages(self) -> bool {
+        match self {
+            Self::Udp => true,
+            Self::Tcp => false,
+        }
+    }
+
     /// A transport for this stream to "host:port".
     fn open(self, address: &str, stream: Stream, timing: Timing, now: Now) -> Box<dyn Transport> {
         match self {
@@ -151,6 +159,7 @@ pub fn run(config: &Config, inputs: &mut [Reader], block: impl Borrow<Block>, st
     let encoder = Encoder::new(Options {
         message_octets_max: config.message_octets_max,
         messages_max: usize::MAX,
+        equal_messages: config.protocol.wants_equal_messages(),
         fields: config.fields.clone(),
         enrichment: config.enrichment.clone(),
         icmp_in_port: config.icmp_in_port,

@@ -46,9 +46,12 @@ pub fn interfaces() -> Template {
     Template { id: INTERFACES, scope: 1, fields: [10, 82].map(field).into() }
 }
 
+/// Octets of zero behind a record that varies, so that messages have equal sizes.
+pub(crate) const PADDING: Field = field(210);
+
 /// Every field that may be sent, of flows and of options.
 pub fn all_fields() -> impl Iterator<Item = Field> {
-    fact::all_fields().copied().chain(statistics().fields).chain(interfaces().fields)
+    fact::all_fields().copied().chain(statistics().fields).chain(interfaces().fields).chain([PADDING])
 }
 
 impl Template {
@@ -90,6 +93,8 @@ pub(crate) struct Layout {
     pub(crate) first: u16,
     /// The lists of bursts that are kept.
     pub(crate) bursts: u16,
+    /// Whether [`PADDING`] ends it.
+    pub(crate) pads: bool,
 }
 
 impl Layout {
@@ -143,6 +148,8 @@ pub(crate) struct Registry {
     room: usize,
     /// Said by every record that may.
     always: Facts,
+    /// Whether records that vary end with [`PADDING`].
+    pads: bool,
     places: HashMap<(usize, Facts), Place>,
     templates: Vec<Template>,
     /// Kind and facts of each template. Two may have the same fields: those of TCP and QUIC that were chosen, say.
@@ -150,8 +157,8 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn new(fields: Fields, room: usize, always: Facts) -> Self {
-        Self { fields, room, always, places: HashMap::new(), templates: Vec::new(), made: Vec::new() }
+    pub(crate) fn new(fields: Fields, room: usize, always: Facts, pads: bool) -> Self {
+        Self { fields, room, always, pads, places: HashMap::new(), templates: Vec::new(), made: Vec::new() }
     }
 
     /// The templates of data records, in the order in which they were made.
@@ -188,7 +195,7 @@ impl Registry {
     /// Those of these facts that have a chosen field.
     fn chosen(&self, kind: Kind, facts: Facts) -> Facts {
         let mut left = facts;
-        let chosen = self.fields.choose(fact::fields(kind, facts));
+        let (chosen, _) = self.choose(kind, facts);
         let mut rest = chosen.get(fact::plain_fields(kind).len()..).unwrap_or_default();
         for fact in FACTS.iter().filter(|fact| facts.has(fact.bit)) {
             let (own, behind) = rest.split_at(fact.fields_of(kind).len());
@@ -200,19 +207,33 @@ impl Registry {
         left
     }
 
+    /// Which fields of a record with these facts go out, and whether padding ends it.
+    fn choose(&self, kind: Kind, facts: Facts) -> (Vec<bool>, bool) {
+        let choose = |others| self.fields.choose(fact::fields(kind, facts), others);
+        let varies = |chosen: &[bool]| fact::fields(kind, facts).zip(chosen).any(|(field, chosen)| *chosen && field.varies());
+        let chosen = choose(0);
+        if self.pads && varies(&chosen) {
+            let padded = choose(1);
+            let pads = varies(&padded);
+            return (padded, pads);
+        }
+        (chosen, false)
+    }
+
     /// As many of these facts as a message has room for, with their chosen fields.
     fn fitting(&self, kind: Kind, facts: Facts) -> (Facts, Vec<Field>, Layout) {
         let mut kept = facts;
         let mut leave = LEAVE.iter();
         loop {
             let facts = self.chosen(kind, kept);
-            let chosen = self.fields.choose(fact::fields(kind, facts));
-            let fields = fact::fields(kind, facts).zip(&chosen).filter(|(_, chosen)| **chosen).map(|(field, _)| *field).collect();
+            let (chosen, pads) = self.choose(kind, facts);
+            let fields = fact::fields(kind, facts).zip(&chosen).filter(|(_, chosen)| **chosen).map(|(field, _)| *field);
+            let fields = fields.chain(pads.then_some(PADDING)).collect();
             let template = Template { id: 0, scope: 0, fields };
             let fits = template.record_octets() <= self.room && template.announced_octets() <= self.room;
             match leave.next() {
                 Some(fact) if !fits => kept = kept.without(*fact),
-                _ => return (facts, template.fields, Layout::new(kind, facts, &chosen)),
+                _ => return (facts, template.fields, Layout { pads, ..Layout::new(kind, facts, &chosen) }),
             }
         }
     }
@@ -264,7 +285,10 @@ mod tests {
 
     /// The template of these records in messages with so much room.
     fn template(fields: &Fields, room: usize, kind: Kind, facts: Facts) -> (Template, u32) {
-        let mut registry = Registry::new(fields.clone(), room, Facts::NONE);
+        of(Registry::new(fields.clone(), room, Facts::NONE, false), kind, facts)
+    }
+
+    fn of(mut registry: Registry, kind: Kind, facts: Facts) -> (Template, u32) {
         let (place, layout) = registry.place(kind, facts);
         assert!(layout.is_some(), "it is new");
         (registry.templates()[place.at].clone(), place.missing)
@@ -272,7 +296,7 @@ mod tests {
 
     #[test]
     fn ids_are_those_of_data_sets_and_no_two_templates_have_one() {
-        let mut registry = Registry::new(Fields::Full, 65_000, Facts::NONE);
+        let mut registry = Registry::new(Fields::Full, 65_000, Facts::NONE, false);
         for (kind, facts) in sets().flat_map(|facts| KINDS.map(|kind| (kind, facts))) {
             registry.place(kind, facts);
         }
@@ -285,7 +309,7 @@ mod tests {
     fn the_same_fields_have_the_same_id_in_whatever_order_templates_are_made() {
         let some: Vec<_> = sets().step_by(37).flat_map(|facts| KINDS.map(|kind| (kind, facts))).collect();
         let made = |order: &mut dyn Iterator<Item = &(Kind, Facts)>| {
-            let mut registry = Registry::new(Fields::Standard, 1380, Facts::NONE);
+            let mut registry = Registry::new(Fields::Standard, 1380, Facts::NONE, false);
             order.for_each(|(kind, facts)| _ = registry.place(*kind, *facts));
             registry.templates().iter().map(|template| template.id).collect::<BTreeSet<_>>()
         };
@@ -294,7 +318,7 @@ mod tests {
 
     #[test]
     fn records_beyond_the_most_templates_have_their_plain_fields() {
-        let mut registry = Registry::new(Fields::Full, 65_000, Facts::NONE);
+        let mut registry = Registry::new(Fields::Full, 65_000, Facts::NONE, false);
         for facts in sets().filter(|facts| *facts != Facts::NONE) {
             registry.place(Kind::Ipv4, facts);
             registry.place(Kind::Ipv6, facts);
@@ -330,6 +354,8 @@ mod tests {
             let (template, missing) = template(&Fields::Standard, 1380, kind, facts);
             assert!(template.fields.len() <= STANDARD_MAX, "{kind:?} {facts:?}: {}", template.fields.len());
             assert_eq!(missing, 0, "what is left out by choice is not missing");
+            let (padded, _) = of(Registry::new(Fields::Standard, 1380, Facts::NONE, true), kind, facts);
+            assert!(padded.fields.len() <= STANDARD_MAX && padded.fields.contains(&PADDING) == template.varies(), "{kind:?} {facts:?}");
             let all = fact::fields(kind, facts.of_kind(kind)).count();
             assert!(template.fields.len() == all.min(STANDARD_MAX), "no more is left out than must be");
             let ids = [1, 2, 10, 56, 58, 80, 136, 148, 152, 153, 239, 256];
@@ -373,7 +399,8 @@ mod tests {
 
     #[test]
     fn a_layout_keeps_the_runs_of_chosen_fields() {
-        let mut registry = Registry::new(Fields::parse("flowId,octetDeltaCount,packetDeltaCount,packetTime").unwrap(), 1380, Facts::NONE);
+        let mut registry =
+            Registry::new(Fields::parse("flowId,octetDeltaCount,packetDeltaCount,packetTime").unwrap(), 1380, Facts::NONE, false);
         let (_, layout) = registry.place(Kind::Ipv4, Facts::TCP | Facts::FIRST_PACKETS);
         // flowId; four times of 8 octets behind it; octets and packets in both directions.
         let runs = [Run { start: 0, end: 8 }, Run { start: 40, end: 72 }];

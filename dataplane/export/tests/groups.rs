@@ -433,9 +433,10 @@ proptest! {
     fn a_small_message_carries_what_fits_and_every_record(
         records in prop::collection::vec(any_record(), 0..30),
         octets_max in 512usize..1400,
+        equal_messages in any::<bool>(),
         fields in prop::sample::select(vec![Choice::Standard, Choice::Full]),
     ) {
-        let found = read(&records, &Options { fields, ..full(octets_max) });
+        let found = read(&records, &Options { fields, equal_messages, ..full(octets_max) });
         let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0u64, u64::wrapping_add);
         prop_assert_eq!(sum(&mut found.iter().map(|fields| number(fields, 0, 148))), sum(&mut records.iter().map(|r| r.flow_id)));
     }
@@ -500,6 +501,34 @@ fn messages_of_records_that_vary_are_as_full_as_they_can_be() {
     // The largest record has 221 octets, and 400 in its lists.
     assert!(full.iter().all(|size| (1400 - 621..=1400).contains(size)), "{sizes:?}");
     assert!(full.iter().sum::<usize>() / full.len() > 1100, "{sizes:?}");
+}
+
+/// The padding at the end of a record, which must be there.
+fn padding(fields: &Fields) -> usize {
+    let padding = octets(fields, 0, 210);
+    assert!(padding.iter().all(|octet| *octet == 0));
+    padding.len()
+}
+
+#[test]
+fn messages_of_records_that_vary_are_padded_to_equal_size_where_that_is_wanted() {
+    let packets = |n: u64| (0..n).map(|n| Sample { time: (1 + n) * 1_000_000, payload: 100, flags: 0, way: 0 });
+    let kept = Wants { first_packets: 30, ..Wants::default() };
+    let records: Vec<_> =
+        (1..400).map(|n| Record::of_words(Head { flow_id: n, ..Head::default() }, &pattern_words(kept, packets(1 + n * 7 % 30)))).collect();
+    for (octets_max, size) in [(1400, 1400), (1397, 1396), (9000, 9000)] {
+        let options = Options { messages_max: 8, equal_messages: true, ..full(octets_max) };
+        let outlet = sent(&records, &options);
+        let full = outlet.calls.iter().flat_map(|(_, sizes, _)| sizes.split_last().map(|(_, full)| full).unwrap_or_default());
+        assert!(full.clone().count() > 10 && full.clone().all(|octets| *octets == size), "{size}");
+        assert!(outlet.calls.iter().all(|(segment, sizes, _)| *segment == Some(size) && sizes.iter().all(|octets| *octets <= size)));
+        let found = read(&records, &options);
+        assert_eq!(found.len(), records.len());
+        records.iter().zip(&found).for_each(|(record, fields)| assert_eq!(check(record, fields), [0; 3]));
+        // The last record of a message takes what it lacks, up to more than the short form of a length says.
+        let most = found.iter().map(padding).max().unwrap();
+        assert!(most > 254 && found.iter().filter(|fields| padding(fields) == 0).count() > records.len() / 3, "{most}");
+    }
 }
 
 #[test]

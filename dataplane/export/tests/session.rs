@@ -557,7 +557,7 @@ fn what_a_dead_collector_does_not_take_stays_for_a_successor_or_is_lost_with_the
 }
 
 #[test]
-fn records_that_vary_arrive_one_message_a_datagram() {
+fn records_that_vary_arrive_in_messages_of_one_size() {
     let (socket, address) = udp_collector();
     let mut probe = Probe::new();
     let patterns = Wants { first_packets: 30, ..Wants::default() };
@@ -586,9 +586,11 @@ fn records_that_vary_arrive_one_message_a_datagram() {
     running.stop();
     assert_eq!(numbers(&messages), (0..2000).collect::<Vec<_>>());
     check_sequence(&messages);
-    assert!(messages.iter().all(|message| message.octets <= 1400));
+    let of_flows = messages.iter().filter(|message| message.records.iter().any(|(id, _)| DATA.contains(id)));
+    let (full, rest): (Vec<_>, Vec<_>) = of_flows.partition(|message| message.octets == 1400);
+    assert!(full.len() > 300 && rest.len() <= 2 && messages.iter().all(|message| message.octets <= 1400), "{}", rest.len());
     let octets: usize = messages.iter().map(|message| message.octets).sum();
-    let counters =
-        ["records", "messages", "octets", "lost_ring", "lost_send", "send_errors", "segments_batched"].map(|name| probe.count(name));
-    assert_eq!(counters, [2000, messages.len() as u64, octets as u64, 0, 0, 0, 0]);
+    let counters = ["records", "messages", "octets", "lost_ring", "lost_send", "send_errors"].map(|name| probe.count(name));
+    assert_eq!(counters, [2000, messages.len() as u64, octets as u64, 0, 0, 0]);
+    assert!(probe.count("segments_batched") >= 300, "{}", probe.count("segments_batched"));
 }

@@ -3,7 +3,7 @@
 use super::header::{HEADER_OCTETS, SET_HEADER_OCTETS, padding, seal};
 use crate::cursor::Cursor;
 use crate::format::{Extent, Sealed};
-use crate::template::Template;
+use crate::template::{self, Template};
 
 /// Most octets of the messages of one batch: a UDP datagram's, because UDP_SEGMENT passes them as one.
 const BATCH_OCTETS_MAX: usize = 65_000;
@@ -13,13 +13,16 @@ const BATCH_MESSAGES_MAX: usize = 64;
 /// Messages of one template that wait to be sent.
 ///
 /// Where all records have one size, a message is full when no further one fits, and all full messages have one size. Where records vary, it is
-/// full when one did not fit any more: that one is moved behind it, and begins the next.
+/// full when one did not fit any more: that one is moved behind it, and begins the next. Those end with padding where full messages are to have
+/// one size all the same.
 #[derive(Debug)]
 pub(crate) struct Batch {
     /// Empty until there is a first record: most templates are never needed.
     buffer: Box<[u8]>,
     set_id: u16,
     varies: bool,
+    /// Whether its records end with padding, of which the last one of a message takes what the message lacks.
+    equal: bool,
     /// Whether sets end on a boundary of four: not where the padding could be taken for another record (RFC 7011 section 3.3.1).
     pads: bool,
     /// Octets of a record; where they vary, most that one may have, which are those of a message.
@@ -46,6 +49,7 @@ impl Batch {
         let head = HEADER_OCTETS + SET_HEADER_OCTETS;
         let room = room(message_octets_max);
         let varies = template.varies();
+        let equal = template.fields.last() == Some(&template::PADDING);
         // To a collector the least value of variable length is an octet.
         let least: usize = template.fields.iter().map(|field| if field.list.is_some() { 1 } else { field.octets() }).sum();
         let pads = least > 3;
@@ -58,6 +62,7 @@ impl Batch {
             buffer: Box::default(),
             set_id: template.id,
             varies,
+            equal,
             pads,
             record_octets,
             message_octets,
@@ -118,12 +123,35 @@ impl Batch {
         let record = self.at - octets..self.at;
         self.at = record.start;
         self.open -= 1;
-        let next = self.at + self.padding() + HEADER_OCTETS + SET_HEADER_OCTETS;
+        let end = if self.equal { self.start + self.message_octets } else { self.at + self.padding() };
+        let next = end + HEADER_OCTETS + SET_HEADER_OCTETS;
         self.buffer.copy_within(record, next);
+        self.fill();
         self.close();
         debug_assert_eq!(self.at, next);
         self.at += octets;
         self.open = 1;
+    }
+
+    /// Gives the padding of the last record what the open message lacks to be as long as all (RFC 7011 section 7: 255 and two octets say a
+    /// length above 254).
+    fn fill(&mut self) {
+        let end = self.start + self.message_octets;
+        if !self.equal || self.at == end {
+            return;
+        }
+        let octets = end - self.at;
+        let padding = &mut self.buffer[self.at - 1..end];
+        padding.fill(0);
+        let mut out = Cursor(padding);
+        match u8::try_from(octets) {
+            Ok(octets) if octets < 255 => out.put([octets]),
+            _ => {
+                out.put([255]);
+                out.put(u16::try_from(octets - 2).expect("a message has less than 65536 octets").to_be_bytes());
+            }
+        }
+        self.at = end;
     }
 
     /// Octets that the open message's set wants behind its records.
@@ -162,7 +190,7 @@ impl Batch {
         if self.full.is_empty() {
             return None;
         }
-        let segment = (!self.varies).then_some(self.message_octets);
+        let segment = (!self.varies || self.equal).then_some(self.message_octets);
         let result = send(Sealed { octets: &mut self.buffer[..self.start], segment, extents: &self.full });
         self.full.clear();
         // The message that is being filled moves to the start.

@@ -34,6 +34,9 @@ pub struct Options {
     pub message_octets_max: usize,
     /// Messages that wait in a batch; more than one UDP_SEGMENT call takes are as many as it takes.
     pub messages_max: usize,
+    /// Whether messages of records that vary are padded to equal size (`paddingOctets`), so that UDP_SEGMENT takes many at once: where
+    /// calls are dearer than octets.
+    pub equal_messages: bool,
     /// Which fields go out.
     pub fields: Fields,
     /// Where addresses of IP flows are looked up; `None`: they are not, and the templates have no fields for what would be found.
@@ -44,7 +47,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { message_octets_max: 1400, messages_max: usize::MAX, fields: Fields::default(), enrichment: None, icmp_in_port: false }
+        Self {
+            message_octets_max: 1400,
+            messages_max: usize::MAX,
+            equal_messages: false,
+            fields: Fields::default(),
+            enrichment: None,
+            icmp_in_port: false,
+        }
     }
 }
 
@@ -150,14 +160,19 @@ fn encode(
     out: &mut [u8],
     items: &mut u64,
 ) -> usize {
-    let room = out.len();
-    let mut out = Cursor(out);
     if layout.is_plain {
-        put_plain(record, context.icmp_in_port, &mut out);
-    } else {
-        *items += encode_facts(record, layers, layout, context, &mut out) as u64;
+        put_plain(record, context.icmp_in_port, &mut Cursor(&mut *out));
+        return out.len();
     }
-    room - out.0.len()
+    let room = out.len() - usize::from(layout.pads);
+    let mut rest = Cursor(&mut out[..room]);
+    *items += encode_facts(record, layers, layout, context, &mut rest) as u64;
+    let octets = room - rest.0.len();
+    if layout.pads {
+        // No padding yet: the batch knows how much the message needs.
+        out[octets] = 0;
+    }
+    octets + usize::from(layout.pads)
 }
 
 /// Returns how many items of lists found no room.
@@ -264,7 +279,7 @@ impl Encoder {
         let message_octets_max = options.message_octets_max.clamp(*MESSAGE_OCTETS.start(), *MESSAGE_OCTETS.end());
         let always = if options.enrichment.is_some() { Facts::ENRICHED } else { Facts::NONE };
         Self {
-            registry: Registry::new(options.fields, batch::room(message_octets_max), always),
+            registry: Registry::new(options.fields, batch::room(message_octets_max), always, options.equal_messages),
             lanes: Vec::new(),
             cache: Cache::new(),
             context: Context {
