@@ -211,6 +211,8 @@ struct Session<'a, F: Format> {
     /// Flow records read, and not counted as sent or lost yet.
     in_hand: u64,
     templates_at: Option<Instant>,
+    /// How many templates were announced then.
+    templates_told: usize,
     options_at: Option<Instant>,
     /// Since when records may wait in messages that are not full.
     flushed: Instant,
@@ -236,6 +238,7 @@ impl<'a, F: Format> Session<'a, F> {
             looked: now.instant,
             in_hand: 0,
             templates_at: None,
+            templates_told: 0,
             options_at: None,
             flushed: now.instant,
             sleep: SLEEP[0],
@@ -317,11 +320,14 @@ impl<'a, F: Format> Session<'a, F> {
         let older = |at: Option<Instant>, interval| at.is_none_or(|at| now.instant.duration_since(at) >= interval);
         let transport = &self.outlet.transport;
         // RFC 7011 section 8.4: over UDP templates are repeated. Over TCP they must not be (section 8.1): once a connection.
-        let refresh = transport.repeats_templates() && older(self.templates_at, self.config.template_refresh);
+        // One that was made meanwhile was sent once, which may be lost: it need not wait so long.
+        let made = self.format.templates_made();
+        let due = if made == self.templates_told { self.config.template_refresh } else { self.config.timing.repeat };
+        let refresh = transport.repeats_templates() && older(self.templates_at, due.min(self.config.template_refresh));
         let new = transport.wants_templates();
         if new || refresh {
             self.outlet.announce(self.format.templates());
-            self.templates_at = Some(now.instant);
+            (self.templates_at, self.templates_told) = (Some(now.instant), made);
         }
         if new || older(self.options_at, self.config.options_interval) {
             let options = self.format.options(self.config.observation_domain_id, &self.statistics(), &self.config.interfaces);

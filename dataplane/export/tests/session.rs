@@ -102,7 +102,7 @@ impl Probe {
 }
 
 fn config(protocol: Protocol, address: SocketAddr) -> Config {
-    let timing = Timing { retry: 100 * MS, hold: 300 * MS, flush: 50 * MS, linger: 1000 * MS };
+    let timing = Timing { retry: 100 * MS, hold: 300 * MS, flush: 50 * MS, repeat: PATIENCE, linger: 1000 * MS };
     Config { timing, ..Config::new(protocol, &address.to_string()) }
 }
 
@@ -240,6 +240,22 @@ fn templates_and_options_are_repeated_over_udp() {
     assert!(options.iter().filter(|(id, _)| *id == 256).count() >= 2, "statistics");
     assert!(options.iter().any(|(id, fields)| *id == 257 && decoder::octets(fields, 0, 82) == b"lan"), "interface name");
     check_sequence(&messages);
+}
+
+#[test]
+fn a_template_that_is_made_later_is_announced_once_more_over_udp() {
+    let (_socket, address) = udp_collector();
+    let mut probe = Probe::new();
+    let mut config = config(Protocol::Udp, address);
+    config.timing.repeat = 20 * MS;
+    let running = probe.run(config, probe.reader());
+    probe.write(4);
+    // With its first record, and all together after a while; the next time is the refresh.
+    probe.wait("the second announcement", |probe| probe.count("templates") >= OPTIONS + 3 + TEMPLATES);
+    probe.write(400);
+    thread::sleep(200 * MS);
+    running.stop();
+    assert_eq!(probe.count("templates"), OPTIONS + 3 + TEMPLATES);
 }
 
 #[test]

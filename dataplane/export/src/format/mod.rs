@@ -108,6 +108,9 @@ pub trait Format {
     /// All templates that were announced yet: what a collector that comes now has to know.
     fn templates(&self) -> Vec<Message>;
 
+    /// How many those are.
+    fn templates_made(&self) -> usize;
+
     /// What the exporter says of itself: its statistics, and the name of each interface (number, name).
     fn options(&self, domain: u32, statistics: &Statistics, interfaces: &[(u32, String)]) -> Vec<Message>;
 

@@ -46,6 +46,8 @@ pub struct Timing {
     pub hold: Duration,
     /// A message that is not full is sent after so long.
     pub flush: Duration,
+    /// Where an announcement may be lost, templates that were made since the last one of all are announced again after so long.
+    pub repeat: Duration,
     /// A stopping exporter gives the collector so long to take what is left.
     pub linger: Duration,
 }
@@ -53,7 +55,7 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { retry: seconds(5), hold: seconds(5), flush: seconds(1), linger: seconds(2) }
+        Self { retry: seconds(5), hold: seconds(5), flush: seconds(1), repeat: seconds(10), linger: seconds(2) }
     }
 }
 

@@ -343,6 +343,10 @@ impl Format for Encoder {
         announce::templates(&known, self.message_octets_max)
     }
 
+    fn templates_made(&self) -> usize {
+        self.lanes.len()
+    }
+
     fn options(&self, domain: u32, statistics: &Statistics, interfaces: &[(u32, String)]) -> Vec<Message> {
         announce::options(self.message_octets_max, domain, statistics, interfaces)
     }
