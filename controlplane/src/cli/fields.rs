@@ -3,7 +3,7 @@
 use super::screen::{self, Align, Out, Table};
 use serde::Serialize;
 use sonde_record::catalogue::{CATALOGUE, fields, of_row};
-use sonde_record::field::{Field, Namer, Origin, REVERSE_PEN};
+use sonde_record::field::{Field, Namer, Origin, REVERSE_PEN, Registry};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -44,7 +44,7 @@ struct Element {
     registry: &'static str,
     enterprise: u32,
     id: u16,
-    name: &'static str,
+    name: Cow<'static, str>,
 }
 
 #[derive(Serialize)]
@@ -96,7 +96,9 @@ fn matches(field: &Field, wanted: &str) -> bool {
     let has = |text: &str| text.to_lowercase().contains(wanted);
     has(&field.name())
         || field.aliases().any(|alias| has(alias.name))
-        || field.elements().any(|(element, reverse)| has(element.name) || number(element.registry.pen(), element.id, reverse) == wanted)
+        || field
+            .elements()
+            .any(|(element, reverse)| has(&name_of(field, element)) || number(element.registry.pen(), element.id, reverse) == wanted)
 }
 
 /// "1", "8057:902", "29305:1".
@@ -111,9 +113,15 @@ fn type_of(field: &Field) -> String {
     if field.row.list { format!("list of {}", field.row.kind.name()) } else { field.row.kind.name().to_owned() }
 }
 
+/// The element's name in its registry; of the operator's own the one it is announced with.
+fn name_of(field: &Field, element: &'static sonde_record::field::Element) -> Cow<'static, str> {
+    if element.registry == Registry::Own { Cow::Owned(field.element_name()) } else { Cow::Borrowed(element.name) }
+}
+
 fn elements(field: &Field) -> String {
-    let each =
-        field.elements().map(|(element, reverse)| format!("{} {}", number(element.registry.pen(), element.id, reverse), element.name));
+    let each = field
+        .elements()
+        .map(|(element, reverse)| format!("{} {}", number(element.registry.pen(), element.id, reverse), name_of(field, element)));
     each.collect::<Vec<_>>().join(", ")
 }
 
@@ -145,7 +153,7 @@ fn shown(field: &Field) -> Shown {
                 registry: element.registry.name(),
                 enterprise: if reverse { REVERSE_PEN } else { element.registry.pen() },
                 id: element.id,
-                name: element.name,
+                name: name_of(field, element),
             })
             .collect(),
         aliases: field.aliases().map(|alias| Alias { of: alias.of.name(), name: alias.name }).collect(),
@@ -167,7 +175,8 @@ so have its names in the API. Forward is the direction of the flow's first packe
 of day are nanoseconds since 1970 UTC inside, durations nanoseconds; the API's names say the unit in which it sends them.
 
 **Elements** are IPFIX information elements: IANA's are plain numbers, others have the enterprise's before the colon (8057 CESNET, 35632 ntop,
-39499 Flowmon); \"+ reverse\": enterprise 29305 carries the other direction (RFC 5103). [ipfix.md](ipfix.md) says how they are sent.
+39499 Flowmon, \"own\" the operator's, `export.enterprise`); \"+ reverse\": enterprise 29305 carries the other direction (RFC 5103).
+[ipfix.md](ipfix.md) says how they are sent.
 
 **Other names** are accepted wherever a field is named: the headings of `sonde replay --format csv`, Wireshark's display filters, Flowmon's columns.
 "
@@ -187,6 +196,9 @@ of day are nanoseconds since 1970 UTC inside, durations nanoseconds; the API's n
                 [type_of(field).as_str(), row.unit.name()].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
             let api = field.api().iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
             let elements = row.elements.iter().map(|element| {
+                if element.registry == Registry::Own {
+                    return format!("own:{}", element.id);
+                }
                 let more = if element.reversible { " + reverse" } else { "" };
                 format!("{} `{}`{more}", number(element.registry.pen(), element.id, false), element.name)
             });

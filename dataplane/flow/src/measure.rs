@@ -2,7 +2,7 @@
 //!
 //! Not here: datagrams (`datagram`).
 
-use sonde_packet::{Frame, SynOptions, Tcp, proto, syn_options};
+use sonde_packet::{Frame, SynOptions, Tcp, TcpHeader, proto, syn_options};
 
 use sonde_record::fact::Fact;
 
@@ -137,20 +137,20 @@ const BARE: u32 = 40;
 /// The TCP segment of a packet, from its frame; `None` when its header was not captured, or is damaged.
 #[inline(always)]
 fn segment<K>(packet: &Packet<K>, frame: &Frame<'_>, way: u8) -> Option<Segment> {
-    let header: &[u8; 16] = frame.bytes.get(usize::from(packet.l4)..)?.first_chunk()?;
-    let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, offset, _, w0, w1] = *header;
-    if offset >> 4 < 5 {
+    let header = TcpHeader::of(frame.bytes.get(usize::from(packet.l4)..)?)?;
+    if header.octets() < 20 {
         // RFC 9293 section 3.1: where the payload begins is not known.
         return None;
     }
-    let headers = u32::from(offset >> 4) * 4 + u32::from(packet.ip_header);
+    let headers = u32::from(header.octets()) + u32::from(packet.ip_header);
+    let Tcp { seq, ack, window, .. } = header.fields();
     Some(Segment {
         time: packet.time,
-        seq: u32::from_be_bytes([s0, s1, s2, s3]),
-        ack: u32::from_be_bytes([a0, a1, a2, a3]),
+        seq,
+        ack,
         payload: packet.octets.saturating_sub(headers),
         flags: packet.flags & TCP_FLAGS,
-        window: u16::from_be_bytes([w0, w1]),
+        window,
         octets: u16::try_from(packet.octets).unwrap_or(u16::MAX),
         ttl: packet.ttl,
         way,

@@ -116,12 +116,15 @@ pub enum Registry {
     Ntop,
     /// Flowmon Networks, enterprise 39499.
     Flowmon,
+    /// The operator (`export.enterprise`): what no other registry has.
+    Own,
 }
 
 impl Registry {
-    /// Private enterprise number; 0 is IANA's own registry.
+    /// Private enterprise number; 0 is IANA's own registry. Of the operator's it is the default, RFC 5612's number for documentation.
     pub const fn pen(self) -> u32 {
         match self {
+            Self::Own => DOCUMENTATION_PEN,
             Self::Iana => 0,
             Self::Cesnet => 8057,
             Self::Ntop => 35_632,
@@ -136,9 +139,13 @@ impl Registry {
             Self::Cesnet => "CESNET",
             Self::Ntop => "ntop",
             Self::Flowmon => "Flowmon",
+            Self::Own => "own",
         }
     }
 }
+
+/// Enterprise number for documentation (RFC 5612).
+pub const DOCUMENTATION_PEN: u32 = 32_473;
 
 /// Enterprise number of the elements of reverse directions (RFC 5103 section 6.1).
 pub const REVERSE_PEN: u32 = 29_305;
@@ -177,6 +184,11 @@ pub(crate) const fn ntop(id: u16, name: &'static str) -> Element {
 
 pub(crate) const fn flowmon(id: u16, name: &'static str) -> Element {
     Element { registry: Registry::Flowmon, id, name, way: 0, reversible: false }
+}
+
+/// An element of the operator's enterprise. Its name is the field's, as [`Field::element_name`] writes it. An id is never given anew.
+pub(crate) const fn own(id: u16) -> Element {
+    Element { registry: Registry::Own, id, name: "", way: 0, reversible: false }
 }
 
 impl Element {
@@ -404,6 +416,16 @@ impl Field {
             (false, true) => Some((element, true)),
             _ => None,
         })
+    }
+
+    /// Its name as an information element of the operator's enterprise: "sondeServerRtt".
+    pub fn element_name(&self) -> String {
+        let words = self.name();
+        let capital = |word: &str| {
+            let mut letters = word.chars();
+            letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect::<String>())
+        };
+        words.split('_').fold("sonde".to_owned(), |name, word| name + &capital(word))
     }
 
     /// Its value in a record; absent of what is looked up.

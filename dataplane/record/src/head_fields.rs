@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::fact::Facts;
 use crate::field::Value::{Absent, Boolean, Duration, List, Mac, Text, Time, Unsigned};
-use crate::field::{Row, Rows, Type, Unit, Value, biflow, cesnet, csv, flowmon_name, iana, wireshark};
+use crate::field::{Row, Rows, Type, Unit, Value, biflow, cesnet, csv, flowmon_name, iana, own, wireshark};
 use crate::head::{EndReason, Initiator, Kind, NO_ICMP, NO_VLAN, NO_WSCALE, View};
 use crate::view::RecordView;
 
@@ -93,7 +93,8 @@ pub(crate) const KEY: Rows = Rows {
         Row::new("inner", Type::Boolean, "the flow is metered by the innermost IP header, inside a tunnel", |r, _| {
             Boolean(r.view() == View::Inner)
         })
-        .api(&["inner"]),
+        .api(&["inner"])
+        .elements(&[own(2)]),
         Row::new("view", Type::Text, "by which IP header the flow is metered: outer or inner", |r, _| {
             Text(if r.view() == View::Inner { "inner" } else { "outer" })
         })
@@ -102,7 +103,9 @@ pub(crate) const KEY: Rows = Rows {
         Row::new("ingress_interface", Type::Unsigned, "number of the port of the first packet", |r, _| Unsigned(r.ingress().into()))
             .api(&["ingress_interface"])
             .elements(&[iana(10, "ingressInterface")]),
-        Row::new("worker", Type::Unsigned, "worker that metered the flow", |r, _| Unsigned(r.worker().into())).api(&["worker"]),
+        Row::new("worker", Type::Unsigned, "worker that metered the flow", |r, _| Unsigned(r.worker().into()))
+            .api(&["worker"])
+            .elements(&[own(1)]),
         Row::new("end_reason", Type::Unsigned, "1 idle, 2 active, 3 end of flow, 4 forced, 5 lack of resources", |r, _| {
             Unsigned(r.end_reason() as u64)
         })
@@ -202,7 +205,8 @@ pub(crate) const COUNTS: Rows = Rows {
         Row::new("fragments", Type::Unsigned, "packets that were fragments", |r, _| Unsigned(r.fragments().into()))
             .unit(Unit::Packets)
             .api(&["fragments"])
-            .aliases(&[csv("fragments")]),
+            .aliases(&[csv("fragments")])
+            .elements(&[own(3)]),
     ],
 };
 
@@ -259,7 +263,8 @@ pub(crate) const FIRST_PACKET: Rows = Rows {
         Row::new("syn_window", Type::Unsigned, "window of the first SYN, unscaled", |r, _| known(r.syn_len() > 0, r.syn_window()))
             .unit(Unit::Octets)
             .api(&["syn_window"])
-            .aliases(&[csv("syn_win")]),
+            .aliases(&[csv("syn_win")])
+            .elements(&[own(4)]),
         Row::new("syn_mss", Type::Unsigned, "maximum segment size; absent where the SYN had none", |r, _| {
             known(r.syn_len() > 0 && r.syn_mss() > 0, r.syn_mss())
         })
@@ -273,7 +278,8 @@ pub(crate) const FIRST_PACKET: Rows = Rows {
         })
         .api(&["syn_window_scale"])
         .aliases(&[csv("syn_wscale")])
-        .source("RFC 7323 section 2"),
+        .source("RFC 7323 section 2")
+        .elements(&[own(5)]),
         Row::new("vlan_ids", Type::Unsigned, "VLAN ids, outermost first, two at most", |r, _| {
             List({ r.vlan() }.into_iter().take_while(|id| *id != NO_VLAN).map(|id| Unsigned(id.into())).collect())
         })

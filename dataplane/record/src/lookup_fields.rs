@@ -1,7 +1,7 @@
 //! Rows of the catalogue: what is looked up of the ends of a flow (`live.enrichment`). Whoever shows a record has the tables.
 
 use crate::fact::Facts;
-use crate::field::{End, Lookup, Row, Rows, Type, csv, iana, ntop};
+use crate::field::{End, Lookup, Row, Rows, Type, csv, iana, ntop, own};
 
 pub(crate) const ROWS: Rows = Rows {
     title: "Where and whose the ends are, where addresses are looked up",
@@ -25,10 +25,12 @@ pub(crate) const ROWS: Rows = Rows {
             .aliases(&[csv("dst_prefix_length")]),
         Row::looked_up("source_as_name", Type::Text, "name of the autonomous system", End::Source, Lookup::AsName)
             .api(&["source_place.as_name"])
-            .aliases(&[csv("src_as_name")]),
+            .aliases(&[csv("src_as_name")])
+            .elements(&[own(110)]),
         Row::looked_up("destination_as_name", Type::Text, "of the destination", End::Destination, Lookup::AsName)
             .api(&["destination_place.as_name"])
-            .aliases(&[csv("dst_as_name")]),
+            .aliases(&[csv("dst_as_name")])
+            .elements(&[own(111)]),
         Row::looked_up("source_country", Type::Text, "two letters, ISO 3166-1", End::Source, Lookup::Country)
             .api(&["source_place.country"])
             .elements(&[ntop(101, "SRC_IP_COUNTRY")])
@@ -39,10 +41,12 @@ pub(crate) const ROWS: Rows = Rows {
             .aliases(&[csv("dst_country")]),
         Row::looked_up("source_country_number", Type::Unsigned, "three digits, ISO 3166-1", End::Source, Lookup::CountryNumber)
             .api(&["source_place.country_number"])
-            .aliases(&[csv("src_country_number")]),
+            .aliases(&[csv("src_country_number")])
+            .elements(&[own(112)]),
         Row::looked_up("destination_country_number", Type::Unsigned, "of the destination", End::Destination, Lookup::CountryNumber)
             .api(&["destination_place.country_number"])
-            .aliases(&[csv("dst_country_number")]),
+            .aliases(&[csv("dst_country_number")])
+            .elements(&[own(113)]),
         Row::looked_up("source_city", Type::Text, "city", End::Source, Lookup::City)
             .api(&["source_place.city"])
             .elements(&[ntop(102, "SRC_IP_CITY")])

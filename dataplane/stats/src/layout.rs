@@ -93,16 +93,6 @@ impl Kind {
             _ => return None,
         })
     }
-
-    /// The word for people: "process", "worker", "port", "exporter".
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Process => "process",
-            Self::Worker => "worker",
-            Self::Port => "port",
-            Self::Exporter => "exporter",
-        }
-    }
 }
 
 /// Where the parts of a block with so many counters stand, counted from its first word.

@@ -13,7 +13,7 @@ const SLACK: usize = 64;
 
 /// Writes text fields to a file.
 #[derive(Debug)]
-pub struct Pen<W: Write> {
+pub struct TextWriter<W: Write> {
     out: W,
     buffer: Vec<u8>,
     at: usize,
@@ -73,8 +73,8 @@ fn eight_digits(value: u64) -> u64 {
 
 const ZEROS: u64 = 0x3030_3030_3030_3030;
 
-impl<W: Write> Pen<W> {
-    /// A pen that writes to `out`.
+impl<W: Write> TextWriter<W> {
+    /// Writes to `out`.
     pub fn new(out: W) -> Self {
         Self { out, buffer: vec![0; GATHER + SLACK], at: 0, second: (u64::MAX, [0; 8], 0, 0) }
     }
@@ -272,11 +272,11 @@ mod tests {
     use super::*;
     use std::net::Ipv6Addr;
 
-    fn write(work: impl FnOnce(&mut Pen<&mut Vec<u8>>)) -> String {
+    fn write(work: impl FnOnce(&mut TextWriter<&mut Vec<u8>>)) -> String {
         let mut out = Vec::new();
-        let mut pen = Pen::new(&mut out);
-        work(&mut pen);
-        pen.flush().expect("memory");
+        let mut writer = TextWriter::new(&mut out);
+        work(&mut writer);
+        writer.flush().expect("memory");
         String::from_utf8(out).expect("text")
     }
 
@@ -288,7 +288,7 @@ mod tests {
             values.extend([ten - 1, ten, ten + 1, ten.saturating_mul(7), u64::MAX / ten]);
         }
         for value in values {
-            assert_eq!(write(|pen| pen.number(value)), format!("{value},"));
+            assert_eq!(write(|writer| writer.number(value)), format!("{value},"));
         }
     }
 
@@ -296,13 +296,13 @@ mod tests {
     fn times_have_nine_decimals() {
         let times = [0, 1, 999_999_999, 1_000_000_000, 1_000_000_001, 1_700_000_000_123_456_789, 1_700_000_000_000_000_000, u64::MAX];
         let expected: String = times.iter().map(|ns| format!("{}.{:09},", ns / 1_000_000_000, ns % 1_000_000_000)).collect();
-        assert_eq!(write(|pen| times.iter().for_each(|ns| pen.time(*ns))), expected);
+        assert_eq!(write(|writer| times.iter().for_each(|ns| writer.time(*ns))), expected);
     }
 
     #[test]
     fn ipv4_addresses() {
         for octet in 0..=255 {
-            assert_eq!(write(|pen| pen.ipv4([octet, 0, 255 - octet, octet])), format!("{octet}.0.{}.{octet},", 255 - octet));
+            assert_eq!(write(|writer| writer.ipv4([octet, 0, 255 - octet, octet])), format!("{octet}.0.{}.{octet},", 255 - octet));
         }
     }
 
@@ -315,30 +315,30 @@ mod tests {
             if pattern & 0x3f == 0 && pattern & 0x40 != 0 {
                 continue;
             }
-            assert_eq!(write(|pen| pen.ipv6(&address.octets())), format!("{address},"));
+            assert_eq!(write(|writer| writer.ipv6(&address.octets())), format!("{address},"));
         }
         for (text, address) in [("::ffff:1.2.3.4", 0xffff_0102_0304), ("::1.2.3.4", 0x0102_0304), ("::1", 1), ("::", 0u128)] {
-            assert_eq!(write(|pen| pen.ipv6(&address.to_be_bytes())), format!("{text},"));
+            assert_eq!(write(|writer| writer.ipv6(&address.to_be_bytes())), format!("{text},"));
         }
     }
 
     #[test]
     fn hexadecimal() {
-        assert_eq!(write(|pen| pen.mac([0, 0x11, 0xa2, 0xff, 9, 0x90])), "00:11:a2:ff:09:90,");
-        assert_eq!(write(|pen| pen.ethertype(0x0806)), "0x0806,");
+        assert_eq!(write(|writer| writer.mac([0, 0x11, 0xa2, 0xff, 9, 0x90])), "00:11:a2:ff:09:90,");
+        assert_eq!(write(|writer| writer.ethertype(0x0806)), "0x0806,");
     }
 
     #[test]
     fn what_is_gathered_is_written_in_order_and_long_lines_fit() {
         let long = vec![b'x'; 3 * GATHER];
-        let text = write(|pen| {
+        let text = write(|writer| {
             for n in 0..100_000 {
-                pen.room(30).expect("memory");
-                pen.number(n);
+                writer.room(30).expect("memory");
+                writer.number(n);
             }
-            pen.room(long.len() + 30).expect("memory");
-            pen.text(&long);
-            pen.number(7);
+            writer.room(long.len() + 30).expect("memory");
+            writer.text(&long);
+            writer.number(7);
         });
         let mut expected: String = (0..100_000).map(|n| format!("{n},")).collect();
         expected.push_str(&"x".repeat(long.len()));

@@ -7,7 +7,7 @@ use sonde_packet::{Arp, Layers, Network, SegmentRouting, Tunnel};
 use super::{Fact, Id, first_word};
 use crate::fact::Facts;
 use crate::field::Value::{Absent, List, Mac, Text, Unsigned, Words};
-use crate::field::{Row, Rows, Type, Unit, Value, cesnet, csv, iana, ntop, wireshark};
+use crate::field::{Row, Rows, Type, Unit, Value, cesnet, csv, iana, ntop, own, wireshark};
 use crate::head::View;
 use crate::view::RecordView;
 use crate::word::{address, octets, pair, quad, unpair, unquad};
@@ -183,7 +183,8 @@ pub(crate) const ROWS: Rows = Rows {
             |r, _| layers(r, |l| List(l.vlan.iter().take(l.vlan_tags.into()).map(|tci| Unsigned((*tci).into())).collect())),
         )
         .list()
-        .api(&["layers.vlan_tci"]),
+        .api(&["layers.vlan_tci"])
+        .elements(&[own(20)]),
         Row::new(
             "mpls",
             Type::Unsigned,
@@ -214,13 +215,15 @@ pub(crate) const ROWS: Rows = Rows {
         Row::new("pppoe_session", Type::Unsigned, "session of PPPoE", |r, _| layers(r, |l| some(l.pppoe_session)))
             .api(&["layers.pppoe_session"])
             .aliases(&[wireshark("pppoe.session_id")])
-            .source("RFC 2516 section 4"),
+            .source("RFC 2516 section 4")
+            .elements(&[own(21)]),
         Row::new("tunnels", Type::Text, "outermost first: vxlan, gre, 4in6, ...", |r, _| {
             layers(r, |l| List(l.tunnel_names().map(Text).collect()))
         })
         .list()
         .api(&["layers.tunnels"])
-        .aliases(&[csv("tunnel")]),
+        .aliases(&[csv("tunnel")])
+        .elements(&[own(22)]),
         Row::new("tunnel_id", Type::Unsigned, "VNI, VSID, TEID, key or session of the innermost tunnel that has one", |r, _| {
             layers(r, |l| Value::maybe(l.tunnel_id, |id| Unsigned(id.into())))
         })
@@ -229,7 +232,8 @@ pub(crate) const ROWS: Rows = Rows {
         Row::new("tunnel_id_kind", Type::Text, "the kind of tunnel whose identifier it is", |r, _| {
             layers(r, |l| Value::maybe(l.identified, |kind| Text(kind.name())))
         })
-        .api(&["layers.tunnel_id_kind"]),
+        .api(&["layers.tunnel_id_kind"])
+        .elements(&[own(23)]),
         Row::new(
             "tunnel_label",
             Type::Text,
@@ -265,11 +269,13 @@ pub(crate) const ROWS: Rows = Rows {
             layers(r, |l| if has_outer(l) { Unsigned(l.outer_ttl.into()) } else { Absent })
         })
         .unit(Unit::Hops)
-        .api(&["layers.outer_ttl"]),
+        .api(&["layers.outer_ttl"])
+        .elements(&[own(24)]),
         Row::new("outer_tos", Type::Unsigned, "type of service or traffic class of the outermost header", |r, _| {
             layers(r, |l| if has_outer(l) { Unsigned(l.outer_tos.into()) } else { Absent })
         })
-        .api(&["layers.outer_tos"]),
+        .api(&["layers.outer_tos"])
+        .elements(&[own(25)]),
         Row::new("inner_source_mac", Type::Mac, "of the Ethernet header in the tunnel", |r, _| layers(r, |l| mac(&l.inner_macs, 6)))
             .api(&["layers.inner_source_mac"])
             .elements(&[iana(414, "dot1qCustomerSourceMacAddress")]),
@@ -279,9 +285,11 @@ pub(crate) const ROWS: Rows = Rows {
         Row::new("inner_vlan_tci", Type::Unsigned, "VLAN tag of the Ethernet header in the tunnel: priority, DEI, id", |r, _| {
             layers(r, |l| Value::maybe(l.inner_vlan, |tci| Unsigned(tci.into())))
         })
-        .api(&["layers.inner_vlan_tci"]),
+        .api(&["layers.inner_vlan_tci"])
+        .elements(&[own(26)]),
         Row::new("inner_mpls", Type::Unsigned, "MPLS label stack entry inside the tunnel", |r, _| layers(r, |l| some(l.inner_mpls)))
-            .api(&["layers.inner_mpls"]),
+            .api(&["layers.inner_mpls"])
+            .elements(&[own(27)]),
         Row::new("gre_key", Type::Unsigned, "key of GRE", |r, _| layers(r, |l| Value::maybe(l.gre_key, |key| Unsigned(key.into()))))
             .api(&["layers.gre_key"])
             .elements(&[iana(296, "greKey")])
@@ -309,7 +317,8 @@ pub(crate) const ROWS: Rows = Rows {
             layers(r, |l| some(l.srh.segments))
         })
         .api(&["layers.srh_segments"])
-        .source("RFC 8754 section 2"),
+        .source("RFC 8754 section 2")
+        .elements(&[own(28)]),
         Row::new("srh_segments_left", Type::Unsigned, "segments left", |r, _| {
             layers(r, |l| if l.srh.segments == 0 { Absent } else { Unsigned(l.srh.segments_left.into()) })
         })
@@ -338,7 +347,7 @@ pub(crate) const ROWS: Rows = Rows {
             |r, _| layers(r, |l| Value::maybe(l.service_instance, |tag| Unsigned(tag.into()))),
         )
         .api(&["layers.service_instance_tag"])
-        .elements(&[iana(412, "dot1qServiceInstanceId")])
+        .elements(&[iana(412, "dot1qServiceInstanceId"), own(29)])
         .source("IEEE 802.1ah"),
     ],
 };

@@ -3,7 +3,7 @@
 use super::{Facts, Id};
 use crate::fact::{TcpPerformance, UdpPerformance, valid};
 use crate::field::Value::{Absent, Duration, Unsigned};
-use crate::field::{Row, Rows, Type, Unit, Value, flowmon, ntop};
+use crate::field::{Row, Rows, Type, Unit, Value, flowmon, ntop, own};
 use crate::view::RecordView;
 use crate::word::{Reader, Writer};
 
@@ -57,21 +57,29 @@ pub(crate) const ROWS: Rows = Rows {
             of(r).map_or(Absent, |responses| Unsigned(responses.count.into()))
         })
         .unit(Unit::Packets)
-        .api(&["tcp.responses", "udp.responses"]),
+        .api(&["tcp.responses", "udp.responses"])
+        .elements(&[own(50)]),
         Row::new("response_min", Type::Duration, "shortest time from a request to its answer", |r, _| time(r, |t| t.min))
-            .api(&["tcp.response_min_us", "udp.response_min_us"]),
+            .api(&["tcp.response_min_us", "udp.response_min_us"])
+            .elements(&[own(51)]),
         Row::new("response_mean", Type::Duration, "mean", |r, _| time(r, ResponseTimes::mean))
             .api(&["tcp.response_mean_us", "udp.response_mean_us"])
-            .elements(&[flowmon(70, "npmServerResponseTime"), ntop(125, "APPL_LATENCY_MS")]),
-        Row::new("response_max", Type::Duration, "longest", |r, _| time(r, |t| t.max)).api(&["tcp.response_max_us", "udp.response_max_us"]),
+            .elements(&[flowmon(70, "npmServerResponseTime"), ntop(125, "APPL_LATENCY_MS"), own(52)]),
+        Row::new("response_max", Type::Duration, "longest", |r, _| time(r, |t| t.max))
+            .api(&["tcp.response_max_us", "udp.response_max_us"])
+            .elements(&[own(53)]),
         Row::new("response_last", Type::Duration, "latest", |r, _| time(r, |t| t.last))
-            .api(&["tcp.response_last_us", "udp.response_last_us"]),
+            .api(&["tcp.response_last_us", "udp.response_last_us"])
+            .elements(&[own(54)]),
         Row::new("response_p50", Type::Duration, "half of the answers came within so long", |r, _| time(r, |t| quantile(t, 0)))
-            .api(&["tcp.response_p50_us", "udp.response_p50_us"]),
+            .api(&["tcp.response_p50_us", "udp.response_p50_us"])
+            .elements(&[own(55)]),
         Row::new("response_p95", Type::Duration, "95 % did", |r, _| time(r, |t| quantile(t, 1)))
-            .api(&["tcp.response_p95_us", "udp.response_p95_us"]),
+            .api(&["tcp.response_p95_us", "udp.response_p95_us"])
+            .elements(&[own(56)]),
         Row::new("response_p99", Type::Duration, "99 % did", |r, _| time(r, |t| quantile(t, 2)))
-            .api(&["tcp.response_p99_us", "udp.response_p99_us"]),
+            .api(&["tcp.response_p99_us", "udp.response_p99_us"])
+            .elements(&[own(57)]),
     ],
 };
 

@@ -3,7 +3,7 @@
 use super::responses::{self, ResponseTimes, get_responses, put_responses};
 use super::{Fact, Facts, Id, open, read_fact};
 use crate::field::Value::{Absent, Text, Unsigned};
-use crate::field::{Row, Rows, Type, Unit, Value, iana};
+use crate::field::{Row, Rows, Type, Unit, Value, iana, own};
 use crate::view::RecordView;
 
 /// A protocol of requests and answers.
@@ -83,12 +83,14 @@ pub(crate) const ROWS: Rows = Rows {
             udp(r, |udp| Unsigned(udp.repeated.into()))
         })
         .unit(Unit::Packets)
-        .api(&["udp.repeated"]),
+        .api(&["udp.repeated"])
+        .elements(&[own(90)]),
         Row::new("unanswered_requests", Type::Unsigned, "given up, because four later ones waited too", |r, _| {
             udp(r, |udp| Unsigned(udp.unanswered.into()))
         })
         .unit(Unit::Packets)
-        .api(&["udp.unanswered"]),
+        .api(&["udp.unanswered"])
+        .elements(&[own(91)]),
     ],
 };
 

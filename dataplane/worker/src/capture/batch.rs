@@ -62,11 +62,6 @@ impl<'a> Batch<'a> {
         self.frames.get(..self.len).unwrap_or_default()
     }
 
-    /// The latest time of any of the frames; 0 for an empty batch.
-    pub fn newest(&self) -> u64 {
-        self.newest
-    }
-
     /// Frames whose times were not believed, since the batch was made.
     pub fn absurd(&self) -> u64 {
         self.absurd
