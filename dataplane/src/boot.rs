@@ -164,8 +164,7 @@ impl Rest<'_> {
         let gauges = gauges.collect::<Result<_, _>>()?;
         let interfaces = boot.ports.iter().map(|port| (u32::from(port.ingress), port.name.clone())).collect();
         let lookups = Arc::new(Lookups::start(&self.segment, &self.profile.trust.sources(&self.settings.live)).map_err(other)?);
-        let patterns = wants(&boot.patterns);
-        let exporters = Exporters::new(self.segment.clone(), self.rings.clone(), interfaces, Arc::clone(&lookups), patterns);
+        let exporters = Exporters::new(self.segment.clone(), self.rings.clone(), interfaces, Arc::clone(&lookups));
         Ok((opened, gauges, Readers { privileges, exporters, lookups }))
     }
 

@@ -10,7 +10,6 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use sonde_export::session::{self, Config};
-use sonde_flow::pattern::Wants;
 use sonde_record::ring::{Cursor, Reader};
 use sonde_settings::{EXPORTER_PREFIX, Exporter, Live, Transport};
 use sonde_stats::{Block, Kind, Segment};
@@ -29,7 +28,6 @@ pub struct Exporters {
     rings: Vec<PathBuf>,
     interfaces: Vec<(u32, String)>,
     lookups: Arc<Lookups>,
-    patterns: Wants,
 }
 
 #[derive(Debug)]
@@ -79,10 +77,9 @@ pub struct Plan {
 }
 
 impl Exporters {
-    /// None yet. They will read these rings, tell collectors the names of these interfaces, and look up addresses here; the workers keep
-    /// these patterns of packets.
-    pub fn new(segment: Segment, rings: Vec<PathBuf>, interfaces: Vec<(u32, String)>, lookups: Arc<Lookups>, patterns: Wants) -> Self {
-        Self { all: BTreeMap::new(), segment, rings, interfaces, lookups, patterns }
+    /// None yet. They will read these rings, tell collectors the names of these interfaces, and look up addresses here.
+    pub fn new(segment: Segment, rings: Vec<PathBuf>, interfaces: Vec<(u32, String)>, lookups: Arc<Lookups>) -> Self {
+        Self { all: BTreeMap::new(), segment, rings, interfaces, lookups }
     }
 
     /// Does everything that can fail for `desired` to run, and changes nothing.
@@ -204,7 +201,7 @@ impl Exporters {
             message_octets_max: settings.message_octets_max.into(),
             options_interval: Duration::from_secs(settings.options_interval_s.into()),
             interfaces: self.interfaces.clone(),
-            patterns: self.patterns,
+            fields: settings.fields.clone(),
             icmp_in_port: settings.icmp_in_port,
             ..Config::new(protocol, &settings.address())
         }

@@ -199,7 +199,8 @@ pub fn run(command: &mut Command) -> Said {
     Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// What `sonde replay` with these options prints of a capture in JSON, of all tables, and what it writes in IPFIX.
+/// What `sonde replay` with these options prints of a capture in JSON, of all tables, and what it writes in IPFIX with all
+/// fields.
 ///
 /// # Panics
 /// If it cannot read the capture.
@@ -215,7 +216,7 @@ pub fn replayed(capture: &Path, options: &[&str]) -> (Vec<Value>, Vec<u8>) {
         assert!(said.code.is_some_and(|code| code < 2), "{said:?}");
         lines.extend(said.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object a line")));
     }
-    let ipfix = replay(&["--format", "ipfix"]).output().unwrap_or_else(|error| panic!("sonde replay: {error}"));
+    let ipfix = replay(&["--format", "ipfix", "--fields", "full"]).output().unwrap_or_else(|error| panic!("sonde replay: {error}"));
     (lines, ipfix.stdout)
 }
 

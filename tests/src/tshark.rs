@@ -13,7 +13,10 @@ use crate::traffic::{Packet, SECOND, Stack, capture};
 /// Values of a flow record by the name of their field, in the order in which they came: forward and reverse have one name.
 pub type Flow = BTreeMap<String, Vec<String>>;
 
-/// tshark over a capture of messages; `None`, said loudly, where it is not installed.
+/// A preference without which tshark refuses templates of more than 60 fields.
+const LONG_TEMPLATES: &str = "cflow.max_template_fields:0";
+
+/// tshark over a capture, with the preferences that it has by itself; `None`, said loudly, where it is not installed.
 pub fn tshark(path: &Path) -> Option<Command> {
     static FAULT: OnceLock<Option<String>> = OnceLock::new();
     let fault = FAULT.get_or_init(|| Command::new("tshark").arg("-v").output().err().map(|error| error.to_string()));
@@ -22,8 +25,7 @@ pub fn tshark(path: &Path) -> Option<Command> {
         return None;
     }
     let mut command = Command::new("tshark");
-    // Without being told otherwise it refuses templates of more than 60 fields.
-    command.args(["-n", "-o", "cflow.max_template_fields:0", "-r"]).arg(path);
+    command.args(["-n", "-r"]).arg(path);
     Some(command)
 }
 
@@ -59,12 +61,25 @@ pub fn as_capture<'a>(path: &Path, messages: impl IntoIterator<Item = (u16, &'a 
     capture::save(path, messages.into_iter().map(packet));
 }
 
-/// The flow records that tshark reads of a capture, each with the source port of its stream as `udp.srcport`.
+/// The flow records that tshark reads of a capture, each with the source port of its stream as `udp.srcport`. It has the preferences that it
+/// has by itself.
 ///
 /// # Panics
 /// When it fails.
 pub fn flows(path: &Path) -> Option<Vec<Flow>> {
-    let said = run(tshark(path)?.args(["-T", "json", "--no-duplicate-keys"]));
+    Some(read(&mut tshark(path)?))
+}
+
+/// The same where templates may have more than 60 fields.
+///
+/// # Panics
+/// When it fails.
+pub fn flows_of_long_templates(path: &Path) -> Option<Vec<Flow>> {
+    Some(read(tshark(path)?.args(["-o", LONG_TEMPLATES])))
+}
+
+fn read(tshark: &mut Command) -> Vec<Flow> {
+    let said = run(tshark.args(["-T", "json", "--no-duplicate-keys"]));
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let frames: Vec<Value> = serde_json::from_str(&said.stdout).expect("JSON");
     let mut found = Vec::new();
@@ -76,7 +91,7 @@ pub fn flows(path: &Path) -> Option<Vec<Flow>> {
             flow.insert("udp.srcport".to_owned(), vec![port.to_owned()]);
         }
     }
-    Some(found)
+    found
 }
 
 /// Every object that has a flow's number is a flow.

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 use sonde_tests::collector::{Collected, Collector, Decoder, Element, Record, messages, reverse};
-use sonde_tests::harness::{Lab, PATIENCE, replayed, until};
+use sonde_tests::harness::{Lab, PATIENCE, binary, replayed, run, until};
 use sonde_tests::traffic::{
     Arp, Close, Endpoint, Ipv4, Ipv6, Layer, MILLISECOND, Packet, Path as Way, START, Stack, TcpConversation, capture, office,
 };
@@ -240,7 +241,7 @@ fn compare(paths: &[PathBuf], scratch: &Path) -> Option<BTreeSet<&'static str>> 
     let key = |flow: &Flow| {
         [("udp.srcport", 0), ("cflow.flow_id", 0), ("cflow.octets", 0), ("cflow.packets", 1)].map(|(field, at)| flow[field][at].clone())
     };
-    let read: BTreeMap<_, _> = tshark::flows(scratch)?.into_iter().map(|flow| (key(&flow), flow)).collect();
+    let read: BTreeMap<_, _> = tshark::flows_of_long_templates(scratch)?.into_iter().map(|flow| (key(&flow), flow)).collect();
     let mut equal = BTreeSet::new();
     for (at, (flows, _)) in replays.iter().enumerate() {
         for flow in flows {
@@ -282,6 +283,65 @@ fn tshark_reads_what_replay_prints_of_the_corpus() {
     let Some(equal) = compare(&files, &folder.path().join("ipfix.pcap")) else { return };
     for path in ["/layers/mpls/1", "/layers/tunnel_id", "/layers/gre_key", "/layers/spi", "/tcp/forward/retransmissions", "/flow_label"] {
         assert!(equal.contains(path), "no flow of the corpus has {path}");
+    }
+}
+
+/// An IPFIX file with these fields, of what a record says without being asked, or of everything.
+fn chosen(path: &Path, folder: &Path, fields: &str, everything: bool) -> Vec<u8> {
+    let prefixes = folder.join("prefixes");
+    std::fs::write(&prefixes, "10.0.0.0/8 lab\n2001:db8::/32 lab6\n").unwrap();
+    let mut replay = Command::new(binary("sonde"));
+    replay.arg("replay").arg(path).args(["--format", "ipfix", "--fields", fields]);
+    if everything {
+        replay.args(["--patterns", "--prefixes"]).arg(prefixes);
+    }
+    let out = replay.output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    out.stdout
+}
+
+#[test]
+fn tshark_reads_every_template_of_the_standard_fields_with_its_own_preferences() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("everything.pcap");
+    everything(&path);
+    let read = |fields: &str, everything: bool| {
+        let file = chosen(&path, folder.path(), fields, everything);
+        let collected = Decoder::file(&file);
+        assert_eq!((&collected.faults, collected.missing), (&Vec::new(), 0));
+        let capture = folder.path().join("ipfix.pcap");
+        tshark::as_capture(&capture, messages(&file).map(|message| (10_000, message)));
+        tshark::flows(&capture).map(|flows| (collected, flows))
+    };
+    let numbers = |flow: &Flow| ["cflow.flow_id", "cflow.octets"].map(|field| flow[field][0].parse::<u64>().unwrap());
+    for everything in [false, true] {
+        let Some((standard, flows)) = read("standard", everything) else { return };
+        let expected: BTreeSet<_> = standard.records.iter().map(|record| [value(record, (0, 148)), value(record, (0, 1))]).collect();
+        assert_eq!(flows.iter().map(numbers).collect::<BTreeSet<_>>(), expected);
+        // Tags, tunnels and performance were among them, places and patterns.
+        let said: BTreeSet<_> = standard.records.iter().map(|record| says(record).1).collect();
+        assert_eq!(said, BTreeSet::from(["ARP", "QUIC", "TCP", "UDP", "labels", "plain", "tunnel"]));
+        let there: BTreeSet<Element> = standard.records.iter().flat_map(|record| record.values.keys().copied()).collect();
+        let elements = [(0, 389), (0, 16), (NTOP, 525), (CESNET, 1020)].map(|element| there.contains(&element));
+        assert_eq!(elements, [!everything, everything, everything, everything]);
+        let has_all = |record: &&Record| record.lists.contains_key(&(CESNET, 1013)) && record.values.contains_key(&(NTOP, 525));
+        assert_eq!(standard.records.iter().filter(has_all).any(|record| says(record) == ("IPv4", "TCP")), everything);
+    }
+    let (full, flows) = read("full", true).unwrap();
+    assert!(flows.len() < full.records.len(), "without the limit there would be nothing to keep to");
+    let (named, flows) = read("flowId,octetDeltaCount,tcpControlBits,packetTime", true).unwrap();
+    assert_eq!((named.records.len(), flows.len()), (full.records.len(), full.records.len()));
+    let connection = named.records.iter().find(|record| record.lists.contains_key(&(CESNET, 1014))).unwrap();
+    let fields: Vec<_> = connection.values.keys().filter(|(pen, id)| (*pen, *id) != (0, 291)).copied().collect();
+    assert_eq!(fields, [(0, 1), (0, 6), (0, 148), reverse((0, 1)), reverse((0, 6))], "of each name both directions");
+}
+
+#[test]
+fn a_field_that_is_none_is_refused_with_the_nearest() {
+    let said = run(Command::new(binary("sonde")).args(["replay", "none.pcap", "--format", "ipfix", "--fields", "octetDeltaCont,flowID"]));
+    assert_eq!(said.code, Some(2), "{said:?}");
+    for sentence in ["\"octetDeltaCont\" is no element; did you mean octetDeltaCount?", "\"flowID\" is no element; did you mean flowId?"] {
+        assert!(said.stderr.contains(sentence), "{}", said.stderr);
     }
 }
 
@@ -429,9 +489,19 @@ fn sorted(collected: &Collected) -> Vec<(u16, Values)> {
     all
 }
 
-/// The template of the same fields without those of tags: the lowest four bits are the kind, and 5 for each tag (docs/ipfix.md).
-fn untagged(template: u16) -> u16 {
-    (template & !15) + (template & 15) % 5
+/// What a record says beside the plain fields, by an element that only such records have, and of which kind it is.
+fn says(record: &Record) -> (&'static str, &'static str) {
+    let has = |element: &Element| record.values.contains_key(element);
+    let facts = [
+        ("TCP", (0, 231)),
+        ("UDP", (0, 95)),
+        ("QUIC", (FLOWMON, 69)),
+        ("ARP", (CESNET, 33)),
+        ("labels", (0, 202)),
+        ("tunnel", (NTOP, 113)),
+    ];
+    let kind = [("IPv4", (0, 8)), ("IPv6", (0, 27))].iter().find(|(_, element)| has(element)).map_or("layer 2", |(kind, _)| kind);
+    (kind, facts.iter().find(|(_, element)| has(element)).map_or("plain", |(fact, _)| fact))
 }
 
 #[test]
@@ -444,7 +514,8 @@ fn a_dataplane_sends_what_a_replay_writes() {
     let collector = Collector::udp().unwrap();
     let port = format!("boot.ports[0].device=net_pcap0,rx_pcap={}", path.display());
     let address = format!("live.exporters[0].address={}", collector.address());
-    let sets = ["boot.cores.workers=[]", "live.timeouts.idle_timeout_ms=500", "live.exporters[0].name=exporters/test", &port, &address];
+    let exporter = ["live.exporters[0].name=exporters/test", "live.exporters[0].fields=full"];
+    let sets = ["boot.cores.workers=[]", "live.timeouts.idle_timeout_ms=500", exporter[0], exporter[1], &port, &address];
     let dataplane = lab.dataplane(&sets);
     let complete = collector.wait(PATIENCE, |collected| collected.records.len() >= written.records.len());
     let found = collector.look(|collected| collected.records.len());
@@ -454,10 +525,15 @@ fn a_dataplane_sends_what_a_replay_writes() {
     let sent = collector.stop();
     assert_eq!(sent.faults, Vec::<String>::new());
     assert_eq!(sorted(&sent), sorted(&written));
-    let templates: BTreeSet<_> = sent.records.iter().map(|record| untagged(record.template)).collect();
-    // Plain, with labels, with a tunnel, with TCP; ARP; requests over UDP and QUIC.
-    assert!([768, 769, 1280, 1281].iter().all(|id| templates.contains(id)), "{templates:?}");
-    assert!([256, 257, 288, 289, 320, 321, 384, 385, 514].iter().filter(|id| templates.contains(id)).count() >= 7, "{templates:?}");
+    let said: BTreeSet<_> = sent.records.iter().map(says).collect();
+    for facts in
+        [("IPv4", "UDP"), ("IPv6", "UDP"), ("IPv4", "QUIC"), ("IPv6", "QUIC"), ("IPv4", "TCP"), ("IPv6", "TCP"), ("layer 2", "ARP")]
+    {
+        assert!(said.contains(&facts), "{facts:?} of {said:?}");
+    }
+    for fact in ["plain", "labels", "tunnel"] {
+        assert!(said.iter().any(|(_, other)| *other == fact), "{fact} of {said:?}");
+    }
 }
 
 #[test]
@@ -481,8 +557,8 @@ fn the_control_plane_shows_the_places_that_its_dataplane_exports() {
     let ended = dataplane.stop();
     assert!(ended.status.success(), "{}", ended.text);
     let sent = collector.stop();
-    let connection =
-        sent.records.iter().find(|record| untagged(record.template) == 256 + 16 + 128).expect("a connection of IPv4, with places");
+    let connection = sent.records.iter().find(|record| says(record) == ("IPv4", "TCP")).expect("a connection of IPv4");
     assert_eq!([525, 526].map(|id| connection.text((NTOP, id)).unwrap().trim_end_matches('\0').to_owned()), ["lab", "lab"]);
-    assert!(sent.records.iter().all(|record| untagged(record.template) & 3 == 2 || record.template & 16 != 0), "every IP flow has places");
+    let has_places = |record: &Record| says(record).0 == "layer 2" || record.values.contains_key(&(0, 16));
+    assert!(sent.records.iter().all(has_places), "every IP flow has places");
 }

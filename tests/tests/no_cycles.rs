@@ -7,7 +7,6 @@ use sonde_tests::source::{files, root};
 
 /// Crates that have circles still, with the reason.
 const EXCEPTIONS: &[(&str, &str)] = &[
-    ("dataplane/export", "groups of fields and templates are parted when templates are made on demand"),
     ("dataplane/flow", "the entry, its side state and the record are parted when the annex replaces the pools"),
 ];
 

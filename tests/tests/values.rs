@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use sonde_controlplane::cli::replay::csv::Csv;
 use sonde_controlplane::cli::replay::rtt::Rtt;
 use sonde_controlplane::cli::replay::{Sink, Table};
-use sonde_export::file::FileWriter;
+use sonde_export::{Fields, FileWriter, Options};
 use sonde_flow::pattern::Wants;
 use sonde_flow::{Flush, Policy, Room, Sizing, Tracker};
 use sonde_memory::slab::Wanted;
@@ -77,7 +77,7 @@ fn only(records: Vec<Record>) -> Record {
 
 /// What an IPFIX file says of the records.
 fn exported(records: &[Record], icmp_in_port: bool) -> Vec<collector::Record> {
-    let mut writer = FileWriter::new(Vec::new(), 1, Vec::new(), None, Wants::default()).with_icmp_in_port(icmp_in_port);
+    let mut writer = FileWriter::new(Vec::new(), 1, Options { fields: Fields::Full, icmp_in_port, ..Options::default() });
     records.iter().for_each(|record| writer.write(&record.view().unwrap()).unwrap());
     let collected = Decoder::file(&writer.finish().unwrap().0);
     assert!(collected.faults.is_empty(), "{:?}", collected.faults);
@@ -378,7 +378,7 @@ fn tshark_reads_type_and_code_of_icmp() {
     let records = replay(vec![icmp(4, 0, 3, 1, true), icmp(6, 0, 1, 4, true)]);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ipfix.pcap");
-    let mut writer = FileWriter::new(Vec::new(), 1, Vec::new(), None, Wants::default()).with_icmp_in_port(true);
+    let mut writer = FileWriter::new(Vec::new(), 1, Options { icmp_in_port: true, ..Options::default() });
     records.iter().for_each(|record| writer.write(&record.view().unwrap()).unwrap());
     let (file, _) = writer.finish().unwrap();
     tshark::as_capture(&path, collector::messages(&file).map(|message| (4739, message)));

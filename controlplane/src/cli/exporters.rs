@@ -90,6 +90,9 @@ pub(super) struct Fields {
     /// true: the destination port of ICMP is type * 256 + code, as nfdump and Flowmon read it.
     #[arg(long, value_name = "BOOL")]
     icmp_in_port: Option<bool>,
+    /// Which fields go out: standard (at most 60 a template), full, or names of elements separated by commas.
+    #[arg(long = "fields", value_name = "FIELDS")]
+    chosen: Option<String>,
 }
 
 /// How a change is made.
@@ -119,6 +122,7 @@ impl Fields {
             ("options_interval_s", self.options_interval_s.is_some()),
             ("enabled", self.enabled.is_some()),
             ("icmp_in_port", self.icmp_in_port.is_some()),
+            ("fields", self.chosen.is_some()),
         ];
         let exporter = Exporter {
             name: full_name(name),
@@ -131,6 +135,7 @@ impl Fields {
             options_interval_s: self.options_interval_s.unwrap_or(0),
             enabled: self.enabled,
             icmp_in_port: self.icmp_in_port,
+            fields: self.chosen.unwrap_or_default(),
         };
         (exporter, given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()).collect())
     }

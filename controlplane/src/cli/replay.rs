@@ -15,6 +15,7 @@ use super::screen::Out;
 use anyhow::Context;
 use progress::Progress;
 use sonde_enrich::Enricher;
+use sonde_export::Fields;
 use sonde_flow::pattern::Wants;
 use sonde_memory::MapError;
 use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
@@ -80,6 +81,9 @@ pub struct Args {
     /// In an IPFIX file the destination port of ICMP is type * 256 + code, as some collectors read it.
     #[arg(long)]
     pub icmp_in_port: bool,
+    /// Fields of an IPFIX file: standard (at most 60 a template, which Wireshark decodes), full, or names of elements separated by commas.
+    #[arg(long, value_name = "FIELDS", default_value = "standard", value_parser = fields)]
+    pub fields: Fields,
     /// One flow for all virtual networks (VNI, VSID, I-SID), instead of one for each: where each direction has its own.
     #[arg(long)]
     pub no_virtual_network_in_key: bool,
@@ -250,7 +254,7 @@ fn replay_all(
         Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
         Format::Json => Box::new(json::Json::new(out, args.table, whose)),
         Format::Detail => Box::new(json::Json::sheets(out, args.table, whose)),
-        Format::Ipfix => Box::new(ipfix::Ipfix::new(out, whose, patterns(args), args.icmp_in_port)),
+        Format::Ipfix => Box::new(ipfix::Ipfix::new(out, whose, args.fields.clone(), args.icmp_in_port)),
     };
     let progress = (progress && io::stderr().is_terminal()).then(Progress::start);
     let mut code = 0;
@@ -280,6 +284,14 @@ fn replay_all(
     }
     sink.finish()?;
     Ok(code)
+}
+
+/// Which fields go out; the error names all that are none.
+fn fields(text: &str) -> Result<Fields, String> {
+    Fields::parse(text).map_err(|unknown| {
+        let wrong = unknown.iter().map(|unknown| format!("\"{}\" is no element; did you mean {}?", unknown.name, unknown.nearest));
+        wrong.collect::<Vec<_>>().join(" ")
+    })
 }
 
 /// All, or none.

@@ -18,6 +18,15 @@ impl<'a> Cursor<'a> {
         field
     }
 
+    /// Octets that were written elsewhere.
+    #[inline(always)]
+    pub(crate) fn copy(&mut self, octets: &[u8]) {
+        let rest = std::mem::take(&mut self.0);
+        let (own, rest) = rest.split_at_mut(octets.len());
+        own.copy_from_slice(octets);
+        self.0 = rest;
+    }
+
     /// Nothing is left to write.
     #[inline(always)]
     pub(crate) fn end(self) {

@@ -1,32 +1,23 @@
-//! export: records -> IPFIX messages -> collectors.
+//! export: records -> messages of a format -> collectors.
 //!
-//! Read in this order: [`elements`], [`template`] and [`group`] say what is sent, [`ipfix`] encodes it into a [`batch`], [`announce`] makes
-//! the templates and options, [`transport`] carries messages, [`session`] is the thread of one exporter, [`file`] writes what it would
-//! send. Groups of fields that only some flows have: [`enriched`] (where and whose addresses are), [`stack`], [`tunnel`], [`tcp`], [`arp`], [`udp`],
-//! [`quic`], [`pattern`].
+//! Read in this order: [`session`] is the thread of one exporter: it knows a [`format`](mod@format) and a [`transport`], not which. [`template`] is
+//! what records of a kind with a set of facts have, of which [`selection`] says what goes out. [`format::ipfix`] encodes them, with one
+//! straight-line encoder for each [`fact`].
 //!
-//! Not here: NetFlow v5 and v9, SCTP, TLS and DTLS, uniflow profiles, template withdrawal (templates never change).
+//! Not here: `NetFlow` 5 and 9, SCTP, TLS and DTLS, uniflow profiles, template withdrawal (templates never change).
 #![forbid(unsafe_code)]
 
-pub mod announce;
-pub mod arp;
-pub mod batch;
 mod cursor;
-pub mod elements;
-pub mod enriched;
-pub mod file;
-pub mod group;
-pub mod ipfix;
-mod measured;
-pub mod pattern;
-pub mod quic;
+pub mod fact;
+pub mod format;
+pub mod selection;
 pub mod session;
-pub mod stack;
-mod tags;
-pub mod tcp;
 pub mod template;
 pub mod transport;
-pub mod tunnel;
-pub mod udp;
 
+pub use fact::{Facts, KINDS};
+pub use format::ipfix::elements;
+pub use format::ipfix::encoder::{Encoder, Options};
+pub use selection::Fields;
 pub use session::{COUNTERS, Config, Protocol, TEXTS, Timing, run};
+pub use transport::file::FileWriter;

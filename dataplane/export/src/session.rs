@@ -7,15 +7,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sonde_enrich::Handle;
-use sonde_flow::pattern::Wants;
 use sonde_record::ring::Reader;
 use sonde_stats::Block;
 use sonde_threads::trap;
 
-use crate::announce::{self, Statistics};
-use crate::ipfix::Encoder;
+use crate::format::ipfix::encoder::{Encoder, Options};
+use crate::format::{Format, Message, Sealed, Sink, Statistics, Stream};
+use crate::selection::Fields;
 pub use crate::transport::Timing;
-use crate::transport::{Now, Room, Tally, Tcp, Transport, Udp};
+use crate::transport::tcp::Tcp;
+use crate::transport::udp::Udp;
+use crate::transport::{Now, Room, Tally, Transport};
 
 /// Names of an exporter's counters, in the order of its stats block.
 ///
@@ -81,11 +83,19 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// What can be known of the arrival of records that were sent.
-    const fn delivery(self) -> &'static str {
+    /// Whether many messages of equal size go in one call.
+    const fn wants_equal_messages(self) -> bool {
         match self {
-            Self::Udp => "unconfirmed",
-            Self::Tcp => "acknowledged",
+            Self::Udp => true,
+            Self::Tcp => false,
+        }
+    }
+
+    /// A transport for this stream to "host:port".
+    fn open(self, address: &str, stream: Stream, timing: Timing, now: Now) -> Box<dyn Transport> {
+        match self {
+            Self::Udp => Box::new(Udp::new(address, stream, timing, now)),
+            Self::Tcp => Box::new(Tcp::new(address, stream, timing, now)),
         }
     }
 }
@@ -109,8 +119,8 @@ pub struct Config {
     pub interfaces: Vec<(u32, String)>,
     /// Where addresses are looked up; `None`: they are not, and the templates have no fields for what would be found.
     pub enrichment: Option<Arc<Handle>>,
-    /// Which patterns of packets the probe keeps; the templates have no fields for others.
-    pub patterns: Wants,
+    /// Which fields go out.
+    pub fields: Fields,
     /// Whether the destination port of ICMP is its type * 256 + code.
     pub icmp_in_port: bool,
     /// How long things may take.
@@ -129,7 +139,7 @@ impl Config {
             options_interval: Duration::from_secs(60),
             interfaces: Vec::new(),
             enrichment: None,
-            patterns: Wants::default(),
+            fields: Fields::default(),
             icmp_in_port: false,
             timing: Timing::default(),
         }
@@ -146,7 +156,15 @@ impl Config {
 /// When told to stop, the collector gets [`Timing::linger`] to take what is left. What it does not take stays in the ring for a
 /// successor; but where the writer has left for good there is none, and the rest is counted as lost.
 pub fn run(config: &Config, inputs: &mut [Reader], block: impl Borrow<Block>, stop: &AtomicBool) {
-    let mut session = Session::new(config, inputs, block.borrow());
+    let encoder = Encoder::new(Options {
+        message_octets_max: config.message_octets_max,
+        messages_max: usize::MAX,
+        equal_messages: config.protocol.wants_equal_messages(),
+        fields: config.fields.clone(),
+        enrichment: config.enrichment.clone(),
+        icmp_in_port: config.icmp_in_port,
+    });
+    let mut session = Session::new(config, encoder, inputs, block.borrow());
     let mut stop_at = None;
     loop {
         let now = Now::read();
@@ -163,20 +181,38 @@ pub fn run(config: &Config, inputs: &mut [Reader], block: impl Borrow<Block>, st
     session.finish();
 }
 
-/// An exporter at work.
-struct Session<'a> {
+/// Where the format's messages go.
+struct Outlet {
+    transport: Box<dyn Transport>,
+    tally: Tally,
+    now: Now,
+}
+
+impl Sink for Outlet {
+    fn announce(&mut self, messages: Vec<Message>) {
+        self.transport.announce(messages, self.now, &mut self.tally);
+    }
+
+    fn send(&mut self, sealed: Sealed<'_>) {
+        self.transport.send(sealed, self.now, &mut self.tally);
+    }
+}
+
+/// An exporter at work: records in, messages of a format out.
+struct Session<'a, F: Format> {
     config: &'a Config,
     inputs: &'a mut [Reader],
     block: &'a Block,
-    encoder: Encoder,
-    transport: Transport,
-    tally: Tally,
+    format: F,
+    outlet: Outlet,
     lost_ring: u64,
     damaged_ring: u64,
     looked: Instant,
     /// Flow records read, and not counted as sent or lost yet.
     in_hand: u64,
     templates_at: Option<Instant>,
+    /// How many templates were announced then.
+    templates_told: usize,
     options_at: Option<Instant>,
     /// Since when records may wait in messages that are not full.
     flushed: Instant,
@@ -185,29 +221,24 @@ struct Session<'a> {
     told: (&'static str, String),
 }
 
-impl<'a> Session<'a> {
-    fn new(config: &'a Config, inputs: &'a mut [Reader], block: &'a Block) -> Self {
+impl<'a, F: Format> Session<'a, F> {
+    fn new(config: &'a Config, format: F, inputs: &'a mut [Reader], block: &'a Block) -> Self {
         let now = Now::read();
-        let (address, domain) = (config.address.as_str(), config.observation_domain_id);
-        let transport = match config.protocol {
-            Protocol::Udp => Transport::Udp(Udp::new(address, domain, config.timing, now)),
-            Protocol::Tcp => Transport::Tcp(Tcp::new(address, domain, config.timing, now)),
-        };
-        block.text(TEXTS[2], config.protocol.delivery());
-        let encoder = Encoder::new(config.message_octets_max, usize::MAX, config.enrichment.clone(), config.patterns)
-            .with_icmp_in_port(config.icmp_in_port);
+        let stream = Stream::new(format.header(), config.observation_domain_id);
+        let transport = config.protocol.open(&config.address, stream, config.timing, now);
+        block.text(TEXTS[2], transport.delivery());
         Self {
             config,
             inputs,
             block,
-            encoder,
-            transport,
-            tally: Tally::default(),
+            format,
+            outlet: Outlet { transport, tally: Tally::default(), now },
             lost_ring: 0,
             damaged_ring: 0,
             looked: now.instant,
             in_hand: 0,
             templates_at: None,
+            templates_told: 0,
             options_at: None,
             flushed: now.instant,
             sleep: SLEEP[0],
@@ -217,22 +248,23 @@ impl<'a> Session<'a> {
 
     /// One round: the collector's news, templates and options that are due, a turn of each ring. Returns how many records it took.
     fn step(&mut self, now: Now) -> usize {
-        self.transport.maintain(now, &mut self.tally);
-        let room = self.transport.room(now);
-        if room == Room::Ready || self.transport.wants_templates() {
+        self.outlet.now = now;
+        self.outlet.transport.maintain(now, &mut self.outlet.tally);
+        let room = self.outlet.transport.room(now);
+        if room == Room::Ready || self.outlet.transport.wants_templates() {
             self.announce(now);
         }
         // The templates may have been refused.
-        let room = if room == Room::Ready { self.transport.room(now) } else { room };
+        let room = if room == Room::Ready { self.outlet.transport.room(now) } else { room };
         let taken = match room {
-            Room::Ready => self.take(now),
+            Room::Ready => self.take(),
             Room::Wait => 0,
             Room::Drop => self.lose(),
         };
         if room == Room::Ready {
             let due = now.instant.duration_since(self.flushed) >= self.config.timing.flush;
             if due || taken == 0 {
-                self.send(due, now);
+                self.send(due);
             }
         }
         if taken == 0 && now.instant.duration_since(self.looked) >= LOOK {
@@ -245,16 +277,14 @@ impl<'a> Session<'a> {
         taken
     }
 
-    /// Reads and encodes; sends each batch that is full.
-    fn take(&mut self, now: Now) -> usize {
+    /// Reads and encodes; sends what is full.
+    fn take(&mut self) -> usize {
         let mut taken = 0;
-        self.encoder.refresh();
+        self.format.refresh();
         for input in &mut *self.inputs {
             let batch = input.read(TURN, |record| {
                 self.in_hand += 1;
-                if let Some(full) = self.encoder.put(record) {
-                    full.drain(false, |sealed| self.transport.send(sealed, now, &mut self.tally));
-                }
+                self.format.put(record, &mut self.outlet);
             });
             self.lost_ring += batch.lost;
             self.damaged_ring += batch.damaged;
@@ -273,49 +303,48 @@ impl<'a> Session<'a> {
             taken += batch.records;
         }
         self.in_hand += taken as u64;
-        self.tally.lost_send += taken as u64;
+        self.outlet.tally.lost_send += taken as u64;
         taken
     }
 
     /// Sends the full messages, and with `partial` the others too.
-    fn send(&mut self, partial: bool, now: Now) {
-        for batch in self.encoder.batches() {
-            batch.drain(partial, |sealed| self.transport.send(sealed, now, &mut self.tally));
-        }
+    fn send(&mut self, partial: bool) {
+        self.format.flush(partial, &mut self.outlet);
         if partial {
-            self.flushed = now.instant;
+            self.flushed = self.outlet.now.instant;
         }
     }
 
-    /// Sends templates and options where they are due.
+    /// Sends the templates that were made yet, and options, where they are due. A template that is made later is sent by the format.
     fn announce(&mut self, now: Now) {
         let older = |at: Option<Instant>, interval| at.is_none_or(|at| now.instant.duration_since(at) >= interval);
+        let transport = &self.outlet.transport;
         // RFC 7011 section 8.4: over UDP templates are repeated. Over TCP they must not be (section 8.1): once a connection.
-        let refresh = self.config.protocol == Protocol::Udp && older(self.templates_at, self.config.template_refresh);
-        let new = self.transport.wants_templates();
+        // One that was made meanwhile was sent once, which may be lost: it need not wait so long.
+        let made = self.format.templates_made();
+        let due = if made == self.templates_told { self.config.template_refresh } else { self.config.timing.repeat };
+        let refresh = transport.repeats_templates() && older(self.templates_at, due.min(self.config.template_refresh));
+        let new = transport.wants_templates();
         if new || refresh {
-            let messages = announce::templates(self.encoder.templates(), self.config.message_octets_max);
-            self.transport.announce(messages, now, &mut self.tally);
-            self.templates_at = Some(now.instant);
+            self.outlet.announce(self.format.templates());
+            (self.templates_at, self.templates_told) = (Some(now.instant), made);
         }
         if new || older(self.options_at, self.config.options_interval) {
-            let config = self.config;
-            let messages =
-                announce::options(config.message_octets_max, config.observation_domain_id, &self.statistics(), &config.interfaces);
-            self.transport.announce(messages, now, &mut self.tally);
+            let options = self.format.options(self.config.observation_domain_id, &self.statistics(), &self.config.interfaces);
+            self.outlet.announce(options);
             self.options_at = Some(now.instant);
         }
     }
 
     fn statistics(&self) -> Statistics {
         Statistics {
-            octets: self.block.get(OCTETS) + self.tally.octets,
-            messages: self.block.get(MESSAGES) + self.tally.messages,
-            records: self.block.get(RECORDS) + self.tally.records,
+            octets: self.block.get(OCTETS) + self.outlet.tally.octets,
+            messages: self.block.get(MESSAGES) + self.outlet.tally.messages,
+            records: self.block.get(RECORDS) + self.outlet.tally.records,
             not_sent: self.block.get(LOST_RING)
                 + self.lost_ring
                 + self.block.get(LOST_SEND)
-                + self.tally.lost_send
+                + self.outlet.tally.lost_send
                 + self.block.get(LOST_FAULT),
         }
     }
@@ -328,8 +357,8 @@ impl<'a> Session<'a> {
 
     /// Adds what happened to the counters.
     fn count(&mut self) {
-        let tally = std::mem::take(&mut self.tally);
-        let left_out = self.encoder.take_left_out();
+        let tally = std::mem::take(&mut self.outlet.tally);
+        let left_out = self.format.take_left_out();
         self.in_hand = self.in_hand.saturating_sub(tally.records + tally.lost_send);
         let counts = [
             (RECORDS, tally.records),
@@ -355,7 +384,7 @@ impl<'a> Session<'a> {
 
     /// Says how it goes.
     fn tell(&mut self) {
-        let (state, trouble) = self.transport.status();
+        let (state, trouble) = self.outlet.transport.status();
         if self.told.0 != state.name() {
             self.told.0 = state.name();
             self.block.text(TEXTS[0], state.name());
@@ -368,11 +397,12 @@ impl<'a> Session<'a> {
 
     /// Sends everything that was read; whether nothing is left to send.
     fn flush(&mut self, now: Now) -> bool {
-        if self.transport.room(now) == Room::Ready {
-            self.send(true, now);
-            self.transport.maintain(now, &mut self.tally);
+        self.outlet.now = now;
+        if self.outlet.transport.room(now) == Room::Ready {
+            self.send(true);
+            self.outlet.transport.maintain(now, &mut self.outlet.tally);
         }
-        self.encoder.records() == 0 && self.transport.is_done()
+        self.format.records() == 0 && self.outlet.transport.is_done()
     }
 
     /// Sleeps, the longer the less there was to do.
@@ -385,8 +415,8 @@ impl<'a> Session<'a> {
 
     /// Counts what will not be sent any more, and leaves the rings where the successor goes on.
     fn finish(mut self) {
-        self.tally.lost_send += self.encoder.records() as u64;
-        self.transport.abandon(&mut self.tally);
+        self.outlet.tally.lost_send += self.format.records() as u64;
+        self.outlet.transport.abandon(&mut self.outlet.tally);
         for input in &mut *self.inputs {
             let cursor = input.cursor();
             let (mut left, mut lost) = (0, 0);
@@ -400,7 +430,7 @@ impl<'a> Session<'a> {
                 }
             };
             if ended {
-                self.tally.lost_send += left;
+                self.outlet.tally.lost_send += left;
                 self.in_hand += left;
                 self.lost_ring += lost;
             } else {
@@ -412,7 +442,7 @@ impl<'a> Session<'a> {
     }
 }
 
-impl Drop for Session<'_> {
+impl<F: Format> Drop for Session<'_, F> {
     /// After a panic: what was sent and lost is counted, and so are the records that were in hand.
     fn drop(&mut self) {
         if thread::panicking() {
@@ -430,7 +460,7 @@ mod tests {
     fn an_idle_session_sleeps_longer_and_longer_and_a_busy_one_does_not() {
         let config = Config::new(Protocol::Udp, "127.0.0.1:9");
         let block = Block::detached(sonde_stats::Kind::Exporter, "exporters/test", COUNTERS);
-        let mut session = Session::new(&config, &mut [], &block);
+        let mut session = Session::new(&config, Encoder::new(Options::default()), &mut [], &block);
         let sleeps: Vec<_> = (0..7)
             .map(|_| {
                 session.rest(0);

@@ -1,45 +1,20 @@
 //! Every rule of the encoder, read back by a decoder that shares no code with it.
 
 mod decoder;
+mod outlet;
 
 use decoder::{Collector, Fields, Message, number, octets};
+use outlet::{DOMAIN, Outlet, TIME, sent};
 use proptest::prelude::*;
-use sonde_export::announce::{self, Statistics};
-use sonde_export::batch::{Batch, Stamp};
 use sonde_export::elements::{CESNET_PEN, REVERSE_PEN};
-use sonde_export::file::FileWriter;
-use sonde_export::ipfix::{Encoder, ntp};
-use sonde_flow::pattern::Wants;
+use sonde_export::fact::plain::ntp;
+use sonde_export::format::{Format, Statistics};
+use sonde_export::{Encoder, FileWriter, KINDS, Options};
 use sonde_record::{EndReason, Head, Initiator, Kind, NO_VLAN, Record, vlan_id};
 
-const TIME: u32 = 1_700_000_000;
-
 /// Everything an exporter sends for these records, each message on its own, flushed at the end.
-fn send(records: &[Record], octets_max: usize, messages_max: usize) -> Vec<Vec<u8>> {
-    let mut sent = Vec::new();
-    let mut sequence = 0;
-    let mut encoder = Encoder::new(octets_max, messages_max, None, Wants::default());
-    for mut message in announce::templates(encoder.templates(), octets_max) {
-        Stamp { time: TIME, domain: 7, sequence }.write(&mut message.octets);
-        sent.push(message.octets);
-    }
-    let mut take = |batch: &mut Batch, partial| {
-        batch.drain(partial, |mut sealed| {
-            sequence = sealed.stamp(Stamp { time: TIME, domain: 7, sequence });
-            sent.extend(sealed.each().map(|(message, _)| message.to_vec()));
-        });
-    };
-    for record in records {
-        if let Some(batch) = encoder.put(&record.view().unwrap()) {
-            take(batch, false);
-        }
-    }
-    for batch in encoder.batches() {
-        take(batch, false);
-        take(batch, true);
-    }
-    assert_eq!(encoder.records(), 0);
-    sent
+fn send(records: &[Record], message_octets_max: usize, messages_max: usize) -> Vec<Vec<u8>> {
+    sent(records, &Options { message_octets_max, messages_max, ..Options::default() }).messages
 }
 
 fn read(sent: &[Vec<u8>]) -> Vec<Message> {
@@ -48,7 +23,7 @@ fn read(sent: &[Vec<u8>]) -> Vec<Message> {
 }
 
 /// What the record must look like on the wire, field by field.
-fn check(record: &Record, id: u16, fields: &Fields) {
+fn check(record: &Record, fields: &Fields) {
     let reverse = REVERSE_PEN;
     let expect = |pen, element, value: u64| assert_eq!(number(fields, pen, element), value, "{pen}:{element}");
     let tag = |id| if id == NO_VLAN { 0 } else { u64::from(id) };
@@ -76,7 +51,6 @@ fn check(record: &Record, id: u16, fields: &Fields) {
         }
     }
     let tags = record.vlan_tci.iter().filter(|tci| **tci != NO_VLAN).count();
-    let id = id - 5 * u16::try_from(tags).unwrap();
     assert_eq!(octets(fields, 0, 56), record.smac);
     assert_eq!(octets(fields, 0, 80), record.dmac);
     expect(0, 256, record.ethertype.into());
@@ -84,11 +58,11 @@ fn check(record: &Record, id: u16, fields: &Fields) {
         Kind::Ipv4 => (4, 12, [8, 12], [176, 177, 32]),
         Kind::Ipv6 => (6, 0, [27, 28], [178, 179, 139]),
         Kind::Layer2 => {
-            assert_eq!((id, fields.len()), (258, 22 + tags));
+            assert_eq!(fields.len(), 22 + tags);
             return;
         }
     };
-    assert_eq!((id, fields.len()), (if version == 4 { 256 } else { 257 }, 43 + tags));
+    assert_eq!(fields.len(), 43 + tags);
     expect(0, 60, version);
     expect(0, 4, record.proto.into());
     expect(0, 5, record.tos.into());
@@ -154,8 +128,8 @@ proptest! {
     #[test]
     fn any_record_is_read_back_field_by_field(record in any_record()) {
         let messages = read(&send(std::slice::from_ref(&record), 1400, 1));
-        let [(id, fields)] = messages.last().unwrap().records.as_slice() else { panic!("one record") };
-        check(&record, *id, fields);
+        let [(_, fields)] = messages.last().unwrap().records.as_slice() else { panic!("one record") };
+        check(&record, fields);
     }
 
     #[test]
@@ -169,20 +143,21 @@ proptest! {
         let mut arrived = Vec::new();
         for message in &messages {
             prop_assert!(message.octets <= octets_max, "{} > {octets_max}", message.octets);
-            prop_assert_eq!((message.time, message.domain, message.sequence), (TIME, 7, sequence));
+            prop_assert_eq!((message.time, message.domain, message.sequence), (TIME, DOMAIN, sequence));
             sequence += u32::try_from(message.records.len()).unwrap();
             arrived.extend(&message.records);
         }
         prop_assert_eq!(arrived.len(), records.len());
         // Each template keeps the order of its records.
-        for (kind, template) in [(Kind::Ipv4, 256usize), (Kind::Ipv6, 257), (Kind::Layer2, 258)] {
-            let sent = records.iter().filter(|record| record.kind == kind);
+        for kind in KINDS {
             for tags in 0..3 {
-                let tagged = |record: &Record| record.vlan_tci.iter().filter(|tci| **tci != NO_VLAN).count() == tags;
-                let read = arrived.iter().filter(|(id, _)| usize::from(*id) == template + 5 * tags);
-                for (record, (id, fields)) in sent.clone().filter(|record| tagged(record)).zip(read) {
-                    check(record, *id, fields);
-                }
+                let tagged = |record: &&Record| record.vlan_tci.iter().filter(|tci| **tci != NO_VLAN).count() == tags;
+                let sent: Vec<_> = records.iter().filter(|record| record.kind == kind).filter(tagged).collect();
+                let Some(id) = sent.first().map(|first| arrived.iter().find(|(_, fields)| number(fields, 0, 148) == first.flow_id).unwrap().0)
+                else { continue };
+                let read: Vec<_> = arrived.iter().filter(|(other, _)| *other == id).collect();
+                prop_assert_eq!(read.len(), sent.len());
+                sent.iter().zip(read).for_each(|(record, (_, fields))| check(record, fields));
             }
         }
     }
@@ -204,7 +179,7 @@ fn the_ntp_format_counts_from_1900() {
 #[test]
 fn a_full_message_is_as_large_as_it_may_be() {
     for octets_max in [512, 513, 514, 515, 1400, 1432, 8972, 65_000] {
-        for kind in [Kind::Ipv4, Kind::Ipv6, Kind::Layer2] {
+        for kind in KINDS {
             let records = vec![Record::new(Head { kind, ..Head::default() }); 1500];
             let messages = read(&send(&records, octets_max, 4));
             let record = messages.iter().find_map(|m| m.records.first()).unwrap().1.iter().map(|f| f.2.len()).sum::<usize>();
@@ -216,49 +191,84 @@ fn a_full_message_is_as_large_as_it_may_be() {
 
 #[test]
 fn all_messages_of_a_batch_but_the_last_have_its_segment_size() {
-    let mut encoder = Encoder::new(1400, 8, None, Wants::default());
-    let batch = (0..).find_map(|_| encoder.put(&Record::new(Head::default()).view().unwrap()).map(|batch| batch.records())).unwrap();
-    assert_eq!(batch, 72, "8 messages of 9 records");
-    let [ipv4, ..] = encoder.batches() else { panic!("a batch for each template") };
-    let sizes = ipv4.drain(false, |mut sealed| {
-        assert_eq!((sealed.messages(), sealed.records()), (8, 72));
-        let segment = sealed.segment;
-        sealed.each().all(|(message, records)| Some(message.len()) == segment && records == 9)
-    });
-    assert_eq!(sizes, Some(true));
+    let mut encoder = Encoder::new(Options { messages_max: 8, ..Options::default() });
+    let mut outlet = Outlet::new(&encoder);
+    while outlet.calls.is_empty() {
+        encoder.put(&Record::new(Head::default()).view().unwrap(), &mut outlet);
+    }
+    let [(segment, sizes, records)] = outlet.calls.as_slice() else { panic!("one call") };
+    assert_eq!((sizes.len(), *records), (8, 72), "8 messages of 9 records");
+    assert!(sizes.iter().all(|size| Some(*size) == *segment));
 }
 
 #[test]
 fn a_message_that_is_not_full_waits_unless_asked_for() {
-    let mut encoder = Encoder::new(1400, 8, None, Wants::default());
+    let mut encoder = Encoder::new(Options { messages_max: 8, ..Options::default() });
+    let mut outlet = Outlet::new(&encoder);
     for _ in 0..12 {
-        encoder.put(&Record::new(Head::default()).view().unwrap());
+        encoder.put(&Record::new(Head::default()).view().unwrap(), &mut outlet);
     }
-    let [ipv4, ..] = encoder.batches() else { panic!("a batch for each template") };
-    assert_eq!(ipv4.drain(false, |sealed| (sealed.messages(), sealed.records())), Some((1, 9)));
-    assert_eq!(ipv4.drain(false, |_| ()), None);
-    assert_eq!(ipv4.drain(true, |sealed| (sealed.messages(), sealed.records())), Some((1, 3)));
-    assert!(ipv4.is_empty());
+    let mut flush = |partial| {
+        encoder.flush(partial, &mut outlet);
+        outlet.calls.drain(..).map(|(_, sizes, records)| (sizes.len(), records)).collect::<Vec<_>>()
+    };
+    assert_eq!([flush(false), flush(false), flush(true)], [vec![(1, 9)], vec![], vec![(1, 3)]]);
+    assert_eq!(encoder.records(), 0);
 }
 
 #[test]
-fn templates_are_split_over_small_messages_and_all_arrive() {
-    for octets_max in [512, 600, 1400, 65_000] {
-        let encoder = Encoder::new(octets_max, 1, None, Wants::default());
-        let messages = announce::templates(encoder.templates(), octets_max);
+fn a_template_is_announced_before_its_first_record_and_not_again() {
+    let kinds = [Kind::Ipv4, Kind::Ipv4, Kind::Ipv6, Kind::Ipv4, Kind::Ipv6];
+    let records: Vec<_> = (0..).zip(kinds).map(|(n, kind)| Record::new(Head { flow_id: n, kind, ..Head::default() })).collect();
+    let mut encoder = Encoder::new(Options { messages_max: 1, ..Options::default() });
+    let mut outlet = Outlet::new(&encoder);
+    let announced: Vec<usize> = records
+        .iter()
+        .map(|record| {
+            let before = outlet.messages.len();
+            encoder.put(&record.view().unwrap(), &mut outlet);
+            encoder.flush(true, &mut outlet);
+            // The collector panics where a template is missing.
+            let messages = read(&outlet.messages);
+            assert_eq!(messages.last().unwrap().records.len(), 1);
+            messages[before..].iter().map(|message| message.templates.len()).sum()
+        })
+        .collect();
+    assert_eq!(announced, [1, 0, 1, 0, 0]);
+    assert_eq!(read(&outlet.messages)[0].templates, [256, 257], "options are known from the start");
+}
+
+#[test]
+fn who_comes_later_is_told_the_templates_that_were_made_yet() {
+    for message_octets_max in [512, 600, 1400, 65_000] {
+        let mut encoder = Encoder::new(Options { message_octets_max, ..Options::default() });
+        let mut outlet = Outlet::new(&encoder);
+        KINDS.into_iter().for_each(|kind| encoder.put(&Record::new(Head { kind, ..Head::default() }).view().unwrap(), &mut outlet));
         let mut collector = Collector::default();
         let mut announced = 0;
-        for message in &messages {
-            assert!(message.octets.len() <= octets_max);
+        for message in encoder.templates() {
+            assert!(message.octets.len() <= message_octets_max);
             let read = collector.message(&message.octets);
             assert_eq!((read.templates.len(), message.records), (message.templates as usize, 0));
             announced += read.templates.len();
         }
-        assert_eq!(announced, encoder.templates().count());
-        for template in encoder.templates() {
+        assert_eq!(announced, 2 + 3);
+        for template in encoder.known() {
             let read = &collector.templates[&template.id];
-            let fields: Vec<_> = template.fields().map(|f| (f.pen(), f.element.id, f.element.length)).collect();
+            let fields: Vec<_> = template.fields.iter().map(|f| (f.pen(), f.element.id, f.element.length)).collect();
             assert_eq!((read.scope, &read.fields), (template.scope, &fields));
+        }
+    }
+}
+
+#[test]
+fn a_set_of_records_shorter_than_its_padding_has_none() {
+    for names in ["dot1qPriority", "vlanId", "vlanId,dot1qPriority"] {
+        let options = Options { fields: sonde_export::Fields::parse(names).unwrap(), ..Options::default() };
+        for count in 1..9 {
+            // The collector takes everything that is long enough for a record.
+            let messages = read(&sent(&vec![Record::new(Head::default()); count], &options).messages);
+            assert_eq!(messages.last().unwrap().records.len(), count, "{names}");
         }
     }
 }
@@ -270,11 +280,12 @@ fn options_tell_the_statistics_and_every_interface() {
     let mut interfaces: Vec<_> = (1..=60).map(|n| (n, format!("uplink-{n}"))).collect();
     interfaces.push((61, long));
     let mut collector = Collector::default();
-    for message in announce::templates(Encoder::new(512, 1, None, Wants::default()).templates(), 512) {
+    let encoder = Encoder::new(Options { message_octets_max: 512, ..Options::default() });
+    for message in encoder.templates() {
         collector.message(&message.octets);
     }
     let (mut records, mut counted) = (Vec::new(), 0);
-    for message in announce::options(512, 7, &statistics, &interfaces) {
+    for message in encoder.options(DOMAIN, &statistics, &interfaces) {
         assert!(message.octets.len() <= 512 && message.templates == 0);
         counted += message.records;
         records.extend(collector.message(&message.octets).records);
@@ -282,9 +293,9 @@ fn options_tell_the_statistics_and_every_interface() {
     assert_eq!((records.len(), counted), (62, 62));
     let (id, fields) = &records[0];
     let values = [149, 40, 41, 42, 166].map(|element| number(fields, 0, element));
-    assert_eq!((*id, values), (259, [7, 1 << 40, 2, 3, 4]));
+    assert_eq!((*id, values), (256, [u64::from(DOMAIN), 1 << 40, 2, 3, 4]));
     for ((number_set, name), (id, fields)) in interfaces.iter().zip(&records[1..]) {
-        assert_eq!((*id, number(fields, 0, 10)), (260, u64::from(*number_set)));
+        assert_eq!((*id, number(fields, 0, 10)), (257, u64::from(*number_set)));
         let read = std::str::from_utf8(octets(fields, 0, 82)).unwrap();
         assert!(name.starts_with(read) && read.len() == name.len().min(254), "{read}");
     }
@@ -292,13 +303,12 @@ fn options_tell_the_statistics_and_every_interface() {
 
 #[test]
 fn a_file_is_a_stream_of_messages() {
-    let kinds = [Kind::Ipv4, Kind::Ipv6, Kind::Layer2];
     let records: Vec<_> = (0..5000u64)
-        .zip(kinds.into_iter().cycle())
+        .zip(KINDS.into_iter().cycle())
         .map(|(n, kind)| Record::new(Head { flow_id: n, kind, end: (100 + n) * 1_000_000_000, octets: [n, 1], ..Head::default() }))
         .collect();
     let write = || {
-        let mut file = FileWriter::new(Vec::new(), 3, vec![(1, "lan".to_owned())], None, Wants::default());
+        let mut file = FileWriter::new(Vec::new(), 3, Options::default()).with_interfaces(vec![(1, "lan".to_owned())]);
         for record in &records {
             record.put(&mut file);
         }
@@ -306,7 +316,7 @@ fn a_file_is_a_stream_of_messages() {
     };
     let (file, totals) = write();
     let messages = Collector::default().stream(&file);
-    let flows: Vec<_> = messages.iter().flat_map(|m| &m.records).filter(|(id, _)| *id < 259).collect();
+    let flows: Vec<_> = messages.iter().flat_map(|m| &m.records).filter(|(id, _)| *id > 257).collect();
     assert_eq!((totals.records, totals.octets, flows.len()), (5000, file.len() as u64, 5000));
     assert_eq!(flows.iter().map(|(_, fields)| number(fields, 0, 1)).sum::<u64>(), 5000 * 4999 / 2);
     let mut sequence = 0;
@@ -320,7 +330,7 @@ fn a_file_is_a_stream_of_messages() {
 
 #[test]
 fn a_file_of_no_flow_has_templates_and_statistics() {
-    let (file, totals) = FileWriter::new(Vec::new(), 1, Vec::new(), None, Wants::default()).finish().unwrap();
+    let (file, totals) = FileWriter::new(Vec::new(), 1, Options::default()).finish().unwrap();
     let messages = Collector::default().stream(&file);
     assert_eq!((totals.records, messages.len()), (0, 2));
 }
@@ -337,7 +347,7 @@ fn a_file_that_cannot_be_written_says_so_at_the_end() {
             Ok(())
         }
     }
-    let mut file = FileWriter::new(Full, 1, Vec::new(), None, Wants::default());
+    let mut file = FileWriter::new(Full, 1, Options::default());
     Record::new(Head::default()).put(&mut file);
     Record::new(Head::default()).put(&mut file);
     assert_eq!(file.finish().unwrap_err().kind(), std::io::ErrorKind::StorageFull);

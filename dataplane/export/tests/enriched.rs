@@ -1,13 +1,14 @@
 //! Records with where and whose their ends are, read back by a decoder that shares no code with the encoder.
 
+mod outlet;
+
 use std::sync::Arc;
 
+use outlet::{Outlet, sent};
 use sonde_enrich::{Enricher, Handle, Network, Sources};
-use sonde_export::announce;
-use sonde_export::batch::{Batch, Stamp};
 use sonde_export::elements::NTOP_PEN;
-use sonde_export::ipfix::Encoder;
-use sonde_flow::pattern::Wants;
+use sonde_export::format::Format;
+use sonde_export::{Encoder, Options};
 use sonde_record::{Head, Kind, Record};
 use sonde_tests::collector::{Collected, Decoder, Record as Fields};
 use sonde_tests::mmdb::{Data, Writer};
@@ -49,18 +50,15 @@ fn table() -> Enricher {
     Enricher::load(&Sources { city_database, bgp_rib, networks, ..Sources::default() }).unwrap()
 }
 
-/// What a collector gets for the records that an encoder holds.
-fn drain(encoder: &mut Encoder) -> Vec<Fields> {
-    let mut sent: Vec<Vec<u8>> = announce::templates(encoder.templates(), 1400).into_iter().map(|message| message.octets).collect();
-    let mut take = |batch: &mut Batch| {
-        batch.drain(true, |mut sealed| {
-            sealed.stamp(Stamp { time: 0, domain: 0, sequence: 0 });
-            sent.extend(sealed.each().map(|(message, _)| message.to_vec()));
-        });
-    };
-    encoder.batches().iter_mut().for_each(&mut take);
+/// An encoder's options that looks up in what this handle holds.
+fn options(handle: &Arc<Handle>) -> Options {
+    Options { enrichment: Some(Arc::clone(handle)), ..Options::default() }
+}
+
+/// What a collector gets.
+fn read(outlet: &Outlet) -> Vec<Fields> {
     let (mut decoder, mut collected) = (Decoder::default(), Collected::default());
-    sent.iter().for_each(|message| decoder.message(message, &mut collected));
+    outlet.messages.iter().for_each(|message| decoder.message(message, &mut collected));
     assert_eq!(collected.faults, Vec::<String>::new());
     collected.records
 }
@@ -80,17 +78,13 @@ fn place(asn: u64, length: u64, texts: [&str; 3]) -> (u64, u64, [String; 3]) {
 fn both_ends_are_said_in_the_elements_of_their_family() {
     let handle = Arc::new(Handle::default());
     handle.post(Some(table()));
-    let mut encoder = Encoder::new(1400, 8, Some(handle), Wants::default());
     let four =
         Record::new(Head { kind: Kind::Ipv4, src: ipv4([192, 0, 2, 1]), dst: ipv4([198, 51, 100, 1]), flow_id: 4, ..Head::default() });
     let six = Record::new(Head { kind: Kind::Ipv6, src: ipv6("2001:db9::1"), dst: ipv6("2001:db8::1"), flow_id: 6, ..Head::default() });
     let two = Record::new(Head { kind: Kind::Layer2, flow_id: 2, ..Head::default() });
-    for record in [&four, &six, &two] {
-        assert!(encoder.put(&record.view().unwrap()).is_none());
-    }
-    let found = drain(&mut encoder);
+    let found = read(&sent(&[four, six, two], &options(&handle)));
     let [four, six, two] = found.as_slice() else { panic!("{found:?}") };
-    assert_eq!([four, six, two].map(|fields| fields.template), [272, 273, 258]);
+    assert_eq!([four, six, two].map(|fields| fields.values.len()), [53, 53, 22], "a flow of layer 2 has no address to look up");
     assert_eq!([four, six, two].map(|fields| fields.number((0, 148))), [4, 6, 2]);
     let (source, destination) = ([101, 102, 525], [103, 104, 526]);
     assert_eq!(end(four, [16, 9], source), place(64_500, 25, ["CZ", "Brno", ""]));
@@ -102,16 +96,18 @@ fn both_ends_are_said_in_the_elements_of_their_family() {
 #[test]
 fn a_table_is_changed_between_two_batches_and_not_within_one() {
     let handle = Arc::new(Handle::default());
-    let mut encoder = Encoder::new(1400, 8, Some(Arc::clone(&handle)), Wants::default());
+    let mut encoder = Encoder::new(options(&handle));
+    let mut outlet = Outlet::new(&encoder);
     let record = Record::new(Head { kind: Kind::Ipv4, src: ipv4([192, 0, 2, 1]), ..Head::default() });
-    encoder.put(&record.view().unwrap());
+    encoder.put(&record.view().unwrap(), &mut outlet);
     handle.post(Some(table()));
-    encoder.put(&record.view().unwrap());
+    encoder.put(&record.view().unwrap(), &mut outlet);
     encoder.refresh();
-    encoder.put(&record.view().unwrap());
+    encoder.put(&record.view().unwrap(), &mut outlet);
     handle.post(None);
     encoder.refresh();
-    encoder.put(&record.view().unwrap());
-    let found: Vec<u64> = drain(&mut encoder).iter().map(|fields| fields.number((0, 16))).collect();
+    encoder.put(&record.view().unwrap(), &mut outlet);
+    encoder.flush(true, &mut outlet);
+    let found: Vec<u64> = read(&outlet).iter().map(|fields| fields.number((0, 16))).collect();
     assert_eq!(found, [0, 0, 64_500, 0]);
 }

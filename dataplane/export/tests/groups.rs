@@ -1,17 +1,18 @@
 //! Records with layers and performance, read back by a decoder that shares no code with the encoder.
 
+mod outlet;
+
+use outlet::{Outlet, sent};
 use proptest::prelude::*;
-use sonde_export::announce;
-use sonde_export::batch::{Batch, Stamp};
 use sonde_export::elements::{CESNET_PEN, FLOWMON_PEN, NTOP_PEN, REVERSE_PEN};
-use sonde_export::ipfix::Encoder;
+use sonde_export::format::{Format, LeftOut};
+use sonde_export::{Encoder, Fields as Choice, Options};
 use sonde_flow::pattern::{PatternState, Sample, Wants};
 use sonde_packet::{Arp, Layers, Network, SegmentRouting, Tunnel};
 use sonde_record::fact::{
-    Application, Bursts, FirstPackets, Histograms, NetTisa, QuicPerformance, ResponseTimes, Spread, Syn, TcpDirection, TcpPerformance,
-    UdpPerformance, quic_valid, valid,
+    Application, Burst, Bursts, FirstPacket, FirstPackets, Histograms, NetTisa, QuicPerformance, ResponseTimes, Spread, Syn, TcpDirection,
+    TcpPerformance, UdpPerformance, quic_valid, valid,
 };
-use sonde_record::fact::{Burst, FirstPacket};
 use sonde_record::{Head, Kind, Record};
 use sonde_tests::collector::{Collected, Decoder, Record as Fields};
 
@@ -24,35 +25,24 @@ fn octets(fields: &Fields, pen: u32, id: u16) -> &[u8] {
     &fields.values[&(pen, id)]
 }
 
-/// Each record of a probe that keeps these patterns as a collector reads it, in the order of the templates.
-fn read(records: &[Record], octets_max: usize, kept: Wants) -> Vec<Fields> {
-    let mut encoder = Encoder::new(octets_max, 64, None, kept);
+/// All fields, in messages of so many octets.
+fn full(message_octets_max: usize) -> Options {
+    Options { message_octets_max, fields: Choice::Full, ..Options::default() }
+}
+
+/// Each record as a collector reads it, in the order of the templates.
+fn read(records: &[Record], options: &Options) -> Vec<Fields> {
     let (mut decoder, mut collected) = (Decoder::default(), Collected::default());
-    for message in announce::templates(encoder.templates(), octets_max) {
-        decoder.message(&message.octets, &mut collected);
+    for message in sent(records, options).messages {
+        assert!(message.len() <= options.message_octets_max, "{} octets", message.len());
+        decoder.message(&message, &mut collected);
     }
-    let mut sequence = 0;
-    let mut take = |batch: &mut Batch, partial| {
-        batch.drain(partial, |mut sealed| {
-            sequence = sealed.stamp(Stamp { time: 0, domain: 0, sequence });
-            for (message, _) in sealed.each() {
-                assert!(message.len() <= octets_max, "{} octets", message.len());
-                decoder.message(message, &mut collected);
-            }
-        });
-    };
-    for record in records {
-        if let Some(full) = encoder.put(&record.view().unwrap()) {
-            take(full, false);
-        }
-    }
-    encoder.batches().iter_mut().for_each(|batch| take(batch, true));
     assert_eq!((collected.faults, collected.missing), (Vec::new(), 0));
     collected.records
 }
 
 fn one(record: &Record) -> Fields {
-    read(std::slice::from_ref(record), 1400, Wants::default()).pop().unwrap()
+    read(std::slice::from_ref(record), &full(1400)).pop().unwrap()
 }
 
 fn check_stack(layers: &Layers, fields: &Fields) {
@@ -184,17 +174,16 @@ fn check_lists<const N: usize>(fields: &Fields, ids: [u16; N], expected: &[[u64;
     count
 }
 
-/// The patterns that are kept. How many first packets and bursts of each direction did not fit.
-fn check_patterns(record: &Record, kept: Wants, fields: &Fields) -> [usize; 3] {
-    if kept.histograms {
-        let histograms = record.get::<Histograms>().unwrap_or_default();
+/// The patterns of a record. How many first packets and bursts of each direction did not fit.
+fn check_patterns(record: &Record, fields: &Fields) -> [usize; 3] {
+    if let Some(histograms) = record.get::<Histograms>() {
         let expected = [histograms.sizes[0], histograms.times[0], histograms.sizes[1], histograms.times[1]];
         for (id, expected) in (1060..).zip(expected) {
             assert_eq!(items(fields, id), expected.map(u64::from), "{id}");
         }
     }
-    if kept.nettisa {
-        for (id, expected) in (1020..).zip(record.get::<NetTisa>().unwrap_or_default().values()) {
+    if let Some(nettisa) = record.get::<NetTisa>() {
+        for (id, expected) in (1020..).zip(nettisa.values()) {
             let found = number(fields, CESNET_PEN, id);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "octets")]
             let whole = (expected as u64).min(65_535);
@@ -203,16 +192,15 @@ fn check_patterns(record: &Record, kept: Wants, fields: &Fields) -> [usize; 3] {
         }
     }
     let mut left = [0; 3];
-    if kept.first_packets != 0 {
+    if let Some(first) = record.get::<FirstPackets>() {
         let row = |packet: FirstPacket| {
             let direction = if packet.way == 0 { 1 } else { 255 };
             [packet.payload.into(), packet.time / 1_000_000, u64::from(packet.flags) % 256, direction]
         };
-        let expected: Vec<_> = record.get::<FirstPackets>().unwrap_or_default().packets().map(row).collect();
+        let expected: Vec<_> = first.packets().map(row).collect();
         left[0] = expected.len() - check_lists(fields, [1013, 1014, 1015, 1016], &expected);
     }
-    if kept.bursts {
-        let bursts = record.get::<Bursts>().unwrap_or_default();
+    if let Some(bursts) = record.get::<Bursts>() {
         let row = |burst: Burst| [burst.packets.into(), burst.octets.into(), burst.start / 1_000_000, burst.end / 1_000_000];
         for (way, ids) in [[1050, 1051, 1052, 1053], [1054, 1055, 1056, 1057]].into_iter().enumerate() {
             let expected: Vec<_> = bursts.bursts(u8::try_from(way).unwrap()).map(row).collect();
@@ -222,13 +210,9 @@ fn check_patterns(record: &Record, kept: Wants, fields: &Fields) -> [usize; 3] {
     left
 }
 
-/// What the record must look like: its template, and every field of its groups.
-fn check(record: &Record, fields: &Fields) {
-    assert_eq!(check_kept(record, Wants::default(), fields), [0; 3]);
-}
-
-/// The same of a probe that keeps these patterns. How many first packets and bursts of each direction did not fit.
-fn check_kept(record: &Record, kept: Wants, fields: &Fields) -> [usize; 3] {
+/// What the record must look like: its facts, of each every field, and no others. How many first packets and bursts of each direction did not
+/// fit.
+fn check(record: &Record, fields: &Fields) -> [usize; 3] {
     let layers = record.get::<Layers>().unwrap_or_default();
     let ip = record.kind != Kind::Layer2;
     let stack = layers.mpls_labels != 0 || layers.spi != 0 || layers.srh.segments != 0 || layers.service_instance.is_some();
@@ -237,28 +221,14 @@ fn check_kept(record: &Record, kept: Wants, fields: &Fields) -> [usize; 3] {
     let udp = record.get::<UdpPerformance>().filter(|_| ip && tcp.is_none());
     let quic = record.get::<QuicPerformance>().filter(|_| ip && tcp.is_none() && udp.is_none());
     let arp = !ip && layers.arp.operation != 0;
-    let patterns = kept.histograms && record.get::<Histograms>().is_some()
-        || kept.nettisa && record.get::<NetTisa>().is_some()
-        || kept.first_packets != 0 && record.get::<FirstPackets>().is_some()
-        || kept.bursts && record.get::<Bursts>().is_some();
-    let groups = [
-        (2048, patterns && kept.histograms),
-        (4096, patterns && kept.nettisa),
-        (8192, patterns && kept.first_packets != 0),
-        (16_384, patterns && kept.bursts),
-        (32, stack),
-        (64, layers.depth != 0),
-        (128, tcp.is_some()),
-        (256, arp),
-        (512, udp.is_some()),
-        (1024, quic.is_some()),
-    ];
-    let kind = match record.kind {
-        Kind::Ipv4 => 0,
-        Kind::Ipv6 => 1,
-        Kind::Layer2 => 2,
-    };
-    assert_eq!(fields.template, 256 + kind + groups.iter().map(|(bit, there)| if *there { *bit } else { 0 }).sum::<u16>());
+    let has = |element| fields.values.contains_key(&element);
+    let found = [(0, 202), (NTOP_PEN, 113), (0, 218), (0, 95), (CESNET_PEN, 33), (CESNET_PEN, 1020)].map(has);
+    let expected = [stack, layers.depth != 0, tcp.is_some(), udp.is_some(), arp, record.get::<NetTisa>().is_some()];
+    assert_eq!(found, expected, "labels, tunnel, TCP, UDP, ARP, NetTiSA");
+    assert_eq!(has((FLOWMON_PEN, 69)), tcp.is_some() || quic.is_some());
+    let lists = [1060, 1013, 1050].map(|id| fields.list((CESNET_PEN, id)).is_some());
+    let expected = [record.get::<Histograms>().is_some(), record.get::<FirstPackets>().is_some(), record.get::<Bursts>().is_some()];
+    assert_eq!(lists, expected, "histograms, first packets, bursts");
     assert_eq!(number(fields, 0, 148), record.flow_id);
     if stack {
         check_stack(&layers, fields);
@@ -278,7 +248,7 @@ fn check_kept(record: &Record, kept: Wants, fields: &Fields) -> [usize; 3] {
     if arp {
         check_arp(&layers.arp, fields);
     }
-    if patterns { check_patterns(record, kept, fields) } else { [0; 3] }
+    check_patterns(record, fields)
 }
 
 fn network() -> impl Strategy<Value = Network> {
@@ -426,26 +396,35 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn any_groups_are_read_back_field_by_field(record in any_record()) {
-        check(&record, &one(&record));
+    fn any_facts_are_read_back_field_by_field(record in any_record()) {
+        prop_assert_eq!(check(&record, &read(std::slice::from_ref(&record), &full(3000))[0]), [0; 3]);
     }
 
     #[test]
     fn records_of_all_templates_travel_beside_each_other(records in prop::collection::vec(any_record(), 0..60)) {
-        let found = read(&records, 1400, Wants::default());
+        let found = read(&records, &full(3000));
         prop_assert_eq!(found.len(), records.len());
         for record in &records {
-            found.iter().filter(|fields| number(fields, 0, 148) == record.flow_id).for_each(|fields| check(record, fields));
+            for fields in found.iter().filter(|fields| number(fields, 0, 148) == record.flow_id) {
+                prop_assert_eq!(check(record, fields), [0; 3]);
+            }
         }
     }
 
     #[test]
-    fn patterns_are_whole_in_messages_with_room(records in prop::collection::vec(any_record(), 0..20), kept in any_wants()) {
-        let found = read(&records, 3000, kept);
-        prop_assert_eq!(found.len(), records.len());
-        for record in &records {
-            for fields in found.iter().filter(|fields| number(fields, 0, 148) == record.flow_id) {
-                prop_assert_eq!(check_kept(record, kept, fields), [0; 3]);
+    fn what_is_chosen_has_the_values_that_it_has_among_all(
+        records in prop::collection::vec(any_record(), 1..20),
+        names in prop::sample::subsequence(sonde_export::selection::names(), 0..20),
+    ) {
+        let all = read(&records, &full(65_000));
+        let named = Choice::parse(&names.join(",")).expect("names");
+        for fields in [Choice::Standard, named] {
+            let found = read(&records, &Options { fields: fields.clone(), ..full(65_000) });
+            prop_assert_eq!(found.len(), all.len());
+            for whole in &all {
+                let is_chosen = |some: &&Fields| some.values.iter().all(|(element, value)| whole.values.get(element) == Some(value));
+                let same = found.iter().filter(|fields| fields.value((0, 148)).is_none_or(|id| id == number(whole, 0, 148)));
+                prop_assert!(same.clone().any(|some| is_chosen(&some)), "{fields:?}");
             }
         }
     }
@@ -453,10 +432,11 @@ proptest! {
     #[test]
     fn a_small_message_carries_what_fits_and_every_record(
         records in prop::collection::vec(any_record(), 0..30),
-        kept in any_wants(),
         octets_max in 512usize..1400,
+        equal_messages in any::<bool>(),
+        fields in prop::sample::select(vec![Choice::Standard, Choice::Full]),
     ) {
-        let found = read(&records, octets_max, kept);
+        let found = read(&records, &Options { fields, equal_messages, ..full(octets_max) });
         let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0u64, u64::wrapping_add);
         prop_assert_eq!(sum(&mut found.iter().map(|fields| number(fields, 0, 148))), sum(&mut records.iter().map(|r| r.flow_id)));
     }
@@ -474,11 +454,7 @@ fn largest() -> Record {
 
 #[test]
 fn bursts_and_packets_that_do_not_fit_are_left_out_from_the_end() {
-    let cut = |octets_max| {
-        let found = read(&[largest()], octets_max, Wants::ALL);
-        assert_eq!(found[0].template, 257 + 32 + 64 + 128 + 2048 + 4096 + 8192 + 16_384);
-        check_kept(&largest(), Wants::ALL, &found[0])
-    };
+    let cut = |octets_max| check(&largest(), &read(&[largest()], &full(octets_max))[0]);
     assert_eq!(cut(2200), [0; 3]);
     // First packets come first, then both directions have half of what is left.
     let [_, forward, reverse] = cut(1700);
@@ -491,14 +467,11 @@ fn bursts_and_packets_that_do_not_fit_are_left_out_from_the_end() {
 #[test]
 fn groups_and_items_that_find_no_room_are_counted() {
     let left_out = |octets_max, records: &[Record]| {
-        let mut encoder = Encoder::new(octets_max, 64, None, Wants::ALL);
-        for record in records {
-            if let Some(full) = encoder.put(&record.view().unwrap()) {
-                full.drain(false, |_| ());
-            }
-        }
+        let mut encoder = Encoder::new(full(octets_max));
+        let mut outlet = Outlet::new(&encoder);
+        records.iter().for_each(|record| encoder.put(&record.view().unwrap(), &mut outlet));
         let left = encoder.take_left_out();
-        assert_eq!(encoder.take_left_out(), sonde_export::ipfix::LeftOut::default(), "taken once");
+        assert_eq!(encoder.take_left_out(), LeftOut::default(), "taken once");
         (left.groups, left.items)
     };
     let all = largest();
@@ -520,51 +493,54 @@ fn messages_of_records_that_vary_are_as_full_as_they_can_be() {
     let kept = Wants { first_packets: 30, ..Wants::default() };
     let records: Vec<_> =
         (1..400).map(|n| Record::of_words(Head { flow_id: n, ..Head::default() }, &pattern_words(kept, packets(1 + n * 7 % 30)))).collect();
-    let mut encoder = Encoder::new(1400, 8, None, kept);
-    let (mut sizes, mut flows) = (Vec::new(), 0);
-    let mut take = |batch: &mut Batch, partial| {
-        batch.drain(partial, |mut sealed| {
-            assert!(sealed.segment.is_none() && sealed.messages() <= 8);
-            flows += sealed.records();
-            sizes.extend(sealed.each().map(|(message, _)| message.len()));
-        });
-    };
-    for record in &records {
-        if let Some(full) = encoder.put(&record.view().unwrap()) {
-            take(full, false);
-        }
-    }
-    encoder.batches().iter_mut().filter(|batch| !batch.is_empty()).for_each(|batch| take(batch, true));
-    assert_eq!(flows, records.len());
+    let outlet = sent(&records, &Options { messages_max: 8, ..full(1400) });
+    assert!(outlet.calls.iter().all(|(segment, sizes, _)| segment.is_none() && sizes.len() <= 8));
+    assert_eq!(outlet.calls.iter().map(|(_, _, records)| records).sum::<usize>(), records.len());
+    let sizes: Vec<usize> = outlet.calls.into_iter().flat_map(|(_, sizes, _)| sizes).collect();
     let (_, full) = sizes.split_last().unwrap();
     // The largest record has 221 octets, and 400 in its lists.
     assert!(full.iter().all(|size| (1400 - 621..=1400).contains(size)), "{sizes:?}");
     assert!(full.iter().sum::<usize>() / full.len() > 1100, "{sizes:?}");
 }
 
-#[test]
-fn a_flow_that_has_nothing_beside_it_has_the_plain_template() {
-    let ids = [Kind::Ipv4, Kind::Ipv6, Kind::Layer2].map(|kind| one(&Record::new(Head { kind, ..Head::default() })).template);
-    assert_eq!(ids, [256, 257, 258]);
-    // A session of PPPoE is in the record, and no element is known for it.
-    let layers = Layers { pppoe_session: 7, ..Layers::default() };
-    assert_eq!(one(&Record::new(Head::default()).with(&layers)).template, 256);
+/// The padding at the end of a record, which must be there.
+fn padding(fields: &Fields) -> usize {
+    let padding = octets(fields, 0, 210);
+    assert!(padding.iter().all(|octet| *octet == 0));
+    padding.len()
 }
 
 #[test]
-fn every_template_is_announced_and_they_are_few() {
-    let encoder = Encoder::new(1400, 64, None, Wants::default());
-    assert_eq!(
-        encoder.templates().count(),
-        3 * (16 + 16 + 8) + 2,
-        "labels and tunnels with each other and with one of performance or ARP, with no, one and two tags; options"
-    );
-    let messages = announce::templates(encoder.templates(), 1400);
-    let octets: usize = messages.iter().map(|message| message.octets.len()).sum();
-    assert!(octets < 45_000, "{octets} octets at each refresh");
-    // All patterns: with each of them, and all or none.
-    let encoder = Encoder::new(1400, 64, None, Wants::ALL);
-    assert_eq!(encoder.templates().count(), 3 * 2 * (16 + 16 + 8) + 2);
-    let octets: usize = announce::templates(encoder.templates(), 1400).iter().map(|message| message.octets.len()).sum();
-    assert!(octets < 110_000, "{octets} octets at each refresh");
+fn messages_of_records_that_vary_are_padded_to_equal_size_where_that_is_wanted() {
+    let packets = |n: u64| (0..n).map(|n| Sample { time: (1 + n) * 1_000_000, payload: 100, flags: 0, way: 0 });
+    let kept = Wants { first_packets: 30, ..Wants::default() };
+    let records: Vec<_> =
+        (1..400).map(|n| Record::of_words(Head { flow_id: n, ..Head::default() }, &pattern_words(kept, packets(1 + n * 7 % 30)))).collect();
+    for (octets_max, size) in [(1400, 1400), (1397, 1396), (9000, 9000)] {
+        let options = Options { messages_max: 8, equal_messages: true, ..full(octets_max) };
+        let outlet = sent(&records, &options);
+        let full = outlet.calls.iter().flat_map(|(_, sizes, _)| sizes.split_last().map(|(_, full)| full).unwrap_or_default());
+        assert!(full.clone().count() > 10 && full.clone().all(|octets| *octets == size), "{size}");
+        assert!(outlet.calls.iter().all(|(segment, sizes, _)| *segment == Some(size) && sizes.iter().all(|octets| *octets <= size)));
+        let found = read(&records, &options);
+        assert_eq!(found.len(), records.len());
+        records.iter().zip(&found).for_each(|(record, fields)| assert_eq!(check(record, fields), [0; 3]));
+        // The last record of a message takes what it lacks, up to more than the short form of a length says.
+        let most = found.iter().map(padding).max().unwrap();
+        assert!(most > 254 && found.iter().filter(|fields| padding(fields) == 0).count() > records.len() / 3, "{most}");
+    }
+}
+
+#[test]
+fn a_flow_that_has_nothing_beside_it_has_the_plain_template() {
+    let templates = |layers: Option<Layers>| {
+        [Kind::Ipv4, Kind::Ipv6, Kind::Layer2].map(|kind| {
+            let plain = Record::new(Head { kind, ..Head::default() });
+            let read = one(&layers.map_or(plain.clone(), |layers| plain.with(&layers)));
+            (read.template, read.values.len())
+        })
+    };
+    assert_eq!(templates(None).map(|(_, fields)| fields), [43, 43, 22]);
+    // A session of PPPoE is in the record, and no element is known for it.
+    assert_eq!(templates(Some(Layers { pppoe_session: 7, ..Layers::default() })), templates(None));
 }

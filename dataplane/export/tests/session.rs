@@ -10,7 +10,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use decoder::{Collector, Message, number};
-use sonde_export::ipfix::Encoder;
 use sonde_export::session::{COUNTERS, Config, Protocol, Timing, run};
 use sonde_flow::pattern::{PatternState, Sample, Wants};
 use sonde_record::ring::{Cursor, Reader, Writer};
@@ -21,7 +20,8 @@ use tempfile::TempDir;
 /// Nothing here takes so long unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 const MS: Duration = Duration::from_millis(1);
-const DATA: std::ops::RangeInclusive<u16> = 256..=258;
+/// Ids of data records: those below are options.
+const DATA: std::ops::RangeFrom<u16> = 258..;
 
 /// A ring and the exporter that reads it.
 struct Probe {
@@ -102,14 +102,14 @@ impl Probe {
 }
 
 fn config(protocol: Protocol, address: SocketAddr) -> Config {
-    let timing = Timing { retry: 100 * MS, hold: 300 * MS, flush: 50 * MS, linger: 1000 * MS };
+    let timing = Timing { retry: 100 * MS, hold: 300 * MS, flush: 50 * MS, repeat: PATIENCE, linger: 1000 * MS };
     Config { timing, ..Config::new(protocol, &address.to_string()) }
 }
 
-/// How many templates an exporter announces.
-fn templates() -> u64 {
-    Encoder::new(1400, 1, None, Wants::default()).templates().count() as u64
-}
+/// Templates that an exporter announces of the records that [`Probe::write`] writes: options and three kinds.
+const TEMPLATES: u64 = 5;
+/// Those that it announces before there is a record.
+const OPTIONS: u64 = 2;
 
 fn udp_collector() -> (UdpSocket, SocketAddr) {
     udp_collector_at("127.0.0.1:0".parse().unwrap())
@@ -225,20 +225,37 @@ fn a_single_record_does_not_wait_for_its_message_to_fill() {
 #[test]
 fn templates_and_options_are_repeated_over_udp() {
     let (socket, address) = udp_collector();
-    let probe = Probe::new();
+    let mut probe = Probe::new();
     let mut config = config(Protocol::Udp, address);
     (config.template_refresh, config.options_interval) = (30 * MS, 40 * MS);
     config.interfaces = vec![(1, "lan".to_owned())];
     let running = probe.run(config, probe.reader());
-    let once = templates();
-    probe.wait("three refreshes", |probe| probe.count("templates") >= 4 * once);
+    probe.wait("three refreshes", |probe| probe.count("templates") >= 4 * OPTIONS);
+    probe.write(4);
+    probe.wait("refreshes of what was made meanwhile", |probe| probe.count("templates") >= 4 * OPTIONS + 3 * TEMPLATES);
     running.stop();
     let messages = receive(&socket, &mut Collector::default(), 1);
     assert!(messages.iter().filter(|message| !message.templates.is_empty()).count() >= 4);
     let options: Vec<_> = messages.iter().flat_map(|message| &message.records).collect();
-    assert!(options.iter().filter(|(id, _)| *id == 259).count() >= 2, "statistics");
-    assert!(options.iter().any(|(id, fields)| *id == 260 && decoder::octets(fields, 0, 82) == b"lan"), "interface name");
+    assert!(options.iter().filter(|(id, _)| *id == 256).count() >= 2, "statistics");
+    assert!(options.iter().any(|(id, fields)| *id == 257 && decoder::octets(fields, 0, 82) == b"lan"), "interface name");
     check_sequence(&messages);
+}
+
+#[test]
+fn a_template_that_is_made_later_is_announced_once_more_over_udp() {
+    let (_socket, address) = udp_collector();
+    let mut probe = Probe::new();
+    let mut config = config(Protocol::Udp, address);
+    config.timing.repeat = 20 * MS;
+    let running = probe.run(config, probe.reader());
+    probe.write(4);
+    // With its first record, and all together after a while; the next time is the refresh.
+    probe.wait("the second announcement", |probe| probe.count("templates") >= OPTIONS + 3 + TEMPLATES);
+    probe.write(400);
+    thread::sleep(200 * MS);
+    running.stop();
+    assert_eq!(probe.count("templates"), OPTIONS + 3 + TEMPLATES);
 }
 
 #[test]
@@ -258,7 +275,7 @@ fn the_statistics_say_what_was_sent() {
     let (before, last) = messages
         .iter()
         .enumerate()
-        .filter_map(|(at, m)| m.records.iter().find(|(id, _)| *id == 259).map(|(_, fields)| (&messages[..at], fields)))
+        .filter_map(|(at, m)| m.records.iter().find(|(id, _)| *id == 256).map(|(_, fields)| (&messages[..at], fields)))
         .next_back()
         .unwrap();
     let octets: usize = before.iter().map(|message| message.octets).sum();
@@ -315,8 +332,8 @@ fn every_record_arrives_over_tcp_and_templates_once() {
     running.stop();
     assert_eq!(sorted(flows(&messages)), (0..50_000).collect::<Vec<_>>());
     check_sequence(&messages);
-    assert_eq!(messages.iter().map(|message| message.templates.len() as u64).sum::<u64>(), templates());
-    assert_eq!(["records", "lost_ring", "lost_send", "templates"].map(|name| probe.count(name)), [50_000, 0, 0, templates()]);
+    assert_eq!(messages.iter().map(|message| message.templates.len() as u64).sum::<u64>(), TEMPLATES);
+    assert_eq!(["records", "lost_ring", "lost_send", "templates"].map(|name| probe.count(name)), [50_000, 0, 0, TEMPLATES]);
 }
 
 #[test]
@@ -556,11 +573,11 @@ fn what_a_dead_collector_does_not_take_stays_for_a_successor_or_is_lost_with_the
 }
 
 #[test]
-fn records_that_vary_arrive_one_message_a_datagram() {
+fn records_that_vary_arrive_in_messages_of_one_size() {
     let (socket, address) = udp_collector();
     let mut probe = Probe::new();
     let patterns = Wants { first_packets: 30, ..Wants::default() };
-    let running = probe.run(Config { patterns, ..config(Protocol::Udp, address) }, probe.reader());
+    let running = probe.run(config(Protocol::Udp, address), probe.reader());
     for flow_id in 0..2000 {
         let mut state = PatternState::default();
         for time in 1..=1 + flow_id * 7 % 30 {
@@ -575,7 +592,7 @@ fn records_that_vary_arrive_one_message_a_datagram() {
     let (mut collector, mut messages, mut octets) = (Collector::default(), Vec::new(), vec![0; 65_536]);
     let numbers = |messages: &[Message]| {
         let records = messages.iter().flat_map(|message| &message.records);
-        records.filter(|(id, _)| *id == 256 + 8192).map(|(_, fields)| number(fields, 0, 148)).collect::<Vec<_>>()
+        records.filter(|(id, _)| DATA.contains(id)).map(|(_, fields)| number(fields, 0, 148)).collect::<Vec<_>>()
     };
     while numbers(&messages).len() < 2000
         && let Ok(length) = socket.recv(&mut octets)
@@ -585,9 +602,11 @@ fn records_that_vary_arrive_one_message_a_datagram() {
     running.stop();
     assert_eq!(numbers(&messages), (0..2000).collect::<Vec<_>>());
     check_sequence(&messages);
-    assert!(messages.iter().all(|message| message.octets <= 1400));
+    let of_flows = messages.iter().filter(|message| message.records.iter().any(|(id, _)| DATA.contains(id)));
+    let (full, rest): (Vec<_>, Vec<_>) = of_flows.partition(|message| message.octets == 1400);
+    assert!(full.len() > 300 && rest.len() <= 2 && messages.iter().all(|message| message.octets <= 1400), "{}", rest.len());
     let octets: usize = messages.iter().map(|message| message.octets).sum();
-    let counters =
-        ["records", "messages", "octets", "lost_ring", "lost_send", "send_errors", "segments_batched"].map(|name| probe.count(name));
-    assert_eq!(counters, [2000, messages.len() as u64, octets as u64, 0, 0, 0, 0]);
+    let counters = ["records", "messages", "octets", "lost_ring", "lost_send", "send_errors"].map(|name| probe.count(name));
+    assert_eq!(counters, [2000, messages.len() as u64, octets as u64, 0, 0, 0]);
+    assert!(probe.count("segments_batched") >= 300, "{}", probe.count("segments_batched"));
 }

@@ -325,6 +325,7 @@ fn everything() -> v1::Settings {
         options_interval_s: N,
         enabled: Some(true),
         icmp_in_port: Some(false),
+        fields: s(),
     };
     let enrichment = v1::Enrichment {
         asn_database: s(),

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use sonde_enrich::Sources;
+use sonde_export::Fields;
 use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
 use sonde_proto::v1;
 use toml::{Table, Value};
@@ -14,6 +15,8 @@ use crate::enrichment;
 pub const EXPORTER_PREFIX: &str = "exporters/";
 /// Most exporters of one dataplane: each has a thread and a reader on every ring.
 const EXPORTERS_MAX: usize = 32;
+/// Most names of fields.
+const FIELDS_MAX: usize = 256;
 
 /// What can be changed while the dataplane runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +76,8 @@ pub struct Exporter {
     pub enabled: bool,
     /// Whether the destination port of ICMP is its type * 256 + code.
     pub icmp_in_port: bool,
+    /// Which fields go out.
+    pub fields: Fields,
 }
 
 /// How records are written.
@@ -190,7 +195,24 @@ fn construct_exporter(at: usize, exporter: &v1::Exporter, check: &mut Check) -> 
         options_interval_s: check.number(path("options_interval_s"), exporter.options_interval_s, 60, 1..=86_400),
         enabled: exporter.enabled.unwrap_or(true),
         icmp_in_port: exporter.icmp_in_port.unwrap_or(false),
+        fields: construct_fields(path("fields"), &exporter.fields, check),
     }
+}
+
+/// Which fields go out; each name that is none is a violation of its own.
+fn construct_fields(path: String, text: &str, check: &mut Check) -> Fields {
+    let names = text.split(',').count();
+    if names > FIELDS_MAX {
+        check.refuse(path, format!("at most {FIELDS_MAX} names"), format!("{names} names"));
+        return Fields::default();
+    }
+    Fields::parse(text).unwrap_or_else(|unknown| {
+        for name in unknown {
+            let rule = "\"standard\", \"full\" or names of elements separated by commas";
+            check.refuse(path.clone(), format!("{rule}; the nearest is {}", name.nearest), quote(&name.name));
+        }
+        Fields::default()
+    })
 }
 
 /// Splits `host:port`; the error is the rule that is broken.
@@ -258,6 +280,7 @@ impl From<&Exporter> for v1::Exporter {
             options_interval_s: exporter.options_interval_s,
             enabled: Some(exporter.enabled),
             icmp_in_port: Some(exporter.icmp_in_port),
+            fields: exporter.fields.to_string(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Every rule of `config.proto` has a document that breaks it.
 
 use proptest::prelude::*;
+use sonde_export::Fields;
 
 use sonde_proto::v1;
 
@@ -49,7 +50,10 @@ fn what_is_left_out_gets_its_default() {
     let e = &constructed(&format!("{GOOD}{exporter}")).expect("good").live.exporters[0];
     assert_eq!((e.protocol, e.transport, e.observation_domain_id), (Protocol::Ipfix, Transport::Udp, 1));
     assert_eq!((e.template_refresh_s, e.message_octets_max, e.options_interval_s, e.enabled), (600, 1400, 60, true));
-    assert_eq!(e.address(), "collector:4739");
+    assert_eq!((e.address().as_str(), &e.fields), ("collector:4739", &Fields::Standard));
+    let named = constructed(&format!("{GOOD}{exporter}fields = \"flowId, vlanId\"\n")).expect("good");
+    let document = v1::Live::from(&named.live);
+    assert_eq!(document.exporters[0].fields, "flowId,vlanId", "as it is shown");
 }
 
 #[test]
@@ -208,6 +212,12 @@ fn every_rule_of_live_is_checked() {
     exporter("message_octets_max", "511", "512 to 65000");
     exporter("message_octets_max", "65001", "512 to 65000");
     exporter("options_interval_s", "86401", "1 to 86400");
+    exporter("fields", "octetDeltaCont", "the nearest is octetDeltaCount");
+    exporter("fields", &"vlanId,".repeat(256), "at most 256 names");
+    let two = ("live.exporters[0].fields", "packetDeltaCount,vlanID,full");
+    let all = violations(&[("live.exporters[0].name", "exporters/a"), ("live.exporters[0].address", "h:1"), two]);
+    let found: Vec<_> = all.iter().map(|violation| violation.found.as_str()).collect();
+    assert_eq!(found, ["\"vlanID\"", "\"full\""], "each name by itself");
 }
 
 #[test]

@@ -5,8 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use sonde_export::file::FileWriter;
-use sonde_flow::pattern::Wants;
+use sonde_export::{Fields, FileWriter, Options};
 use sonde_record::RecordView;
 use sonde_record::ring::{BYTES_MIN, Reader, Writer};
 use sonde_stats::{Block, Info, Kind, Segment, View};
@@ -79,25 +78,25 @@ pub fn ring(data: &[u8]) {
         let (later, now) = if choice & 2 != 0 { input.0.split_at(input.0.len() / 2) } else { ([].as_slice(), input.0) };
         victim.write(DATA_AT, now);
         if let Ok(mut reader) = Reader::open(&victim.path) {
-            drain(&mut reader, Wants::default());
+            drain(&mut reader, Fields::Standard);
             reader.seek_oldest();
-            drain(&mut reader, Wants::ALL);
+            drain(&mut reader, Fields::Full);
             let cursor = reader.cursor();
             // The writer goes on meanwhile.
             victim.write(DATA_AT, later);
             victim.write(CONTROL_AT, later);
-            drain(&mut reader, Wants::default());
+            drain(&mut reader, Fields::Standard);
             reader.seek_oldest();
-            drain(&mut reader, Wants::default());
+            drain(&mut reader, Fields::Standard);
             reader.seek(cursor);
-            drain(&mut reader, Wants::default());
+            drain(&mut reader, Fields::Standard);
         }
         victim.mend(0, DATA_AT + data.len());
     });
 }
 
-fn drain(reader: &mut Reader, patterns: Wants) {
-    let mut file = FileWriter::new(Vec::new(), 1, Vec::new(), None, patterns);
+fn drain(reader: &mut Reader, fields: Fields) {
+    let mut file = FileWriter::new(Vec::new(), 1, Options { fields, ..Options::default() });
     drain_into(reader, |record| file.write(record).expect("memory is never full"));
     let (bytes, totals) = file.finish().expect("memory is never full");
     let collected = Decoder::file(&bytes);

@@ -2,8 +2,7 @@
 
 use super::sink::Sink;
 use sonde_enrich::{Enricher, Handle};
-use sonde_export::file::FileWriter;
-use sonde_flow::pattern::Wants;
+use sonde_export::{Fields, FileWriter, Options};
 use sonde_record::{Output, RecordView};
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -20,16 +19,16 @@ pub struct Ipfix<W: Write> {
 }
 
 impl<W: Write> Ipfix<W> {
-    /// Writes to `out`; with a table to look up addresses, each record of an IP flow says what was found. `patterns` are those that records
-    /// have. `icmp_in_port`: the destination port of ICMP is its type * 256 + code.
-    pub fn new(out: W, whose: Option<Enricher>, patterns: Wants, icmp_in_port: bool) -> Self {
+    /// Writes these fields to `out`; with a table to look up addresses, each record of an IP flow says what was found. `icmp_in_port`: the
+    /// destination port of ICMP is its type * 256 + code.
+    pub fn new(out: W, whose: Option<Enricher>, fields: Fields, icmp_in_port: bool) -> Self {
         let out = BufWriter::with_capacity(256 << 10, out);
-        let whose = whose.map(|table| {
+        let enrichment = whose.map(|table| {
             let handle = Handle::default();
             handle.post(Some(table));
             Arc::new(handle)
         });
-        let writer = FileWriter::new(out, DOMAIN, Vec::new(), whose, patterns).with_icmp_in_port(icmp_in_port);
+        let writer = FileWriter::new(out, DOMAIN, Options { fields, enrichment, icmp_in_port, ..Options::default() });
         Self { writer: Some(writer), fault: None }
     }
 }

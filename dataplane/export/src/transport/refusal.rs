@@ -9,14 +9,16 @@ use std::os::fd::AsRawFd;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 
+use crate::format::Stream;
+
 /// Messages that are remembered. What is refused is so within a round trip, or within the seconds that a neighbour is asked for.
 const REMEMBERED: usize = 8192;
 
 /// `ee_origin` of errors that this machine found before it sent anything: the call that sent has told them.
 const LOCAL: u8 = 1;
 
-/// Octets of a quoted message that are looked at: version, length, time, sequence and domain (RFC 7011 section 3.1).
-const HEADER_OCTETS: usize = 16;
+/// Octets of a quoted message that are looked at: its header.
+const QUOTED_OCTETS: usize = 32;
 
 /// A message that was sent.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +31,7 @@ struct Sent {
 /// The messages sent lately in one stream.
 #[derive(Debug)]
 pub(super) struct Log {
-    domain: u32,
+    stream: Stream,
     sent: VecDeque<Sent>,
 }
 
@@ -60,8 +62,8 @@ impl Refusal {
 }
 
 impl Log {
-    pub(super) fn new(domain: u32) -> Self {
-        Self { domain, sent: VecDeque::new() }
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { stream, sent: VecDeque::new() }
     }
 
     pub(super) fn clear(&mut self) {
@@ -94,14 +96,14 @@ impl Log {
 
     /// Which message is quoted; `None`: none of these.
     fn find(&self, quoted: &[u8]) -> Option<About> {
-        let Some(&[v0, v1, l0, l1, _, _, _, _, s0, s1, s2, s3, d0, d1, d2, d3]) = quoted.first_chunk::<HEADER_OCTETS>() else {
+        let header = self.stream.header;
+        if quoted.len() < header.octets() {
             // RFC 792: a router need not quote more than the UDP header.
             return Some(About::Unknown);
-        };
-        let ours = [v0, v1] == [0, 10] && u32::from_be_bytes([d0, d1, d2, d3]) == self.domain;
-        let (sequence, octets) = (u32::from_be_bytes([s0, s1, s2, s3]), u16::from_be_bytes([l0, l1]));
-        let found = self.sent.iter().position(|sent| sent.sequence == sequence && sent.octets == octets);
-        found.filter(|_| ours).map(About::Message)
+        }
+        let quoted = header.read(quoted).filter(|quoted| quoted.domain == self.stream.domain)?;
+        let found = self.sent.iter().position(|sent| sent.sequence == quoted.sequence && sent.octets == quoted.octets);
+        found.map(About::Message)
     }
 }
 
@@ -117,12 +119,12 @@ pub(super) fn listen(socket: &UdpSocket, collector: SocketAddr) -> io::Result<()
 /// The next error that was kept; one that quotes a message that was never sent is nobody's, and passed over.
 pub(super) fn next(socket: &UdpSocket, log: &Log) -> Option<Refusal> {
     loop {
-        let mut quoted = [0; HEADER_OCTETS];
+        let mut quoted = [0; QUOTED_OCTETS];
         let mut control = nix::cmsg_space!([u8; 128]);
         let mut parts = [IoSliceMut::new(&mut quoted)];
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
         let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags).ok()?;
-        let octets = message.bytes.min(HEADER_OCTETS);
+        let octets = message.bytes.min(QUOTED_OCTETS);
         let error = message.cmsgs().ok().and_then(|mut all| {
             all.find_map(|one| match one {
                 ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) => Some(error),
@@ -139,6 +141,11 @@ pub(super) fn next(socket: &UdpSocket, log: &Log) -> Option<Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::ipfix::header::Header;
+
+    fn log(domain: u32) -> Log {
+        Log::new(Stream::new(&Header, domain))
+    }
 
     fn header(domain: u32, sequence: u32, octets: u16) -> Vec<u8> {
         [&[0, 10], &octets.to_be_bytes()[..], &[0; 4], &sequence.to_be_bytes(), &domain.to_be_bytes()].concat()
@@ -146,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_of_the_message_it_quotes_and_of_those_behind_it() {
-        let mut log = Log::new(7);
+        let mut log = log(7);
         // Templates do not count in the sequence: the message behind them has the same.
         for (sequence, octets, flows) in [(0, 900, 0), (0, 1400, 10), (10, 1400, 10), (20, 80, 0), (21, 200, 1)] {
             log.add(sequence, octets, flows);
@@ -164,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_log_forgets_what_is_old() {
-        let mut log = Log::new(1);
+        let mut log = log(1);
         (0..10_000).for_each(|n| log.add(n, 100, 1));
         assert_eq!(log.find(&header(1, 0, 100)), None);
         assert_eq!(log.find(&header(1, 9_999, 100)).map(|about| log.flows_from(about)), Some(1));

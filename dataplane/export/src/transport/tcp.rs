@@ -15,9 +15,8 @@ use nix::errno::Errno;
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 
 use super::route::Route;
-use super::{Now, Room, State, Tally, Timing, explain};
-use crate::announce::Message;
-use crate::batch::{Sealed, Stamp};
+use super::{Now, Room, State, Tally, Timing, Transport, explain};
+use crate::format::{Message, Sealed, Stream};
 
 /// Octets that may wait for the kernel. Beyond it the records stay in the ring.
 const PENDING_OCTETS_MAX: usize = 1 << 20;
@@ -54,7 +53,7 @@ enum Phase {
 #[derive(Debug)]
 pub struct Tcp {
     route: Route,
-    domain: u32,
+    stream: Stream,
     timing: Timing,
     phase: Phase,
     /// The attempt ends by then.
@@ -63,7 +62,6 @@ pub struct Tcp {
     progress: Instant,
     /// The collector reads nothing, and that was said.
     silent: bool,
-    sequence: u32,
     pending: Vec<u8>,
     /// Octets of `pending` the kernel has; less than the first message's.
     written: usize,
@@ -75,37 +73,21 @@ pub struct Tcp {
 }
 
 impl Tcp {
-    /// A connection for this observation domain to `address` ("host:port"), which is resolved and connected later.
-    pub fn new(address: &str, domain: u32, timing: Timing, now: Now) -> Self {
+    /// A connection for this stream to `address` ("host:port"), which is resolved and connected later.
+    pub fn new(address: &str, stream: Stream, timing: Timing, now: Now) -> Self {
         Self {
             route: Route::new(address, timing, now),
-            domain,
+            stream,
             timing,
             phase: Phase::Down,
             attempt_until: now.instant,
             progress: now.instant,
             silent: false,
-            sequence: 0,
             pending: Vec::new(),
             written: 0,
             messages: VecDeque::new(),
             taken: 0,
             sent: VecDeque::new(),
-        }
-    }
-
-    pub(super) fn maintain(&mut self, now: Now, tally: &mut Tally) {
-        match mem::replace(&mut self.phase, Phase::Down) {
-            Phase::Down => self.begin(now, tally),
-            Phase::Connecting(stream, collector) => self.finish(stream, collector, now, tally),
-            Phase::New(stream, collector) => self.phase = Phase::New(stream, collector),
-            Phase::Up(mut stream, collector) => match self.write(&mut stream, now, tally) {
-                Ok(()) => self.phase = Phase::Up(stream, collector),
-                Err(error) => {
-                    self.count_unacknowledged(&stream, tally);
-                    self.lost(collector, &error, now, tally);
-                }
-            },
         }
     }
 
@@ -128,7 +110,7 @@ impl Tcp {
                     return self.lost(collector, &ErrorKind::ConnectionRefused.into(), now, tally);
                 }
                 // RFC 7011 section 3.1: the sequence is that of the stream, and this one is new.
-                self.sequence = 0;
+                self.stream.restart();
                 self.route.works();
                 (self.taken, self.progress) = (0, now.instant);
                 self.sent.clear();
@@ -149,7 +131,7 @@ impl Tcp {
     }
 
     /// Octets that the kernel has and the collector's machine has not acknowledged.
-    pub(super) fn unacknowledged(&self) -> u64 {
+    fn unacknowledged(&self) -> u64 {
         match &self.phase {
             Phase::Up(stream, _) => sonde_memory::socket::unacknowledged(stream.as_fd()).map_or(0, u64::from),
             _ => 0,
@@ -230,7 +212,43 @@ impl Tcp {
         !matches!(self.phase, Phase::Up(..) | Phase::New(..)) || self.pending.len() > PENDING_OCTETS_MAX
     }
 
-    pub(super) fn room(&self, now: Now) -> Room {
+    fn push(&mut self, octets: &mut [u8], message: Waiting, now: Now) {
+        self.stream.stamp(octets, now.unix);
+        self.stream.sent(message.flows, message.options);
+        self.pending.extend_from_slice(octets);
+        self.messages.push_back(message);
+    }
+
+    fn waiting(&self) -> u64 {
+        self.messages.iter().map(|message| u64::from(message.flows)).sum()
+    }
+}
+
+impl Transport for Tcp {
+    fn delivery(&self) -> &'static str {
+        "acknowledged"
+    }
+
+    fn repeats_templates(&self) -> bool {
+        false
+    }
+
+    fn maintain(&mut self, now: Now, tally: &mut Tally) {
+        match mem::replace(&mut self.phase, Phase::Down) {
+            Phase::Down => self.begin(now, tally),
+            Phase::Connecting(stream, collector) => self.finish(stream, collector, now, tally),
+            Phase::New(stream, collector) => self.phase = Phase::New(stream, collector),
+            Phase::Up(mut stream, collector) => match self.write(&mut stream, now, tally) {
+                Ok(()) => self.phase = Phase::Up(stream, collector),
+                Err(error) => {
+                    self.count_unacknowledged(&stream, tally);
+                    self.lost(collector, &error, now, tally);
+                }
+            },
+        }
+    }
+
+    fn room(&self, now: Now) -> Room {
         if !self.stalled() {
             Room::Ready
         } else if now.instant.duration_since(self.progress) < self.timing.hold {
@@ -240,26 +258,11 @@ impl Tcp {
         }
     }
 
-    pub(super) fn wants_templates(&self) -> bool {
+    fn wants_templates(&self) -> bool {
         matches!(self.phase, Phase::New(..))
     }
 
-    pub(super) fn status(&self) -> (State, &str) {
-        match self.phase {
-            Phase::Up(..) | Phase::New(..) => (State::Connected, self.route.trouble()),
-            Phase::Down | Phase::Connecting(..) if self.route.has_failed() => (State::Failed, self.route.trouble()),
-            Phase::Down | Phase::Connecting(..) => (State::Connecting, self.route.trouble()),
-        }
-    }
-
-    fn push(&mut self, octets: &mut [u8], message: Waiting, now: Now) {
-        Stamp { time: now.unix, domain: self.domain, sequence: self.sequence }.write(octets);
-        self.sequence = self.sequence.wrapping_add(message.flows).wrapping_add(message.options);
-        self.pending.extend_from_slice(octets);
-        self.messages.push_back(message);
-    }
-
-    pub(super) fn announce(&mut self, messages: Vec<Message>, now: Now) {
+    fn announce(&mut self, messages: Vec<Message>, now: Now, _tally: &mut Tally) {
         // On a new connection the templates go first, then the flows that the last one did not take. What it did not take of
         // templates and options is old.
         let (mut old, waiting) = match mem::replace(&mut self.phase, Phase::Down) {
@@ -286,18 +289,18 @@ impl Tcp {
         }
     }
 
-    pub(super) fn send(&mut self, mut sealed: Sealed<'_>, now: Now) {
+    fn send(&mut self, mut sealed: Sealed<'_>, now: Now, _tally: &mut Tally) {
         for (octets, flows) in sealed.each() {
             let waiting = Waiting { octets: octets.len(), flows, options: 0, templates: 0 };
             self.push(octets, waiting, now);
         }
     }
 
-    pub(super) fn waiting(&self) -> u64 {
-        self.messages.iter().map(|message| u64::from(message.flows)).sum()
+    fn is_done(&self) -> bool {
+        self.waiting() == 0 && self.unacknowledged() == 0
     }
 
-    pub(super) fn abandon(&mut self, tally: &mut Tally) {
+    fn abandon(&mut self, tally: &mut Tally) {
         tally.lost_send += self.waiting();
         if let Phase::Up(stream, _) = mem::replace(&mut self.phase, Phase::Down) {
             self.count_unacknowledged(&stream, tally);
@@ -305,6 +308,14 @@ impl Tcp {
         self.messages.clear();
         self.pending.clear();
         self.written = 0;
+    }
+
+    fn status(&self) -> (State, &str) {
+        match self.phase {
+            Phase::Up(..) | Phase::New(..) => (State::Connected, self.route.trouble()),
+            Phase::Down | Phase::Connecting(..) if self.route.has_failed() => (State::Failed, self.route.trouble()),
+            Phase::Down | Phase::Connecting(..) => (State::Connecting, self.route.trouble()),
+        }
     }
 }
 

@@ -19,9 +19,8 @@ use socket2::SockRef;
 
 use super::refusal::{self, Log, Refusal};
 use super::route::Route;
-use super::{Now, Room, State, Tally, Timing, explain};
-use crate::announce::Message;
-use crate::batch::{Sealed, Stamp};
+use super::{Now, Room, State, Tally, Timing, Transport, explain};
+use crate::format::{Message, Sealed, Stream};
 
 /// Kernel buffer asked for; the kernel gives what `net.core.wmem_max` allows.
 const SEND_BUFFER_OCTETS: usize = 4 << 20;
@@ -64,11 +63,10 @@ enum Fate {
 pub struct Udp {
     route: Route,
     timing: Timing,
-    domain: u32,
     phase: Phase,
     /// When messages could last be handed over.
     progress: Instant,
-    sequence: u32,
+    stream: Stream,
     log: Log,
     /// Whether this path takes UDP_SEGMENT.
     segmentation: bool,
@@ -78,44 +76,18 @@ pub struct Udp {
 }
 
 impl Udp {
-    /// A stream of this observation domain to `address` ("host:port"), which is resolved later.
-    pub fn new(address: &str, domain: u32, timing: Timing, now: Now) -> Self {
+    /// Sends this stream to `address` ("host:port"), which is resolved later.
+    pub fn new(address: &str, stream: Stream, timing: Timing, now: Now) -> Self {
         Self {
             route: Route::new(address, timing, now),
             timing,
-            domain,
             phase: Phase::Down,
             progress: now.instant,
-            sequence: 0,
-            log: Log::new(domain),
+            stream,
+            log: Log::new(stream),
             segmentation: true,
             pending: VecDeque::new(),
             blocked: false,
-        }
-    }
-
-    pub(super) fn maintain(&mut self, now: Now, tally: &mut Tally) {
-        self.hear(now, tally);
-        match std::mem::replace(&mut self.phase, Phase::Down) {
-            Phase::Down => self.begin(now, tally),
-            Phase::Trial(socket, collector, Some(since)) if now.instant.duration_since(since) >= self.timing.retry / TRIAL => {
-                self.route.works();
-                self.phase = Phase::Up(socket, collector);
-            }
-            other => self.phase = other,
-        }
-        self.send_pending(now, tally);
-        if matches!(self.phase, Phase::Up(..)) && self.pending.is_empty() {
-            self.progress = now.instant;
-            self.blocked = false;
-        } else if matches!(self.phase, Phase::Up(..)) && !self.blocked && self.is_late(now) {
-            self.blocked = true;
-            tally.send_errors += 1;
-            let seconds = self.timing.hold.as_secs_f32();
-            self.route.say(format!(
-                "the kernel took no datagram for {seconds} s; the interface towards the collector is too slow or blocked; records are dropped \
-                 until it does"
-            ));
         }
     }
 
@@ -125,7 +97,7 @@ impl Udp {
         match open(collector) {
             Ok(socket) => {
                 // A new socket is a new transport session: its sequence begins at 0, and it knows no templates.
-                self.sequence = 0;
+                self.stream.restart();
                 self.log.clear();
                 self.segmentation = true;
                 self.phase = Phase::Trial(socket, collector, None);
@@ -141,62 +113,6 @@ impl Udp {
         now.instant.duration_since(self.progress) >= self.timing.hold
     }
 
-    pub(super) fn room(&self, now: Now) -> Room {
-        if matches!(self.phase, Phase::Up(..)) && self.pending.is_empty() {
-            Room::Ready
-        } else if self.is_late(now) {
-            Room::Drop
-        } else {
-            Room::Wait
-        }
-    }
-
-    pub(super) fn wants_templates(&self) -> bool {
-        matches!(self.phase, Phase::Trial(_, _, None))
-    }
-
-    pub(super) fn status(&self) -> (State, &str) {
-        let state = match self.phase {
-            Phase::Up(..) => State::Connected,
-            _ if self.route.has_failed() => State::Failed,
-            _ => State::Connecting,
-        };
-        (state, self.route.trouble())
-    }
-
-    pub(super) fn announce(&mut self, messages: Vec<Message>, now: Now, tally: &mut Tally) {
-        let news =
-            messages.into_iter().map(|Message { octets, records, templates }| Pending { octets, flows: 0, options: records, templates });
-        if let Phase::Trial(_, _, since @ None) = &mut self.phase {
-            // In a new stream they go first. What the last one has not sent of templates and options is old.
-            *since = Some(now.instant);
-            let old = std::mem::take(&mut self.pending);
-            self.pending = news.chain(old.into_iter().filter(|message| message.flows > 0)).collect();
-        } else {
-            self.pending.extend(news);
-        }
-        self.send_pending(now, tally);
-    }
-
-    fn stamp(&self, message: &mut [u8], now: Now) {
-        Stamp { time: now.unix, domain: self.domain, sequence: self.sequence }.write(message);
-    }
-
-    pub(super) fn send(&mut self, mut sealed: Sealed<'_>, now: Now, tally: &mut Tally) {
-        let free = matches!(self.phase, Phase::Up(..)) && self.pending.is_empty();
-        if free && let Some(segment) = sealed.segment.filter(|_| self.segmentation && sealed.messages() > 1) {
-            let following = sealed.stamp(Stamp { time: now.unix, domain: self.domain, sequence: self.sequence });
-            if self.send_segments(&mut sealed, segment, now, tally) {
-                self.sequence = following;
-                return;
-            }
-        }
-        for (octets, flows) in sealed.each() {
-            self.pending.push_back(Pending { octets: octets.to_vec(), flows, options: 0, templates: 0 });
-        }
-        self.send_pending(now, tally);
-    }
-
     /// Sends what waits, as far as the kernel has room; no flow record to an address that is on trial.
     fn send_pending(&mut self, now: Now, tally: &mut Tally) {
         while let Some(mut message) = self.pending.pop_front_if(|message| match self.phase {
@@ -205,10 +121,10 @@ impl Udp {
             Phase::Up(..) => true,
         }) {
             // RFC 7011 section 3.1: the sequence counts records sent, so what fails does not count.
-            self.stamp(&mut message.octets, now);
+            self.stream.stamp(&mut message.octets, now.unix);
             match self.send_one(&message.octets, message.flows, now, tally) {
                 Fate::Sent => {
-                    self.sequence = self.sequence.wrapping_add(message.flows).wrapping_add(message.options);
+                    self.stream.sent(message.flows, message.options);
                     tally.records += u64::from(message.flows);
                     tally.templates += u64::from(message.templates);
                     if matches!(self.phase, Phase::Up(..)) {
@@ -238,10 +154,10 @@ impl Udp {
                     tally.segments_batched += messages;
                     tally.octets += sealed.octets.len() as u64;
                     tally.records += sealed.records() as u64;
-                    let mut sequence = self.sequence;
+                    let mut stream = self.stream;
                     for (message, flows) in sealed.each() {
-                        self.log.add(sequence, message.len(), flows);
-                        sequence = sequence.wrapping_add(flows);
+                        self.log.add(stream.sequence, message.len(), flows);
+                        stream.sent(flows, 0);
                     }
                     return true;
                 }
@@ -268,7 +184,7 @@ impl Udp {
                 Ok(_) => {
                     tally.messages += 1;
                     tally.octets += message.len() as u64;
-                    self.log.add(self.sequence, message.len(), flows);
+                    self.log.add(self.stream.sequence, message.len(), flows);
                     return Fate::Sent;
                 }
                 Err(error) => error,
@@ -331,18 +247,109 @@ impl Udp {
         self.route.failed(now, why);
     }
 
-    /// Whether nothing waits, and it does not turn out in a moment whether anything can be sent.
-    pub(super) fn is_done(&self) -> bool {
-        self.pending.is_empty() && !matches!(self.phase, Phase::Trial(..))
-    }
-
     fn waiting(&self) -> u64 {
         self.pending.iter().map(|message| u64::from(message.flows)).sum()
     }
+}
 
-    pub(super) fn abandon(&mut self, tally: &mut Tally) {
+impl Transport for Udp {
+    fn delivery(&self) -> &'static str {
+        "unconfirmed"
+    }
+
+    fn repeats_templates(&self) -> bool {
+        true
+    }
+
+    fn maintain(&mut self, now: Now, tally: &mut Tally) {
+        self.hear(now, tally);
+        match std::mem::replace(&mut self.phase, Phase::Down) {
+            Phase::Down => self.begin(now, tally),
+            Phase::Trial(socket, collector, Some(since)) if now.instant.duration_since(since) >= self.timing.retry / TRIAL => {
+                self.route.works();
+                self.phase = Phase::Up(socket, collector);
+            }
+            other => self.phase = other,
+        }
+        self.send_pending(now, tally);
+        if matches!(self.phase, Phase::Up(..)) && self.pending.is_empty() {
+            self.progress = now.instant;
+            self.blocked = false;
+        } else if matches!(self.phase, Phase::Up(..)) && !self.blocked && self.is_late(now) {
+            self.blocked = true;
+            tally.send_errors += 1;
+            let seconds = self.timing.hold.as_secs_f32();
+            self.route.say(format!(
+                "the kernel took no datagram for {seconds} s; the interface towards the collector is too slow or blocked; records are dropped \
+                 until it does"
+            ));
+        }
+    }
+
+    fn room(&self, now: Now) -> Room {
+        if matches!(self.phase, Phase::Up(..)) && self.pending.is_empty() {
+            Room::Ready
+        } else if self.is_late(now) {
+            Room::Drop
+        } else {
+            Room::Wait
+        }
+    }
+
+    fn wants_templates(&self) -> bool {
+        matches!(self.phase, Phase::Trial(_, _, None))
+    }
+
+    fn announce(&mut self, messages: Vec<Message>, now: Now, tally: &mut Tally) {
+        let news =
+            messages.into_iter().map(|Message { octets, records, templates }| Pending { octets, flows: 0, options: records, templates });
+        if let Phase::Trial(_, _, since @ None) = &mut self.phase {
+            // In a new stream they go first. What the last one has not sent of templates and options is old.
+            *since = Some(now.instant);
+            let old = std::mem::take(&mut self.pending);
+            self.pending = news.chain(old.into_iter().filter(|message| message.flows > 0)).collect();
+        } else {
+            self.pending.extend(news);
+        }
+        self.send_pending(now, tally);
+    }
+
+    fn send(&mut self, mut sealed: Sealed<'_>, now: Now, tally: &mut Tally) {
+        let free = matches!(self.phase, Phase::Up(..)) && self.pending.is_empty();
+        if free && let Some(segment) = sealed.segment.filter(|_| self.segmentation && sealed.messages() > 1) {
+            let mut following = self.stream;
+            for (message, flows) in sealed.each() {
+                following.stamp(message, now.unix);
+                following.sent(flows, 0);
+            }
+            if self.send_segments(&mut sealed, segment, now, tally) {
+                self.stream = following;
+                return;
+            }
+        }
+        for (octets, flows) in sealed.each() {
+            self.pending.push_back(Pending { octets: octets.to_vec(), flows, options: 0, templates: 0 });
+        }
+        self.send_pending(now, tally);
+    }
+
+    /// Whether nothing waits, and it does not turn out in a moment whether anything can be sent.
+    fn is_done(&self) -> bool {
+        self.pending.is_empty() && !matches!(self.phase, Phase::Trial(..))
+    }
+
+    fn abandon(&mut self, tally: &mut Tally) {
         tally.lost_send += self.waiting();
         self.pending.clear();
+    }
+
+    fn status(&self) -> (State, &str) {
+        let state = match self.phase {
+            Phase::Up(..) => State::Connected,
+            _ if self.route.has_failed() => State::Failed,
+            _ => State::Connecting,
+        };
+        (state, self.route.trouble())
     }
 }
 

@@ -112,9 +112,13 @@ impl Collector {
             for &(pen, element, length) in &template.fields {
                 let length = if length == 0xffff {
                     let short = usize::from(set[at]);
-                    assert!(short < 255, "the long form is not used");
                     at += 1;
-                    short
+                    if short == 255 {
+                        at += 2;
+                        usize::from(u16_at(set, at - 2))
+                    } else {
+                        short
+                    }
                 } else {
                     usize::from(length)
                 };

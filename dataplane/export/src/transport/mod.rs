@@ -1,22 +1,23 @@
-//! How messages reach a collector: UDP or TCP, name resolution, and what to tell the operator when it does not work.
+//! How messages reach a collector, or a file: a file each with one type that implements [`Transport`]. Name resolution, and what to tell the
+//! operator when it does not work.
 //!
 //! A transport never waits longer than a moment. While it cannot send, its session leaves the records in the ring for
 //! [`Timing::hold`] (the ring is the buffer); after that it takes and drops them, so that the loss is counted when it happens.
+//!
+//! Not here: SCTP, TLS and DTLS, Kafka.
 
+pub mod file;
 mod refusal;
 mod resolve;
 mod route;
-mod tcp;
-mod udp;
+pub mod tcp;
+pub mod udp;
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{fmt, io};
 
-use crate::announce::Message;
-use crate::batch::Sealed;
-pub use tcp::Tcp;
-pub use udp::Udp;
+use crate::format::{Message, Sealed};
 
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,8 @@ pub struct Timing {
     pub hold: Duration,
     /// A message that is not full is sent after so long.
     pub flush: Duration,
+    /// Where an announcement may be lost, templates that were made since the last one of all are announced again after so long.
+    pub repeat: Duration,
     /// A stopping exporter gives the collector so long to take what is left.
     pub linger: Duration,
 }
@@ -52,7 +55,7 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { retry: seconds(5), hold: seconds(5), flush: seconds(1), linger: seconds(2) }
+        Self { retry: seconds(5), hold: seconds(5), flush: seconds(1), repeat: seconds(10), linger: seconds(2) }
     }
 }
 
@@ -112,79 +115,37 @@ impl State {
     }
 }
 
-/// The collector an exporter sends to.
-#[derive(Debug)]
-pub enum Transport {
-    /// Datagrams.
-    Udp(Udp),
-    /// A connection.
-    Tcp(Tcp),
-}
+/// What carries the messages of one exporter. It writes what their headers say of the stream.
+pub trait Transport: fmt::Debug {
+    /// What can be known of the arrival of records that were sent: "unconfirmed", "acknowledged", "written".
+    fn delivery(&self) -> &'static str;
 
-impl Transport {
+    /// Whether templates have to be announced again and again, because an announcement may be lost (RFC 7011 section 8.4).
+    fn repeats_templates(&self) -> bool;
+
     /// Goes on with whatever is under way: resolving, connecting, writing. Never blocks.
-    pub fn maintain(&mut self, now: Now, tally: &mut Tally) {
-        match self {
-            Self::Udp(udp) => udp.maintain(now, tally),
-            Self::Tcp(tcp) => tcp.maintain(now, tally),
-        }
-    }
+    fn maintain(&mut self, now: Now, tally: &mut Tally);
 
     /// Whether messages may be handed over now.
-    pub fn room(&self, now: Now) -> Room {
-        match self {
-            Self::Udp(udp) => udp.room(now),
-            Self::Tcp(tcp) => tcp.room(now),
-        }
-    }
+    fn room(&self, now: Now) -> Room;
 
-    /// Whether the collector has to be told the templates now: a new stream, or a collector that was gone.
-    pub fn wants_templates(&self) -> bool {
-        match self {
-            Self::Udp(udp) => udp.wants_templates(),
-            Self::Tcp(tcp) => tcp.wants_templates(),
-        }
-    }
+    /// Whether the collector has to be told all templates now: a new stream, or a collector that was gone.
+    fn wants_templates(&self) -> bool;
 
-    /// Sends templates or options.
-    pub fn announce(&mut self, messages: Vec<Message>, now: Now, tally: &mut Tally) {
-        match self {
-            Self::Udp(udp) => udp.announce(messages, now, tally),
-            Self::Tcp(tcp) => tcp.announce(messages, now),
-        }
-    }
+    /// Sends templates or options, before what is handed over next.
+    fn announce(&mut self, messages: Vec<Message>, now: Now, tally: &mut Tally);
 
     /// Sends flow records. What cannot be sent is counted, not kept.
-    pub fn send(&mut self, sealed: Sealed<'_>, now: Now, tally: &mut Tally) {
-        match self {
-            Self::Udp(udp) => udp.send(sealed, now, tally),
-            Self::Tcp(tcp) => tcp.send(sealed, now),
-        }
-    }
+    fn send(&mut self, sealed: Sealed<'_>, now: Now, tally: &mut Tally);
 
     /// Whether everything that was handed over is sent and, where that can be known, has arrived at the collector's machine.
-    pub fn is_done(&self) -> bool {
-        match self {
-            Self::Udp(udp) => udp.is_done(),
-            Self::Tcp(tcp) => tcp.waiting() == 0 && tcp.unacknowledged() == 0,
-        }
-    }
+    fn is_done(&self) -> bool;
 
     /// Gives up what is not sent yet and counts it.
-    pub fn abandon(&mut self, tally: &mut Tally) {
-        match self {
-            Self::Udp(udp) => udp.abandon(tally),
-            Self::Tcp(tcp) => tcp.abandon(tally),
-        }
-    }
+    fn abandon(&mut self, tally: &mut Tally);
 
     /// What to tell operators: the state, and the last trouble in a sentence (empty when there was none).
-    pub fn status(&self) -> (State, &str) {
-        match self {
-            Self::Udp(udp) => udp.status(),
-            Self::Tcp(tcp) => tcp.status(),
-        }
-    }
+    fn status(&self) -> (State, &str);
 }
 
 /// Says in a sentence why the collector is not reached, with the remedy.

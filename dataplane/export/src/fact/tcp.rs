@@ -11,9 +11,9 @@
 
 use sonde_record::fact::{Spread, Syn, TcpDirection, TcpPerformance, valid};
 
+use super::measured::{self, MICROSECOND, MILLISECOND, time};
 use crate::cursor::Cursor;
-use crate::measured::{self, MICROSECOND, MILLISECOND, time};
-use crate::template::{Field, field, flowmon, ntop, octets, reverse};
+use crate::format::ipfix::field::{Field, field, flowmon, ntop, octets, reverse};
 
 pub(crate) const FIELDS: [Field; 52] = [
     flowmon(69),

@@ -111,6 +111,7 @@ pub const ELEMENTS: &[Element] = &[
     one(200, 1, "mplsTopLabelTTL"),
     one(202, 1, "mplsLabelStackDepth"),
     both(209, 8, "tcpOptions"),
+    one(210, VARIABLE, "paddingOctets"),
     both(218, 2, "tcpSynTotalCount"),
     both(219, 2, "tcpFinTotalCount"),
     both(220, 2, "tcpRstTotalCount"),

@@ -1,6 +1,6 @@
-//! Where and whose the two ends of a flow are: a group of fields (see [`crate::group`]).
+//! Where and whose the two ends of a flow are.
 //!
-//! They are sent only by an exporter that was given a table to look them up in ([`Enrichment`]). What is not known is 0, or a text of
+//! They are sent only by an exporter that was given a table to look them up in (`Enrichment`). What is not known is 0, or a text of
 //! zero octets only. IANA has elements for AS numbers and prefix lengths; for countries, cities and the operator's names they are ntop's
 //! (nProbe), which collectors know. Texts have a fixed length, so that records have one: what is longer is cut between two characters, what
 //! is shorter is filled with zeros.
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use sonde_enrich::{Enricher, Generation, Handle, Place};
 use sonde_record::RecordView;
 
-use crate::template::{Field, field, ntop, octets};
+use crate::format::ipfix::field::{Field, field, ntop, octets};
 
 /// Octets of a country, ISO 3166-1 alpha-2.
 const COUNTRY_OCTETS: usize = 2;
@@ -38,21 +38,21 @@ const _: () = assert!(octets(&IPV4_FIELDS) == OCTETS && octets(&IPV6_FIELDS) == 
 
 /// The table of an exporter.
 #[derive(Debug)]
-pub struct Enrichment {
+pub(crate) struct Enrichment {
     handle: Arc<Handle>,
     held: Arc<Generation>,
 }
 
 impl Enrichment {
     /// Looks up in the latest table of `handle`.
-    pub fn new(handle: Arc<Handle>) -> Self {
+    pub(crate) fn new(handle: Arc<Handle>) -> Self {
         let held = handle.latest();
         Self { handle, held }
     }
 
     /// Takes a newer table if there is one: once a batch of records.
     #[inline]
-    pub fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         self.handle.collect(&mut self.held);
     }
 

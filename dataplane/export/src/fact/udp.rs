@@ -6,9 +6,9 @@
 
 use sonde_record::fact::{Application, UdpPerformance};
 
+use super::measured::{MICROSECOND, MILLISECOND, mean, time};
 use crate::cursor::Cursor;
-use crate::measured::{MICROSECOND, MILLISECOND, mean, time};
-use crate::template::{Field, field, flowmon, ntop, octets};
+use crate::format::ipfix::field::{Field, field, flowmon, ntop, octets};
 
 pub(crate) const FIELDS: [Field; 3] = [field(95), flowmon(70), ntop(125)];
 

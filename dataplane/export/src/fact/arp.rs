@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use sonde_packet::Layers;
 
 use crate::cursor::Cursor;
-use crate::template::{Field, cesnet, octets};
+use crate::format::ipfix::field::{Field, cesnet, octets};
 
 /// Octets of an address as text: IPv4 has 15 at most.
 const ADDRESS_OCTETS: usize = 16;

@@ -9,7 +9,7 @@
 use sonde_packet::Layers;
 
 use crate::cursor::Cursor;
-use crate::template::{Field, field, octets};
+use crate::format::ipfix::field::{Field, field, octets};
 
 pub(crate) const FIELDS: [Field; 14] = [
     field(70),

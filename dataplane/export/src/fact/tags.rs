@@ -3,7 +3,7 @@
 
 use sonde_record::NO_VLAN;
 
-use crate::template::{Field, field};
+use crate::format::ipfix::field::{Field, field};
 
 /// Of the outer tag.
 pub(crate) const OUTER: [Field; 1] = [field(388)];

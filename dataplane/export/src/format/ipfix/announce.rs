@@ -1,31 +1,8 @@
 //! What an exporter says of itself: templates, its statistics, the names of interfaces. On the operator's clock: it allocates.
 
-use crate::batch::{HEADER_OCTETS, SET_HEADER_OCTETS, padding, write_header};
+use super::header::{HEADER_OCTETS, SET_HEADER_OCTETS, padding, seal};
+use crate::format::{Message, Statistics};
 use crate::template::{self, Template};
-
-/// One message that holds no flow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// The message; export time, sequence and domain are stamped when it is sent.
-    pub octets: Vec<u8>,
-    /// Options data records in it: they count in the sequence (RFC 7011 section 3.1).
-    pub records: u32,
-    /// Template and options template records in it.
-    pub templates: u32,
-}
-
-/// What the exporter statistics say (RFC 7011 section 4.3), counted since the exporter was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Statistics {
-    /// `exportedOctetTotalCount`, 40.
-    pub octets: u64,
-    /// `exportedMessageTotalCount`, 41.
-    pub messages: u64,
-    /// `exportedFlowRecordTotalCount`, 42.
-    pub records: u64,
-    /// `notSentFlowTotalCount`, 166.
-    pub not_sent: u64,
-}
 
 /// Fills messages with sets.
 struct Builder {
@@ -77,7 +54,7 @@ impl Builder {
         if octets.len() == HEADER_OCTETS {
             return;
         }
-        write_header(&mut octets);
+        seal(&mut octets);
         let (records, templates) = (std::mem::take(&mut self.records), std::mem::take(&mut self.templates));
         self.done.push(Message { octets, records, templates });
     }
@@ -88,11 +65,36 @@ impl Builder {
     }
 }
 
+/// Set id of the set a template is announced in (RFC 7011 section 3.3.2).
+fn set_id(template: &Template) -> u16 {
+    if template.scope == 0 { 2 } else { 3 }
+}
+
+/// The template record (RFC 7011 sections 3.4.1 and 3.4.2.2).
+fn encode(template: &Template) -> Vec<u8> {
+    let mut out = Vec::with_capacity(2 + template.announced_octets());
+    out.extend(template.id.to_be_bytes());
+    let count = u16::try_from(template.fields.len()).expect("a template has few fields");
+    out.extend(count.to_be_bytes());
+    if template.scope > 0 {
+        out.extend(template.scope.to_be_bytes());
+    }
+    for field in &template.fields {
+        let enterprise = if field.pen() == 0 { 0 } else { 0x8000 };
+        out.extend((field.element.id | enterprise).to_be_bytes());
+        out.extend(field.element.length.to_be_bytes());
+        if field.pen() != 0 {
+            out.extend(field.pen().to_be_bytes());
+        }
+    }
+    out
+}
+
 /// These templates, in messages of at most `message_octets_max` octets (512 or more).
 pub fn templates<'a>(templates: impl IntoIterator<Item = &'a Template>, message_octets_max: usize) -> Vec<Message> {
     let mut builder = Builder::new(message_octets_max);
     for template in templates {
-        builder.add(template.set_id(), &template.encode());
+        builder.add(set_id(template), &encode(template));
     }
     builder.finish()
 }
@@ -105,12 +107,12 @@ pub fn options(message_octets_max: usize, domain: u32, statistics: &Statistics, 
     for count in [statistics.octets, statistics.messages, statistics.records, statistics.not_sent] {
         record.extend(count.to_be_bytes());
     }
-    builder.add(template::STATISTICS.id, &record);
+    builder.add(template::STATISTICS, &record);
     for (number, name) in interfaces {
         record.clear();
         record.extend(number.to_be_bytes());
         put_string(&mut record, name);
-        builder.add(template::INTERFACES.id, &record);
+        builder.add(template::INTERFACES, &record);
     }
     builder.finish()
 }
@@ -120,4 +122,22 @@ fn put_string(out: &mut Vec<u8>, text: &str) {
     let octets = text.floor_char_boundary(254);
     out.push(u8::try_from(octets).expect("at most 254"));
     out.extend(&text.as_bytes()[..octets]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact;
+    use crate::format::ipfix::field::Field;
+
+    #[test]
+    fn a_template_record_is_encoded_as_rfc_7011_draws_it() {
+        let out = encode(&template::statistics());
+        assert_eq!(out[..10], [0x01, 0x00, 0, 5, 0, 1, 0, 149, 0, 4], "id 256, 5 fields, 1 of scope, observationDomainId of 4");
+        assert_eq!(out.len(), 6 + 5 * 4);
+        let fields: Vec<Field> = fact::plain_fields(sonde_record::Kind::Layer2).into();
+        let out = encode(&Template { id: 300, scope: 0, fields });
+        // octetDeltaCount and its reverse: fields 5 and 6.
+        assert_eq!(out[24..36], [0, 1, 0, 8, 0x80, 1, 0, 8, 0, 0, 0x72, 0x79]);
+    }
 }

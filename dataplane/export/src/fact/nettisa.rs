@@ -4,7 +4,7 @@
 use sonde_record::fact::NetTisa;
 
 use crate::cursor::Cursor;
-use crate::template::{Field, cesnet, octets};
+use crate::format::ipfix::field::{Field, cesnet, octets};
 
 pub(crate) const FIELDS: [Field; 13] = [
     cesnet(1020),

@@ -2,9 +2,9 @@
 
 use sonde_record::fact::{BINS, Histograms};
 
-use super::list;
 use crate::cursor::Cursor;
-use crate::template::{Field, octets};
+use crate::format::ipfix::field::{Field, octets};
+use crate::format::ipfix::list;
 
 const ITEMS: u16 = 8;
 

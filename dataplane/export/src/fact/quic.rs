@@ -1,13 +1,13 @@
-//! How a QUIC connection performed: the round trip of its handshake, in the elements of [`crate::tcp`].
+//! How a QUIC connection performed: the round trip of its handshake, in the elements of [`super::tcp`].
 //!
 //! Every record of a connection has it. It is 0 where the client's Initial or the server's answer was sent more than once (Karn's rule).
 //! Round trips by the spin bit are in the API and in `sonde replay`: nothing has elements for them.
 
 use sonde_record::fact::{QuicPerformance, quic_valid};
 
+use super::measured;
 use crate::cursor::Cursor;
-use crate::measured;
-use crate::template::{Field, flowmon, ntop, octets};
+use crate::format::ipfix::field::{Field, flowmon, ntop, octets};
 
 pub(crate) const FIELDS: [Field; 3] = [flowmon(69), ntop(123), ntop(124)];
 

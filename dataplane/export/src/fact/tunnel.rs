@@ -10,7 +10,7 @@
 use sonde_packet::{Layers, Network, Tunnel};
 
 use crate::cursor::Cursor;
-use crate::template::{Field, field, ntop, octets};
+use crate::format::ipfix::field::{Field, field, ntop, octets};
 
 pub(crate) const FIELDS: [Field; 13] = [
     field(351),

@@ -3,12 +3,9 @@
 //! Their semantic is "ordered" (section 4.4.6): the first item is the first packet, burst or bin. A list's length is said in one octet, so it
 //! has 254 octets at most.
 
+use super::elements::Element;
+use super::field::{Field, LIST_HEADER_OCTETS, cesnet_list};
 use crate::cursor::Cursor;
-use crate::elements::Element;
-use crate::template::{Field, cesnet_list};
-
-/// Octets before the items: length of the list, semantic, element of the items, their length, enterprise.
-pub(crate) const HEADER_OCTETS: usize = 1 + 1 + 2 + 2 + 4;
 
 const ORDERED: u8 = 4;
 
@@ -23,8 +20,18 @@ pub(crate) const fn fixed(id: u16, items: u16) -> Field {
 /// A list of at most so many items. `least`: no record has room for fewer.
 pub(crate) const fn varying(id: u16, least: u16, most: u16) -> Field {
     let field = cesnet_list(id, least, most);
-    assert!(HEADER_OCTETS - 1 + most as usize * field.list.expect("a list").item.length as usize <= OCTETS_MAX, "the list is too long");
+    assert!(
+        LIST_HEADER_OCTETS - 1 + most as usize * field.list.expect("a list").item.length as usize <= OCTETS_MAX,
+        "the list is too long"
+    );
     field
+}
+
+/// Octets of the heads of the chosen lists (bit n is field n), and of one item of each of them.
+#[inline]
+pub(crate) fn octets(fields: &[Field], chosen: u16) -> [usize; 2] {
+    let lists = fields.iter().enumerate().filter(|(at, _)| chosen >> at & 1 != 0).filter_map(|(_, field)| field.list);
+    lists.fold([0; 2], |[heads, each], list| [heads + LIST_HEADER_OCTETS, each + usize::from(list.item.length)])
 }
 
 /// Writes a list. The items have the element's length, or the list is nonsense.
@@ -33,7 +40,7 @@ pub(crate) fn put<const N: usize>(out: &mut Cursor<'_>, field: &Field, items: im
     let Some(list) = field.list else { return };
     let Element { pen, id, length, .. } = list.item;
     debug_assert_eq!(usize::from(length), N, "{}", list.item.name);
-    let octets = HEADER_OCTETS - 1 + N * items.len();
+    let octets = LIST_HEADER_OCTETS - 1 + N * items.len();
     out.put([u8::try_from(octets).expect("at most 254"), ORDERED]);
     out.put((id | 0x8000).to_be_bytes());
     out.put(length.to_be_bytes());
