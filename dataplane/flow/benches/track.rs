@@ -106,9 +106,8 @@ impl<const KEPT: usize> Case<KEPT> {
             let other = usize::try_from(random(&mut state) % (n as u64 + 1)).unwrap_or(0);
             frames.swap(n, other);
         }
-        let (used, other) = (Room::plain(flows), Room::whole(1));
-        let (ipv4, wide) = if KEPT == TUNNELLED { (other, used) } else { (used, other) };
-        let sizing = Sizing { ipv4, wide, wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 0 };
+        let (ipv4, wide) = if KEPT == TUNNELLED { (1, flows) } else { (flows, 1) };
+        let sizing = Sizing { ipv4, wide, annex: Room::NONE, wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 0 };
         let tracker = Tracker::new(&sizing, Policy::default()).expect("memory for the table");
         Self { frames, tracker, now: START }
     }

@@ -7,8 +7,9 @@ use sonde_packet::{Frame, proto};
 
 use sonde_record::fact::Application;
 
+use crate::annex::{Annex, Class};
 use crate::counters::Counter;
-use crate::entry::{Birthplace, Entry, Packet, Sides};
+use crate::entry::{Birthplace, Entry, Packet};
 use crate::key::Key;
 use crate::measure::{Kind, Measured};
 use crate::perf::{QuicState, UdpState, has_long_header, is_initial};
@@ -78,9 +79,9 @@ fn datagram<'f, K>(packet: &Packet<K>, frame: &Frame<'f>) -> Option<Datagram<'f>
 impl<K: Key> Entry<K> {
     /// Adds a datagram that was counted already to what is known of its flow.
     #[inline(never)]
-    pub(crate) fn measure_datagram(&self, packet: &Packet<K>, frame: &Frame<'_>, sides: &mut Sides) {
+    pub(crate) fn measure_datagram(&self, packet: &Packet<K>, frame: &Frame<'_>, annex: &mut Annex) {
         let measured = self.measured();
-        let Some(state) = sides.udp.get_mut(measured.place()) else { return };
+        let Some(state) = annex.udp_mut(measured.place()) else { return };
         let Some(Datagram { payload, .. }) = datagram(packet, frame) else { return };
         let way = self.way(packet);
         match measured.kind() {
@@ -102,9 +103,9 @@ impl<K: Key> Entry<K> {
         if application.is_none() && !datagram.may_begin_quic() {
             return;
         }
-        let udp = &mut birthplace.sides.udp;
-        let Some(place) = udp.take() else { return birthplace.counters.add(Counter::UdpPerformanceFull, 1) };
-        let Some(state) = udp.get_mut(place) else { return };
+        let annex = &mut *birthplace.annex;
+        let Some(place) = annex.take(Class::Udp) else { return birthplace.counters.add(Counter::UdpPerformanceFull, 1) };
+        let Some(state) = annex.udp_mut(place) else { return };
         let kind = if let Some(application) = application {
             *state.udp_mut() = UdpState::new(application);
             state.udp_mut().add(packet.time, 0, payload);

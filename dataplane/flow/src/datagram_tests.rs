@@ -2,6 +2,7 @@ use sonde_record::Record;
 use sonde_record::fact::{QuicPerformance, UdpPerformance};
 
 use super::*;
+use crate::pattern::Wants;
 use crate::tracker::{Flush, Policy, Sizing, Tracker};
 use crate::{Room, Timeouts};
 use sonde_memory::slab::Wanted;
@@ -60,7 +61,7 @@ struct World {
 impl World {
     fn new(room: Room) -> Self {
         let wanted = Wanted { huge: false, populate: false };
-        let sizing = Sizing { ipv4: room, wide: room, wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 1 };
+        let sizing = Sizing { ipv4: 100, wide: 100, annex: room, wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 1 };
         let timeouts = Timeouts { idle: 30_000 * MS, active: 100 * MS, linger: 0 };
         let tracker = Tracker::new(&sizing, Policy { timeouts, ..Policy::default() }).expect("little memory");
         Self { tracker, records: Vec::new() }
@@ -86,7 +87,7 @@ fn requests_and_answers_are_timed_whatever_decoder_their_packets_take() {
     for vlan in [None, Some(5)] {
         let request = frame((CLIENT, 4000), (SERVER, 53), &dns(9, false), vlan);
         let reply = frame((SERVER, 53), (CLIENT, 4000), &dns(9, true), vlan);
-        let mut world = World::new(Room::whole(100));
+        let mut world = World::new(Room::whole(100, Wants::NONE));
         let [record] = world.at(0, &request).at(7, &request).at(30, &reply).end() else { panic!("one flow") };
         let udp = record.get::<UdpPerformance>().expect("measured");
         assert_eq!((udp.application, udp.repeated), (Some(Application::Dns), 1));
@@ -98,7 +99,7 @@ fn requests_and_answers_are_timed_whatever_decoder_their_packets_take() {
 #[test]
 fn what_pads_a_frame_is_no_payload() {
     let empty = frame((CLIENT, 4000), (SERVER, 53), &[], None);
-    let mut world = World::new(Room::whole(100));
+    let mut world = World::new(Room::whole(100, Wants::NONE));
     let [record] = world.at(0, &empty).end() else { panic!("one flow") };
     assert_eq!(record.get::<UdpPerformance>(), None, "twelve zeros are a message of DNS");
 }
@@ -106,7 +107,7 @@ fn what_pads_a_frame_is_no_payload() {
 #[test]
 fn the_handshake_of_quic_is_timed() {
     let (client, server) = ((CLIENT, 4000), (SERVER, 443));
-    let mut world = World::new(Room::whole(100));
+    let mut world = World::new(Room::whole(100, Wants::NONE));
     world
         .at(0, &frame(client, server, &initial(), None))
         .at(20, &frame(server, client, &initial(), None))
@@ -130,7 +131,7 @@ fn long_header(first: u8, version: u32) -> Vec<u8> {
 fn quic_on_another_port_is_known_by_its_first_initial() {
     let (client, server) = ((CLIENT, 4000), (SERVER, 8443));
     let measured = |payload: &[u8], to: (u8, u16), whole: bool| {
-        let mut world = World::new(Room { udp: 1, ..Room::plain(100) });
+        let mut world = World::new(Room { octets: 4096, udp: true, ..Room::NONE });
         let mut bytes = frame(client, to, payload, None);
         let wire_len = bytes.len();
         bytes.truncate(if whole { wire_len } else { 96 });
@@ -157,42 +158,51 @@ fn quic_on_another_port_is_known_by_its_first_initial() {
     assert_eq!(measured(&long_header(0xc3, 1), (SERVER, 53), true), None, "the port of another");
 }
 
+/// The 32 slots of an annex of one chunk are there for 32 flows.
+fn all_memory_is_left(mut world: World) {
+    for port in 4000..4032 {
+        world.at(1, &query(port, 1));
+    }
+    assert_eq!(world.tracker.counters().get(Counter::UdpPerformanceFull), 0);
+    assert_eq!(world.end().iter().filter(|record| record.get::<UdpPerformance>().is_some()).count(), 32);
+}
+
 #[test]
 fn what_is_not_quic_on_another_port_takes_no_place() {
-    let mut world = World::new(Room { udp: 1, ..Room::plain(100) });
+    let mut world = World::new(Room { octets: 4096, udp: true, ..Room::NONE });
     for (port, first) in [(5000, 0x80), (5001, 0xc3), (5002, 0xff)] {
         world.at(0, &frame((CLIENT, port), (SERVER, 8443), &long_header(first, 0x0102_0304), None));
     }
-    world.at(1, &query(4000, 1));
-    assert_eq!(world.tracker.counters().get(Counter::UdpPerformanceFull), 0);
-    assert_eq!(world.end().iter().filter(|record| record.get::<UdpPerformance>().is_some()).count(), 1);
+    all_memory_is_left(world);
 }
 
 #[test]
 fn what_only_uses_the_port_of_quic_takes_no_place() {
-    let mut world = World::new(Room { udp: 1, ..Room::plain(100) });
-    world.at(0, &frame((CLIENT, 4000), (SERVER, 443), &[0x16, 0xfe, 0xfd, 0, 0, 0, 0], None)).at(1, &query(4000, 1));
-    assert_eq!(world.tracker.counters().get(Counter::UdpPerformanceFull), 0);
-    assert_eq!(world.end().iter().filter(|record| record.get::<UdpPerformance>().is_some()).count(), 1);
+    let mut world = World::new(Room { octets: 4096, udp: true, ..Room::NONE });
+    world.at(0, &frame((CLIENT, 4000), (SERVER, 443), &[0x16, 0xfe, 0xfd, 0, 0, 0, 0], None));
+    all_memory_is_left(world);
 }
 
 #[test]
 fn a_flow_without_a_place_is_counted_and_a_place_is_given_back() {
-    let mut world = World::new(Room { udp: 1, ..Room::plain(100) });
-    world.at(0, &query(4000, 1)).at(1, &query(4001, 1)).at(2, &answer(4000, 1)).at(3, &answer(4001, 1));
+    let mut world = World::new(Room { octets: 4096, udp: true, ..Room::NONE });
+    for port in 4000..4033 {
+        world.at(0, &query(port, 1)).at(2, &answer(port, 1));
+    }
     assert_eq!(world.tracker.counters().get(Counter::UdpPerformanceFull), 1);
-    // Long after: the first flow has ended.
-    world.at(60_000, &query(4002, 1)).at(60_001, &answer(4002, 1));
+    // Long after: the first flows have ended.
+    world.at(60_000, &query(5000, 1)).at(60_001, &answer(5000, 1));
     assert_eq!(world.tracker.counters().get(Counter::UdpPerformanceFull), 1);
     let answered = |record: &Record| record.get::<UdpPerformance>().map(|udp| udp.responses.count);
     let mut found: Vec<_> = world.end().iter().map(|record| (record.sport, answered(record))).collect();
     found.sort_unstable();
-    assert_eq!(found, [(4000, Some(1)), (4001, None), (4002, Some(1))]);
+    let expected: Vec<_> = (4000..4033).chain([5000]).map(|port| (port, (port != 4032).then_some(1))).collect();
+    assert_eq!(found, expected);
 }
 
 #[test]
 fn a_request_is_answered_in_the_record_after_its_own() {
-    let mut world = World::new(Room::whole(100));
+    let mut world = World::new(Room::whole(100, Wants::NONE));
     world.at(0, &query(4000, 1)).at(10, &answer(4000, 1)).at(90, &query(4000, 2)).at(500, &answer(4000, 2));
     let responses: Vec<_> = world.end().iter().map(|record| record.get::<UdpPerformance>().expect("measured").responses).collect();
     let [first, second] = responses.as_slice() else { panic!("{responses:?}") };
@@ -204,14 +214,14 @@ fn a_request_is_answered_in_the_record_after_its_own() {
 fn an_answer_in_fragments_is_one() {
     let mut reply = answer(4000, 1);
     reply[20] = 0x20;
-    let mut world = World::new(Room::whole(100));
+    let mut world = World::new(Room::whole(100, Wants::NONE));
     let [record] = world.at(0, &query(4000, 1)).at(5, &reply).end() else { panic!("one flow") };
     assert_eq!((record.fragments, record.get::<UdpPerformance>().expect("measured").responses.last), (1, 5 * MS));
 }
 
 #[test]
 fn without_room_nothing_is_measured_or_counted() {
-    let mut world = World::new(Room::plain(100));
+    let mut world = World::new(Room::NONE);
     world.at(0, &query(4000, 1)).at(1, &answer(4000, 1));
     assert_eq!(world.tracker.counters().get(Counter::UdpPerformanceFull), 0);
     assert!(world.end().iter().all(|record| record.get::<UdpPerformance>().is_none() && record.packets == [1, 1]));
@@ -221,7 +231,7 @@ fn without_room_nothing_is_measured_or_counted() {
 fn a_captured_beginning_of_a_datagram_is_measured_as_far_as_it_goes() {
     let (whole, reply) = (query(4000, 1), answer(4000, 1));
     for end in 34..whole.len() {
-        let mut world = World::new(Room::whole(100));
+        let mut world = World::new(Room::whole(100, Wants::NONE));
         let measured = world.at(0, &whole[..end]).at(3, &reply).end().iter().find_map(|record| record.get::<UdpPerformance>());
         // Twelve octets of DNS behind 42 of headers.
         let expected = if end >= 54 { 1 } else { 0 };

@@ -6,14 +6,12 @@ use sonde_record::fact::LoneSyn;
 use sonde_record::{EndReason, Head, Initiator, NO_WSCALE, lone_syn};
 
 use crate::about::About;
+use crate::annex::{Annex, Extras, LayersWords};
 use crate::counters::Counters;
 use crate::counts;
-use crate::datagram::Datagrams;
 use crate::key::Key;
 use crate::measure::Measured;
-use crate::pattern::{PatternState, Wants};
-use crate::perf::{Opening, Rest, Ways};
-use crate::side::{LayersWords, Side, Twin};
+use crate::perf::Opening;
 use crate::table::{tick, tick_after};
 
 mod times;
@@ -183,8 +181,8 @@ struct Birth {
     icmp: [u8; 2],
     /// Packets that are fragments. Of a lone SYN its sequence number.
     fragments: u32,
-    /// Place of the flow's [`LayersWords`]; 0: none.
-    layers: u32,
+    /// Layers of the flow, and the pattern of its packets.
+    extras: Extras,
     /// IPv6 flow label.
     flow_label: [u8; 3],
     ip_flags: u8,
@@ -193,9 +191,7 @@ struct Birth {
     ttl: [u8; 2],
     /// Type of service of the first packet.
     tos: u8,
-    /// Place of the pattern of its packets; 0: none.
-    pattern: [u8; 3],
-    _spare: u8,
+    _spare: u32,
 }
 
 /// Octets in [`Hot::octets_ttl`].
@@ -204,25 +200,14 @@ const OCTETS: u64 = (1 << 48) - 1;
 /// so the sum stays below 2^48.
 const OCTETS_DUE: u64 = 1 << 47;
 
-/// What only some flows have, in places of its own.
-#[derive(Debug)]
-pub(crate) struct Sides {
-    pub(crate) layers: Side<LayersWords>,
-    pub(crate) tcp: Twin<Ways, Rest>,
-    pub(crate) udp: Side<Datagrams>,
-    pub(crate) pattern: Side<PatternState>,
-    /// What of them is kept.
-    pub(crate) wants: Wants,
-}
-
 /// How the first packet of a flow is looked at.
 pub(crate) struct Birthplace<'a, 'f> {
     pub(crate) frame: &'a Frame<'f>,
     /// Those of a SYN or SYN/ACK. By reference, as all of this: a copy would be read by wider loads than it was stored by.
     pub(crate) options: Option<&'a SynOptions>,
     pub(crate) tunnels: &'a Tunnels,
-    pub(crate) sides: &'a mut Sides,
-    /// Where flows are counted that find no place for what stands beside them.
+    pub(crate) annex: &'a mut Annex,
+    /// Where flows are counted for which the annex has no memory.
     pub(crate) counters: &'a mut Counters,
     /// The active timeout.
     pub(crate) active: u64,
@@ -421,32 +406,27 @@ impl<K: Key> Entry<K> {
             syn_mss: syn.mss,
             icmp: about.icmp,
             fragments: u32::from(packet.flags & FRAGMENT != 0),
-            layers: about.layers,
+            extras: about.extras,
             flow_label: about.flow_label,
             ip_flags: about.ip_flags,
             syn_wscale: syn.wscale,
             ttl: [packet.ttl, 0],
             tos: packet.tos,
-            pattern: [0; 3],
             _spare: 0,
         };
         self.begin_measuring(packet, &mut place);
     }
 
-    /// Gives back what the flow has beside its entry. An entry that ends or begins anew does it first.
+    /// Frees what the flow has in the annex. Must run before the entry ends or begins another flow.
     #[inline]
-    pub(crate) fn release(&mut self, sides: &mut Sides) {
-        if self.birth.layers != 0 {
-            sides.layers.give_back(self.birth.layers);
-            self.birth.layers = 0;
+    pub(crate) fn release(&mut self, annex: &mut Annex) {
+        if !self.birth.extras.is_none() {
+            annex.give_back_extras(self.birth.extras);
+            self.birth.extras = Extras::NONE;
         }
         if self.hot.measured != 0 {
-            self.measured().give_back(sides);
+            self.measured().give_back(annex);
             self.hot.measured = 0;
-        }
-        if self.birth.pattern != [0; 3] {
-            sides.pattern.give_back(self.pattern_place());
-            self.birth.pattern = [0; 3];
         }
     }
 
@@ -504,17 +484,14 @@ impl<K: Key> Entry<K> {
         Some(syn)
     }
 
-    /// Place of the pattern of its packets; 0 is none.
+    /// Layers of the flow, and the pattern of its packets.
     #[inline(always)]
-    pub(crate) fn pattern_place(&self) -> u32 {
-        let [a, b, c] = self.birth.pattern;
-        u32::from_le_bytes([a, b, c, 0])
+    pub(crate) fn extras(&self) -> Extras {
+        self.birth.extras
     }
 
-    /// Notes the place of the pattern; there are none above 2^24.
-    pub(crate) fn set_pattern_place(&mut self, place: u32) {
-        let [a, b, c, _] = place.to_le_bytes();
-        self.birth.pattern = [a, b, c];
+    pub(crate) fn set_extras(&mut self, extras: Extras) {
+        self.birth.extras = extras;
     }
 
     /// Which way a packet goes: 0 forward, 1 reverse.
@@ -523,11 +500,11 @@ impl<K: Key> Entry<K> {
         (packet.direction ^ state::low(self.hot.state)) & state::low(state::FORWARD)
     }
 
-    /// Whether the flow has anything beside its entry.
+    /// Whether the flow has anything in the annex.
     #[inline]
-    pub(crate) fn has_sides(&self) -> bool {
+    pub(crate) fn has_annex(&self) -> bool {
         let measured = if self.measured() == Measured::SYN { 0 } else { self.hot.measured };
-        (self.birth.layers | measured | self.pattern_place()) != 0
+        (measured != 0) | !self.birth.extras.is_none()
     }
 
     /// Least and greatest TTL of each direction; 0 where there was no packet.
@@ -539,17 +516,17 @@ impl<K: Key> Entry<K> {
     }
 
     /// Appends the extensions of the flow's record to `words`, and says how many words they are.
-    pub(crate) fn extend(&self, sides: &Sides, words: &mut [u64]) -> usize {
+    pub(crate) fn extend(&self, annex: &Annex, words: &mut [u64]) -> usize {
         let mut filled = 0;
-        if let Some(LayersWords(layers)) = sides.layers.get(self.birth.layers)
+        if let Some(LayersWords(layers)) = annex.layers(self.birth.extras)
             && let Some(place) = words.first_chunk_mut()
         {
             *place = *layers;
             filled = layers.len();
         }
-        filled += self.measured().report(sides, self.ttls(), words.get_mut(filled..).unwrap_or_default());
-        if let Some(pattern) = sides.pattern.get(self.pattern_place()) {
-            filled += pattern.encode(sides.wants, words.get_mut(filled..).unwrap_or_default());
+        filled += self.measured().report(annex, self.ttls(), words.get_mut(filled..).unwrap_or_default());
+        if let Some(pattern) = annex.pattern(self.birth.extras) {
+            filled += pattern.encode(annex.wants(), words.get_mut(filled..).unwrap_or_default());
         }
         filled
     }
@@ -622,10 +599,10 @@ impl<K: Key> Entry<K> {
     }
 
     /// After a report: counters start again, the flow goes on.
-    pub(crate) fn rest(&mut self, sides: &mut Sides, counters: &mut Counters) {
-        self.settle_syn(sides, counters);
-        self.measured().rest(sides);
-        if let Some(pattern) = sides.pattern.get_mut(self.pattern_place()) {
+    pub(crate) fn rest(&mut self, annex: &mut Annex, counters: &mut Counters) {
+        self.settle_syn(annex, counters);
+        self.measured().rest(annex);
+        if let Some(pattern) = annex.pattern_mut(self.birth.extras) {
             pattern.rest();
         }
         // The latest packet's time is kept modulo three days: it is told from one that is near.

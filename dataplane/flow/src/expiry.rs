@@ -7,8 +7,9 @@
 use sonde_memory::tags::Line;
 use sonde_record::{EndReason, Output, fact};
 
+use crate::annex::Annex;
 use crate::counters::{Counter, Counters};
-use crate::entry::{Due, Entry, Origin, Sides, Timeouts};
+use crate::entry::{Due, Entry, Origin, Timeouts};
 use crate::key::Key;
 use crate::table::{PLACES, Slot, Table, tick, tick_after};
 
@@ -17,6 +18,14 @@ pub const PERIOD_MAX: u64 = 1_000_000_000;
 
 /// A clock that is further back than this, in nanoseconds, was set: the sweep does not wait for it.
 const BACK_MAX: u64 = 60_000_000_000;
+
+/// What a record is made with, and where it goes.
+pub(crate) struct Context<'a, O> {
+    pub(crate) annex: &'a mut Annex,
+    pub(crate) origin: Origin,
+    pub(crate) counters: &'a mut Counters,
+    pub(crate) out: &'a mut O,
+}
 
 /// How far the sweep has come.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,15 +81,7 @@ impl<K: Key> Table<K> {
     }
 
     /// Passes as many lines as the time since the last call asks for, at most `budget`.
-    pub(crate) fn sweep<O: Output>(
-        &mut self,
-        now: u64,
-        timeouts: &Timeouts,
-        budget: u32,
-        origin: Origin,
-        counters: &mut Counters,
-        out: &mut O,
-    ) {
+    pub(crate) fn sweep<O: Output>(&mut self, now: u64, timeouts: &Timeouts, budget: u32, context: &mut Context<'_, O>) {
         if self.sweep.until == 0 || self.sweep.until.saturating_sub(now) > BACK_MAX {
             self.sweep.until = now;
         }
@@ -101,7 +102,7 @@ impl<K: Key> Table<K> {
             self.sweep.until = self.sweep.until.max(now.saturating_sub(period));
         }
         let mut left = lines.min(budget);
-        counters.add(Counter::SweptLines, u64::from(left));
+        context.counters.add(Counter::SweptLines, u64::from(left));
         let coarse = tick(now);
         let mut step = [0 as Slot; STEP];
         let mut filled = 0;
@@ -122,18 +123,18 @@ impl<K: Key> Table<K> {
                     filled += 1;
                 }
                 if filled == STEP {
-                    self.expire(&step, now, timeouts, origin, counters, out);
+                    self.expire(&step, now, timeouts, context);
                     filled = 0;
                 }
             }
         }
-        self.expire(step.get(..filled).unwrap_or_default(), now, timeouts, origin, counters, out);
+        self.expire(step.get(..filled).unwrap_or_default(), now, timeouts, context);
     }
 
-    fn expire<O: Output>(&mut self, slots: &[Slot], now: u64, timeouts: &Timeouts, origin: Origin, counters: &mut Counters, out: &mut O) {
-        if !self.sides.are_empty() {
+    fn expire<O: Output>(&mut self, slots: &[Slot], now: u64, timeouts: &Timeouts, context: &mut Context<'_, O>) {
+        if context.annex.follows() {
             let entries = slots.iter().filter_map(|slot| self.entries.get(*slot as usize));
-            entries.for_each(|entry| entry.measured().prefetch_whole(&self.sides));
+            entries.for_each(|entry| entry.measured().prefetch_whole(context.annex));
         }
         for &slot in slots {
             let Some(entry) = self.entries.get_mut(slot as usize) else { continue };
@@ -144,26 +145,26 @@ impl<K: Key> Table<K> {
                     self.set_deadline(slot, tick_after(deadline, now));
                 }
                 Due::Report(reason) => {
-                    write(entry, &self.sides, reason, origin, counters, out);
-                    entry.rest(&mut self.sides, counters);
+                    write(entry, reason, context);
+                    entry.rest(context.annex, context.counters);
                     let deadline = entry.deadline(timeouts);
                     self.set_deadline(slot, tick_after(deadline, now));
                 }
                 Due::End(reason) => {
-                    write(entry, &self.sides, reason, origin, counters, out);
-                    self.vacate(slot);
-                    counters.sub(Counter::FlowsActive, 1);
+                    write(entry, reason, context);
+                    self.vacate(slot, context.annex);
+                    context.counters.sub(Counter::FlowsActive, 1);
                 }
                 Due::Remove => {
-                    self.vacate(slot);
-                    counters.sub(Counter::FlowsActive, 1);
+                    self.vacate(slot, context.annex);
+                    context.counters.sub(Counter::FlowsActive, 1);
                 }
             }
         }
     }
 
     /// Writes and removes the flows of at most `lines` lines from line `from` on; the line to go on with, `None` at the end.
-    pub(crate) fn flush<O: Output>(&mut self, from: u32, lines: u32, origin: Origin, counters: &mut Counters, out: &mut O) -> Option<u32> {
+    pub(crate) fn flush<O: Output>(&mut self, from: u32, lines: u32, context: &mut Context<'_, O>) -> Option<u32> {
         let end = from.saturating_add(lines).min(self.lines);
         for line in from..end {
             let Some(tags) = self.tags.get(line as usize) else { continue };
@@ -173,10 +174,10 @@ impl<K: Key> Table<K> {
                 taken &= taken.wrapping_sub(1);
                 let Some(entry) = self.entries.get(slot as usize) else { continue };
                 if entry.has_news() {
-                    write(entry, &self.sides, EndReason::Forced, origin, counters, out);
+                    write(entry, EndReason::Forced, context);
                 }
-                self.vacate(slot);
-                counters.sub(Counter::FlowsActive, 1);
+                self.vacate(slot, context.annex);
+                context.counters.sub(Counter::FlowsActive, 1);
             }
         }
         (end < self.lines).then_some(end)
@@ -185,14 +186,7 @@ impl<K: Key> Table<K> {
 
 /// Writes the record of a flow and counts it by its reason. The only place.
 #[inline(always)]
-pub(crate) fn write<K: Key, O: Output>(
-    entry: &Entry<K>,
-    sides: &Sides,
-    reason: EndReason,
-    origin: Origin,
-    counters: &mut Counters,
-    out: &mut O,
-) {
+pub(crate) fn write<K: Key, O: Output>(entry: &Entry<K>, reason: EndReason, context: &mut Context<'_, O>) {
     let counter = match reason {
         EndReason::Idle => Counter::RecordsIdle,
         EndReason::Active => Counter::RecordsActive,
@@ -200,13 +194,13 @@ pub(crate) fn write<K: Key, O: Output>(
         EndReason::Forced => Counter::RecordsForced,
         EndReason::LackOfResources => Counter::RecordsLackOfResources,
     };
-    counters.add(counter, 1);
-    let head = entry.head(reason, origin).encode();
-    if entry.has_sides() {
+    context.counters.add(counter, 1);
+    let head = entry.head(reason, context.origin).encode();
+    if entry.has_annex() {
         let mut words = [0; fact::ALL_WORDS];
-        let filled = entry.extend(sides, &mut words);
-        out.put_words(&head, words.get(..filled).unwrap_or_default());
+        let filled = entry.extend(context.annex, &mut words);
+        context.out.put_words(&head, words.get(..filled).unwrap_or_default());
     } else {
-        out.put_words(&head, &[]);
+        context.out.put_words(&head, &[]);
     }
 }

@@ -6,11 +6,10 @@
 use sonde_memory::slab::{OutOfMemory, Wanted};
 use sonde_record::{EndReason, Output};
 
-use crate::counters::{Counter, Counters};
-use crate::entry::Origin;
-use crate::expiry::write;
+use crate::counters::Counter;
+use crate::expiry::{Context, write};
 use crate::key::Key;
-use crate::table::{LOAD_PERCENT, PATTERNS_MAX, PLACES, PLACES_MASK, Place, Room, Table, tick};
+use crate::table::{LOAD_PERCENT, PLACES, PLACES_MASK, Place, Table, tick};
 
 /// By how much a table grows: all moves together cost a third of one more look at each flow.
 const FACTOR: u64 = 4;
@@ -21,8 +20,8 @@ impl<K: Key> Table<K> {
     ///
     /// # Errors
     /// The memory for a larger one is not there; the table stays as it is.
-    pub(crate) fn make_room<O: Output>(&mut self, flows_max: u64, now: u64, context: Context<'_, O>) -> Result<u64, OutOfMemory> {
-        let most = Self::footprint(Room::plain(flows_max)).lines;
+    pub(crate) fn make_room<O: Output>(&mut self, flows_max: u64, now: u64, context: &mut Context<'_, O>) -> Result<u64, OutOfMemory> {
+        let most = Self::footprint(flows_max).lines;
         let flows = |table: &Self| u64::from(table.lines) * PLACES as u64 * LOAD_PERCENT / 100;
         let taken = self.taken();
         if u64::from(self.lines) < most && taken >= flows(self) / 4 * 3 {
@@ -39,15 +38,9 @@ impl<K: Key> Table<K> {
 
     /// Moves every flow to a table for `flows` flows.
     #[cold]
-    fn grow<O: Output>(&mut self, flows: u64, now: u64, context: Context<'_, O>) -> Result<(), OutOfMemory> {
+    fn grow<O: Output>(&mut self, flows: u64, now: u64, context: &mut Context<'_, O>) -> Result<(), OutOfMemory> {
         let wanted = Wanted { huge: false, populate: false };
-        let mut larger = Self::new(Room::plain(flows), wanted, self.searcher.simd(), self.seed)?;
-        self.sides.layers.grow(flows)?;
-        self.sides.tcp.grow(flows)?;
-        self.sides.udp.grow(flows)?;
-        if !self.sides.pattern.is_empty() {
-            self.sides.pattern.grow(flows.min(PATTERNS_MAX))?;
-        }
+        let mut larger = Self::new(flows, wanted, self.searcher.simd(), self.seed)?;
         larger.sweep = self.sweep.moved(larger.lines);
         for line in 0..self.lines {
             let Some(tags) = self.tags.get(line as usize) else { continue };
@@ -60,9 +53,9 @@ impl<K: Key> Table<K> {
                 let (Place::Home(slot) | Place::Second(slot)) = larger.place(hash, tick(now)) else {
                     // Two lines that are full where a quarter is: cannot be excluded, and loses nothing but the flow's continuity.
                     if entry.has_news() {
-                        write(entry, &self.sides, EndReason::LackOfResources, context.origin, context.counters, context.out);
+                        write(entry, EndReason::LackOfResources, context);
                     }
-                    entry.release(&mut self.sides);
+                    entry.release(context.annex);
                     context.counters.sub(Counter::FlowsActive, 1);
                     continue;
                 };
@@ -72,23 +65,16 @@ impl<K: Key> Table<K> {
                 }
             }
         }
-        // Places beside entries keep their numbers.
-        std::mem::swap(&mut larger.sides, &mut self.sides);
         *self = larger;
         Ok(())
     }
 }
 
-/// Where a flow goes that finds no place.
-pub(crate) struct Context<'a, O> {
-    pub(crate) origin: Origin,
-    pub(crate) counters: &'a mut Counters,
-    pub(crate) out: &'a mut O,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::annex::Room;
+    use crate::pattern::Wants;
     use crate::tracker::{Flush, Policy, Sizing, Tracker};
     use sonde_memory::tags::Simd;
     use sonde_packet::{Frame, Link};
@@ -115,8 +101,16 @@ mod tests {
     /// Two packets each of `flows` flows through a tracker that may grow to `flows_max`; its records and how many were evicted.
     fn run(flows: u32, flows_max: u64) -> (Vec<Record>, u64) {
         let wanted = Wanted { huge: false, populate: false };
-        let sizing =
-            Sizing { ipv4: Room::whole(200), wide: Room::whole(200), wanted, simd: Simd::detect(), seed: 3, worker: 0, first_id: 1 };
+        let sizing = Sizing {
+            ipv4: 200,
+            wide: 200,
+            annex: Room::whole(200, Wants::NONE),
+            wanted,
+            simd: Simd::detect(),
+            seed: 3,
+            worker: 0,
+            first_id: 1,
+        };
         let mut tracker = Tracker::new(&sizing, Policy::default()).expect("little memory");
         let mut records: Vec<Record> = Vec::new();
         let packets: Vec<Vec<u8>> = (0..flows).map(packet).collect();

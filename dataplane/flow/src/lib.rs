@@ -5,7 +5,7 @@
 //!
 //! Beside it: `fragments` (ports for fragments that have none), `grow` (a larger table, for recordings).
 //!
-//! What only some flows have stands beside the table (`side`), and in facts of their records.
+//! What only some flows have stands in one pool of memory per worker (`annex`), and in facts of their records.
 //!
 //! How the network performs is followed by `perf`, for the flows that have a place for it (`measure`, `datagram`), the pattern of
 //! their packets by `pattern`.
@@ -15,6 +15,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, clippy::expect_used))]
 
 mod about;
+mod annex;
 mod counters;
 mod counts;
 mod datagram;
@@ -27,14 +28,13 @@ mod key;
 mod measure;
 pub mod pattern;
 pub mod perf;
-mod side;
 mod table;
 mod track;
 pub mod tracker;
 
+pub use annex::{Room, Shares};
 pub use counters::{COUNTERS, Counter, Counters, NAMES};
 pub use entry::Timeouts;
 pub use expiry::PERIOD_MAX as SWEEP_PERIOD_MAX;
-pub use table::Room;
 pub use track::BURST;
 pub use tracker::{Flush, Policy, Sizing, Tracker};

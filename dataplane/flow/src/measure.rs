@@ -6,17 +6,17 @@ use sonde_packet::{Frame, SynOptions, Tcp, proto, syn_options};
 
 use sonde_record::fact::Fact;
 
+use crate::annex::{Annex, Class, PLACE_BITS};
 use crate::counters::{Counter, Counters};
 use crate::datagram::Datagrams;
-use crate::entry::{Birthplace, Entry, FRAGMENT, PATTERN, Packet, SEGMENT, Sides, TCP_FLAGS};
+use crate::entry::{Birthplace, Entry, FRAGMENT, PATTERN, Packet, SEGMENT, TCP_FLAGS};
 use crate::key::Key;
-use crate::pattern::Sample;
+use crate::pattern::{Sample, Wants};
 use crate::perf::{Opening, Segment, TcpMut, TcpRef, lone};
-use crate::table::Room;
 
-/// What every packet is marked with when it is decoded: [`PATTERN`] or, where there is no room for patterns, nothing.
-pub(crate) fn mark(rooms: [Room; 2]) -> u16 {
-    if rooms.iter().any(|room| room.wants.any()) { PATTERN } else { 0 }
+/// What every packet is marked with when it is decoded: [`PATTERN`], or nothing where no patterns are kept.
+pub(crate) fn mark(kept: Wants) -> u16 {
+    if kept.any() { PATTERN } else { 0 }
 }
 
 /// Where the performance of a flow is kept, as its entry notes it: the number of a place, and in the two highest bits its kind. 0 is none.
@@ -39,10 +39,10 @@ impl Measured {
     /// A lone SYN.
     pub(crate) const SYN: Self = Self((Kind::Syn as u32) << Self::KIND);
 
-    const KIND: u32 = 30;
-    const SPOKE: u32 = 29;
+    const KIND: u32 = PLACE_BITS + 1;
+    const SPOKE: u32 = PLACE_BITS;
 
-    /// A place of a side, none of which has 2^29 places.
+    /// A slot of the annex.
     pub(crate) fn new(kind: Kind, place: u32) -> Self {
         Self(place | (kind as u32) << Self::KIND)
     }
@@ -69,62 +69,67 @@ impl Measured {
 
     /// Asks for what a packet that goes this way will touch.
     #[inline(always)]
-    pub(crate) fn prefetch<K>(self, sides: &Sides, packet: &Packet<K>, way: u8) {
+    pub(crate) fn prefetch<K>(self, annex: &Annex, packet: &Packet<K>, way: u8) {
         if self.0 == 0 {
             return;
         }
         if self.0 >> Self::KIND != 0 {
             // Of a lone SYN it is the place that is none.
-            return sides.udp.prefetch(self.place(), 1);
+            return annex.prefetch_udp(self.place());
         }
-        sides.tcp.prefetch_hot(self.place(), usize::from(way));
+        annex.prefetch_ways(self.place(), usize::from(way));
         // Other payload than the last one's turns the connection. A branch: without one, three lines are asked for twice for nothing.
         let turns = (packet.octets > u32::from(packet.ip_header) + BARE) & (self.0 >> Self::SPOKE & 1 != u32::from(way));
         if turns | (packet.flags & (Tcp::SYN | Tcp::FIN | Tcp::RST) != 0) {
-            sides.tcp.prefetch_hot(self.place(), usize::from(way ^ 1));
-            sides.tcp.prefetch_rest(self.place(), if turns { 0..2 } else { 0..5 });
+            annex.prefetch_ways(self.place(), usize::from(way ^ 1));
+            annex.prefetch_rest(self.place(), if turns { 0..2 } else { 0..5 });
         }
     }
 
     /// Asks for everything that a report reads.
     #[inline]
-    pub(crate) fn prefetch_whole(self, sides: &Sides) {
+    pub(crate) fn prefetch_whole(self, annex: &Annex) {
         if self.0 != 0 && self.kind() == Kind::Tcp {
-            (0..2).for_each(|line| sides.tcp.prefetch_hot(self.place(), line));
-            sides.tcp.prefetch_rest(self.place(), 0..5);
+            (0..2).for_each(|line| annex.prefetch_ways(self.place(), line));
+            annex.prefetch_rest(self.place(), 0..5);
         }
     }
 
-    pub(crate) fn give_back(self, sides: &mut Sides) {
+    pub(crate) fn give_back(self, annex: &mut Annex) {
         match self.kind() {
-            Kind::Tcp => sides.tcp.give_back(self.place()),
-            Kind::Udp | Kind::Quic => sides.udp.give_back(self.place()),
+            Kind::Tcp => annex.give_back(Class::Tcp, self.place()),
+            Kind::Udp | Kind::Quic => annex.give_back(Class::Udp, self.place()),
             Kind::Syn => {}
         }
     }
 
     /// After a report: counters start again.
-    pub(crate) fn rest(self, sides: &mut Sides) {
-        let (tcp, udp) = (&mut sides.tcp, &mut sides.udp);
+    pub(crate) fn rest(self, annex: &mut Annex) {
         match self.kind() {
-            Kind::Tcp => tcp.get_mut(self.place()).into_iter().for_each(|(ways, rest)| TcpMut { ways, rest }.restart()),
-            Kind::Udp => udp.get_mut(self.place()).into_iter().for_each(|state| state.udp_mut().rest()),
-            Kind::Quic => udp.get_mut(self.place()).into_iter().for_each(|state| state.quic_mut().rest()),
+            Kind::Tcp => annex.tcp_mut(self.place()).into_iter().for_each(|(ways, rest)| TcpMut { ways, rest }.restart()),
+            Kind::Udp => annex.udp_mut(self.place()).into_iter().for_each(|state| state.udp_mut().rest()),
+            Kind::Quic => annex.udp_mut(self.place()).into_iter().for_each(|state| state.quic_mut().rest()),
             Kind::Syn => {}
         }
     }
 
     /// Writes the extension of the flow's record, and says how many words it is: 0 when there is nothing to say.
-    pub(crate) fn report(self, sides: &Sides, ttls: [[u8; 2]; 2], words: &mut [u64]) -> usize {
-        let (tcp, udp) = (sides.tcp.get(self.place()), sides.udp.get(self.place()));
+    pub(crate) fn report(self, annex: &Annex, ttls: [[u8; 2]; 2], words: &mut [u64]) -> usize {
         match self.kind() {
-            Kind::Tcp => tcp.map_or(0, |(ways, rest)| {
+            Kind::Tcp => annex.tcp(self.place()).map_or(0, |(ways, rest)| {
                 let mut report = TcpRef { ways, rest }.report();
                 report.set_ttl(ttls);
                 report.encode(words)
             }),
-            Kind::Udp => udp.map(|state| state.udp().report()).filter(|udp| udp.application.is_some()).map_or(0, |udp| udp.encode(words)),
-            Kind::Quic => udp.map(Datagrams::quic).filter(|state| state.is_known()).map_or(0, |state| state.report().encode(words)),
+            Kind::Udp => {
+                let report = annex.udp(self.place()).map(|state| state.udp().report());
+                report.filter(|udp| udp.application.is_some()).map_or(0, |udp| udp.encode(words))
+            }
+            Kind::Quic => annex
+                .udp(self.place())
+                .map(Datagrams::quic)
+                .filter(|state| state.is_known())
+                .map_or(0, |state| state.report().encode(words)),
             // The record's head says it.
             Kind::Syn => 0,
         }
@@ -157,14 +162,6 @@ fn segment<K>(packet: &Packet<K>, frame: &Frame<'_>, way: u8) -> Option<Segment>
     })
 }
 
-impl Sides {
-    /// Whether no flow can have anything that packets after its first one touch.
-    #[inline(always)]
-    pub(crate) fn are_empty(&self) -> bool {
-        self.tcp.is_empty() && self.udp.is_empty() && self.pattern.is_empty()
-    }
-}
-
 /// Octets of a transport header, from its bytes.
 fn transport(protocol: u8, header: Option<&[u8]>) -> u32 {
     match protocol {
@@ -195,24 +192,24 @@ impl<K: Key> Entry<K> {
         packet: &Packet<K>,
         frame: &Frame<'_>,
         options: Option<&SynOptions>,
-        sides: &mut Sides,
+        annex: &mut Annex,
         counters: &mut Counters,
     ) {
         if packet.flags & PATTERN != 0 {
-            self.add_to_pattern(packet, frame, sides);
+            self.add_to_pattern(packet, frame, annex);
         }
         let mut measured = self.measured();
         if measured.kind() != Kind::Tcp {
             if measured.kind() != Kind::Syn {
-                return self.measure_datagram(packet, frame, sides);
+                return self.measure_datagram(packet, frame, annex);
             }
-            self.settle_syn(sides, counters);
+            self.settle_syn(annex, counters);
             measured = self.measured();
         }
         if packet.flags & SEGMENT == 0 {
             return;
         }
-        let Some((ways, rest)) = sides.tcp.get_mut(measured.place()) else { return };
+        let Some((ways, rest)) = annex.tcp_mut(measured.place()) else { return };
         let Some(segment) = segment(packet, frame, self.way(packet)) else { return };
         let mut state = TcpMut { ways, rest };
         match options {
@@ -232,13 +229,12 @@ impl<K: Key> Entry<K> {
             self.begin_pattern(packet, birthplace);
         }
         if packet.flags & SEGMENT == 0 {
-            if packet.l4 != 0 && !birthplace.sides.udp.is_empty() {
+            if packet.l4 != 0 && birthplace.annex.keeps(Class::Udp) {
                 self.begin_datagrams(packet, birthplace);
             }
             return;
         }
-        let tcp = &mut birthplace.sides.tcp;
-        if tcp.is_empty() {
+        if !birthplace.annex.keeps(Class::Tcp) {
             return;
         }
         let Some(segment) = segment(packet, birthplace.frame, 0) else { return };
@@ -248,8 +244,9 @@ impl<K: Key> Entry<K> {
         {
             return self.keep_syn(segment.seq, notes);
         }
-        let Some(place) = tcp.take() else { return birthplace.counters.add(Counter::PerformanceFull, 1) };
-        if let Some((ways, rest)) = tcp.get_mut(place) {
+        let annex = &mut *birthplace.annex;
+        let Some(place) = annex.take(Class::Tcp) else { return birthplace.counters.add(Counter::PerformanceFull, 1) };
+        if let Some((ways, rest)) = annex.tcp_mut(place) {
             TcpMut { ways, rest }.begin(&segment, birthplace.options);
             self.set_measured(Measured::new(Kind::Tcp, place));
         }
@@ -257,11 +254,10 @@ impl<K: Key> Entry<K> {
 
     /// Finds a place for a connection of which only a SYN was seen so far; counts one for which there is none.
     #[inline(never)]
-    pub(crate) fn settle_syn(&mut self, sides: &mut Sides, counters: &mut Counters) {
+    pub(crate) fn settle_syn(&mut self, annex: &mut Annex, counters: &mut Counters) {
         let Some(syn) = self.take_syn() else { return };
-        let tcp = &mut sides.tcp;
-        let Some(place) = tcp.take() else { return counters.add(Counter::PerformanceFull, 1) };
-        if let Some((ways, rest)) = tcp.get_mut(place) {
+        let Some(place) = annex.take(Class::Tcp) else { return counters.add(Counter::PerformanceFull, 1) };
+        if let Some((ways, rest)) = annex.tcp_mut(place) {
             lone::begin(&syn, &mut TcpMut { ways, rest });
             self.set_measured(Measured::new(Kind::Tcp, place));
         }
@@ -270,23 +266,21 @@ impl<K: Key> Entry<K> {
     /// Begins to keep the pattern of a flow with its first packet; counts a flow for which there is no place.
     #[inline(never)]
     fn begin_pattern(&mut self, packet: &Packet<K>, birthplace: &mut Birthplace<'_, '_>) {
-        let Sides { pattern: patterns, wants, .. } = &mut *birthplace.sides;
-        if patterns.is_empty() {
-            return;
-        }
-        let Some(place) = patterns.take() else { return birthplace.counters.add(Counter::PatternsFull, 1) };
-        if let Some(pattern) = patterns.get_mut(place) {
+        let annex = &mut *birthplace.annex;
+        let Some(extras) = annex.keep_pattern(self.extras()) else { return birthplace.counters.add(Counter::PatternsFull, 1) };
+        let wants = annex.wants();
+        if let Some(pattern) = annex.pattern_mut(extras) {
             pattern.rest();
-            pattern.add(*wants, &self.sample(packet, birthplace.frame));
-            self.set_pattern_place(place);
+            pattern.add(wants, &self.sample(packet, birthplace.frame));
+            self.set_extras(extras);
         }
     }
 
     /// Adds a packet to the pattern of its flow.
     #[inline(never)]
-    fn add_to_pattern(&self, packet: &Packet<K>, frame: &Frame<'_>, sides: &mut Sides) {
-        let wants = sides.wants;
-        if let Some(pattern) = sides.pattern.get_mut(self.pattern_place()) {
+    fn add_to_pattern(&self, packet: &Packet<K>, frame: &Frame<'_>, annex: &mut Annex) {
+        let wants = annex.wants();
+        if let Some(pattern) = annex.pattern_mut(self.extras()) {
             pattern.add(wants, &self.sample(packet, frame));
         }
     }
@@ -307,22 +301,22 @@ impl<K: Key> Entry<K> {
 
     /// Asks for what a packet of the flow will touch beside its entry.
     #[inline(always)]
-    pub(crate) fn approach(&self, packet: &Packet<K>, sides: &Sides) {
-        self.measured().prefetch(sides, packet, self.way(packet));
+    pub(crate) fn approach(&self, packet: &Packet<K>, annex: &Annex) {
+        self.measured().prefetch(annex, packet, self.way(packet));
         if packet.flags & PATTERN != 0 {
-            sides.pattern.prefetch(self.pattern_place(), 1);
+            annex.prefetch_pattern(self.extras());
         }
     }
 
     /// Which connection a SYN opens: another one between the ports of this one, whose end nobody saw, or this one.
-    pub(crate) fn opening_of(&self, packet: &Packet<K>, frame: &Frame<'_>, sides: &Sides) -> Opening {
+    pub(crate) fn opening_of(&self, packet: &Packet<K>, frame: &Frame<'_>, annex: &Annex) -> Opening {
         let measured = self.measured();
         let Some(segment) = segment(packet, frame, self.way(packet)) else { return Opening::Unknown };
         if let Some(syn) = self.lone_syn() {
             let another = segment.way == 0 && segment.seq != syn.isn;
             return if another { Opening::Another } else { Opening::Unknown };
         }
-        let state = sides.tcp.get(measured.place()).filter(|_| measured.kind() == Kind::Tcp);
+        let state = annex.tcp(measured.place()).filter(|_| measured.kind() == Kind::Tcp);
         state.map_or(Opening::Unknown, |(ways, rest)| TcpRef { ways, rest }.opening_of(&segment))
     }
 }

@@ -2,8 +2,8 @@ use sonde_record::Record;
 use sonde_record::fact::{Connection, TcpPerformance, valid};
 
 use super::*;
-use crate::Timeouts;
 use crate::tracker::{Flush, Policy, Sizing, Tracker};
+use crate::{Room, Timeouts};
 use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
 use sonde_packet::Link;
@@ -38,11 +38,11 @@ struct World {
 }
 
 impl World {
-    /// With so many places for connections, in a table for so many flows.
-    fn new(flows: u64, tcp: u64, active: u64) -> Self {
-        let room = Room { tcp, ..Room::plain(flows) };
+    /// A table for so many flows, and an annex of one chunk: memory for nine connections.
+    fn new(flows: u64, active: u64) -> Self {
+        let annex = Room { octets: 4096, tcp: true, ..Room::NONE };
         let wanted = Wanted { huge: false, populate: false };
-        let sizing = Sizing { ipv4: room, wide: room, wanted, simd: Simd::Avx512, seed: 7, worker: 9, first_id: 100 };
+        let sizing = Sizing { ipv4: flows, wide: flows, annex, wanted, simd: Simd::Avx512, seed: 7, worker: 9, first_id: 100 };
         let policy = Policy { timeouts: Timeouts { active, ..Timeouts::default() }, ..Policy::default() };
         Self { tracker: Tracker::new(&sizing, policy).expect("little memory"), records: Vec::new() }
     }
@@ -69,7 +69,7 @@ impl World {
 
 /// What is measured of a handshake whose SYN has these options.
 fn handshake(options: &[u8], acknowledged: u32) -> (Record, TcpPerformance) {
-    let records = World::new(100, 1, 300_000 * MS)
+    let records = World::new(100, 300_000 * MS)
         .at(0, &segment_of(5000, false, SYN, [100, acknowledged], options))
         .at(30, &segment_of(5000, true, SYN | ACK, [900, 101], &OPTIONS))
         .at(50, &segment_of(5000, false, ACK, [101, 901], &[]))
@@ -79,9 +79,9 @@ fn handshake(options: &[u8], acknowledged: u32) -> (Record, TcpPerformance) {
 }
 
 #[test]
-fn a_flood_takes_no_places_and_every_record_says_what_its_syn_said() {
+fn a_flood_takes_no_memory_and_every_record_says_what_its_syn_said() {
     for (flows, count) in [(1000, 200u16), (31, 2000)] {
-        let mut world = World::new(flows, 1, 300_000 * MS);
+        let mut world = World::new(flows, 300_000 * MS);
         for port in 1..=count {
             world.at(port.into(), &segment_of(port, false, SYN | 0x40, [u32::from(port) << 16, 0], &OPTIONS));
         }
@@ -113,9 +113,9 @@ fn a_connection_takes_its_place_with_its_second_segment_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_connection_that_finds_no_place_is_counted_and_metered_without() {
-    let mut world = World::new(100, 1, 300_000 * MS);
-    for port in [1, 2] {
+fn a_connection_that_finds_no_memory_is_counted_and_metered_without() {
+    let mut world = World::new(100, 300_000 * MS);
+    for port in 1..=10 {
         world.at(port.into(), &segment_of(port, false, SYN, [100, 0], &[]));
         world.at(u64::from(port) + 10, &segment_of(port, true, SYN | ACK, [900, 101], &[]));
     }
@@ -123,12 +123,13 @@ fn a_connection_that_finds_no_place_is_counted_and_metered_without() {
     let mut measured: Vec<_> =
         world.end().iter().map(|r| (r.sport, r.packets, r.get::<TcpPerformance>().map(|tcp| tcp.result), r.fragments)).collect();
     measured.sort_unstable_by_key(|(port, ..)| *port);
-    assert_eq!(measured, [(1, [1, 1], Some(Connection::HalfOpen), 0), (2, [1, 1], None, 0)]);
+    let expected: Vec<_> = (1..=10).map(|port| (port, [1, 1], (port < 10).then_some(Connection::HalfOpen), 0)).collect();
+    assert_eq!(measured, expected);
 }
 
 #[test]
 fn a_syn_that_was_reported_alone_is_remembered() {
-    let mut world = World::new(100, 2, 1_000 * MS);
+    let mut world = World::new(100, 1_000 * MS);
     world.at(0, &segment_of(5000, false, SYN, [100, 0], &OPTIONS));
     // The sweep passes, and the flow's record is written at the active timeout.
     for n in 1..40u32 {
@@ -147,7 +148,7 @@ fn a_syn_that_was_reported_alone_is_remembered() {
 #[test]
 fn another_syn_after_a_lone_one_is_the_same_connection_only_with_the_same_number() {
     for (seq, expected) in [(100, vec![[2, 0]]), (101, vec![[1, 0], [1, 0]])] {
-        let records = World::new(100, 1, 300_000 * MS)
+        let records = World::new(100, 300_000 * MS)
             .at(0, &segment_of(5000, false, SYN, [100, 0], &OPTIONS))
             .at(10, &segment_of(5000, false, SYN, [seq, 0], &OPTIONS))
             .end();

@@ -8,12 +8,9 @@ use sonde_memory::prefetch::{prefetch, prefetch_line};
 use sonde_memory::slab::{OutOfMemory, Slab, Wanted};
 use sonde_memory::tags::{Line, Searcher, Simd};
 
-use crate::datagram::Datagrams;
-use crate::entry::{Entry, Sides};
+use crate::annex::Annex;
+use crate::entry::Entry;
 use crate::key::{Key, Seed};
-use crate::pattern::{PatternState, Wants};
-use crate::perf::{Rest, Ways};
-use crate::side::{LayersWords, Side, Twin};
 
 /// Places of a line.
 pub(crate) const PLACES: u32 = 31;
@@ -24,9 +21,6 @@ pub(crate) const TICK_SHIFT: u32 = 27;
 /// A line of a table sized for `n` flows is three quarters full when they are all there: then one flow in 3,000 finds both of its
 /// lines full.
 pub(crate) const LOAD_PERCENT: u64 = 75;
-
-/// Most places of patterns: an entry has three octets for the number.
-pub(crate) const PATTERNS_MAX: u64 = (1 << 24) - 1;
 
 /// Where an entry stands: line times 31 plus place.
 pub(crate) type Slot = u32;
@@ -50,41 +44,6 @@ pub(crate) struct Table<K: Key> {
     pub(crate) searcher: Searcher,
     pub(crate) seed: Seed,
     pub(crate) sweep: crate::expiry::Sweep,
-    pub(crate) sides: Sides,
-}
-
-/// Flows of a table, and how many of them can have something beside their entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
-    /// Flows.
-    pub flows: u64,
-    /// Flows whose layers (labels, tunnels, and so on) are kept.
-    pub layers: u64,
-    /// TCP flows whose performance is measured; 0 switches it off.
-    pub tcp: u64,
-    /// As `tcp`, of UDP: requests and answers, and QUIC.
-    pub udp: u64,
-    /// Flows the patterns of whose packets are kept, at most 2^24 - 1.
-    pub patterns: u64,
-    /// What of them is kept; nothing switches it off.
-    pub wants: Wants,
-}
-
-impl Room {
-    /// Room for `flows` flows, all of which may have layers and be measured; and patterns, once any are wanted.
-    pub fn whole(flows: u64) -> Self {
-        Self { layers: flows, tcp: flows, udp: flows, patterns: flows, ..Self::plain(flows) }
-    }
-
-    /// Room for `flows` flows with nothing beside them.
-    pub fn plain(flows: u64) -> Self {
-        Self { flows, layers: 0, tcp: 0, udp: 0, patterns: 0, wants: Wants::default() }
-    }
-
-    /// Places for patterns.
-    fn patterns(&self) -> u64 {
-        if self.wants.any() { self.patterns.min(PATTERNS_MAX) } else { 0 }
-    }
 }
 
 /// Where a packet's flow can stand.
@@ -107,21 +66,18 @@ pub(crate) enum Place {
 
 impl<K: Key> Table<K> {
     /// What a table takes.
-    pub(crate) fn footprint(room: Room) -> Footprint {
-        let lines = (room.flows.max(1).saturating_mul(100) / LOAD_PERCENT).div_ceil(u64::from(PLACES)).max(2);
+    pub(crate) fn footprint(flows: u64) -> Footprint {
+        let lines = (flows.max(1).saturating_mul(100) / LOAD_PERCENT).div_ceil(u64::from(PLACES)).max(2);
         let line = 2 * size_of::<Line>() as u64 + u64::from(PLACES) * size_of::<Entry<K>>() as u64;
-        let measured = Twin::<Ways, Rest>::footprint(room.tcp).saturating_add(Side::<Datagrams>::footprint(room.udp));
-        let patterns = Side::<PatternState>::footprint(room.patterns());
-        let beside = Side::<LayersWords>::footprint(room.layers).saturating_add(measured).saturating_add(patterns);
-        Footprint { lines, bytes: lines.saturating_mul(line).saturating_add(beside) }
+        Footprint { lines, bytes: lines.saturating_mul(line) }
     }
 
     /// Makes a table.
     ///
     /// # Errors
     /// The memory is not there.
-    pub(crate) fn new(room: Room, wanted: Wanted, simd: Simd, seed: Seed) -> Result<Self, OutOfMemory> {
-        let footprint = Self::footprint(room);
+    pub(crate) fn new(flows: u64, wanted: Wanted, simd: Simd, seed: Seed) -> Result<Self, OutOfMemory> {
+        let footprint = Self::footprint(flows);
         let refuse = || OutOfMemory { needed: footprint.bytes, available: sonde_memory::slab::available() };
         // A slot is 32 bits wide: 138 million lines, four thousand million flows.
         let lines = u32::try_from(footprint.lines).ok().filter(|n| n.checked_mul(PLACES).is_some()).ok_or_else(refuse)?;
@@ -136,23 +92,12 @@ impl<K: Key> Table<K> {
             searcher: Searcher::new(simd),
             seed,
             sweep: crate::expiry::Sweep::default(),
-            sides: Sides {
-                layers: Side::new(room.layers, wanted)?,
-                tcp: Twin::new(room.tcp, wanted)?,
-                udp: Side::new(room.udp, wanted)?,
-                pattern: Side::new(room.patterns(), wanted)?,
-                wants: room.wants,
-            },
         })
     }
 
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> u64 {
         (size_of_val(&*self.tags) + size_of_val(&*self.deadlines) + size_of_val(&*self.entries)) as u64
-            + self.sides.layers.bytes()
-            + self.sides.tcp.bytes()
-            + self.sides.udp.bytes()
-            + self.sides.pattern.bytes()
     }
 
     /// The pages the entries stand in.
@@ -305,14 +250,14 @@ impl<K: Key> Table<K> {
         self.tags.get(line as usize).and_then(|l| l.0.get(place)).copied().unwrap_or(0)
     }
 
-    /// Empties a place.
+    /// Empties a place, and frees what its flow has in the annex.
     #[inline]
-    pub(crate) fn vacate(&mut self, slot: Slot) {
+    pub(crate) fn vacate(&mut self, slot: Slot, annex: &mut Annex) {
         let (line, place) = (slot / PLACES, (slot % PLACES) as usize);
         let Some(tag) = self.tags.get_mut(line as usize).and_then(|l| l.0.get_mut(place)) else { return };
         *tag = 0;
         let Some(entry) = self.entries.get_mut(slot as usize) else { return };
-        entry.release(&mut self.sides);
+        entry.release(annex);
         let hash = entry.key.hash(&self.seed);
         let home = self.home(hash);
         if home.line != line {

@@ -10,9 +10,10 @@ use bytemuck::Zeroable;
 use sonde_packet::{Frame, Link, Tcp, Tunnels};
 use sonde_record::{EndReason, Output};
 
-use crate::counters::{Counter, Counters};
-use crate::entry::{Before, Birthplace, Entry, Near, Origin, Packet, Sides, Timeouts};
-use crate::expiry::write;
+use crate::annex::{Annex, Class};
+use crate::counters::Counter;
+use crate::entry::{Before, Birthplace, Entry, Near, Packet, Timeouts};
+use crate::expiry::{Context, write};
 use crate::fragments::Head;
 use crate::key::Key;
 use crate::perf::Opening;
@@ -136,10 +137,8 @@ pub(crate) struct Work<'a, 'f, O> {
     pub(crate) timeouts: &'a Timeouts,
     pub(crate) near: Near,
     pub(crate) tunnels: &'a Tunnels,
-    pub(crate) origin: Origin,
     pub(crate) next_id: &'a mut u64,
-    pub(crate) counters: &'a mut Counters,
-    pub(crate) out: &'a mut O,
+    pub(crate) context: Context<'a, O>,
 }
 
 impl<'f, O: Output> Work<'_, 'f, O> {
@@ -170,17 +169,17 @@ pub(crate) fn track<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>,
     }
     let first_id = *work.next_id;
     let len = lane.len.min(BURST);
-    let beside = !table.sides.are_empty();
+    let beside = work.context.annex.follows();
     lane.missed = 0;
     // A step of one stage, then one of the next: while one waits for memory the others work.
     for at in (0..len + UPDATE_BEHIND).step_by(STEP) {
         let step =
             |behind: usize| at.checked_sub(behind).map(|from| from..from.saturating_add(STEP).min(len)).filter(|range| !range.is_empty());
         if let Some(range) = step(0) {
-            find(table, lane, range);
+            find(table, work.context.annex, lane, range);
         }
         if beside && let Some(range) = step(APPROACH_BEHIND) {
-            approach(table, lane, range);
+            approach(table, work.context.annex, lane, range);
         }
         if let Some(range) = step(UPDATE_BEHIND) {
             update(table, lane, range, work);
@@ -196,12 +195,12 @@ pub(crate) fn track<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>,
 
 /// Stage 2: compares the tags, asks for the entries. What has no match goes to the list of misses.
 #[inline(always)]
-fn find<K: Key>(table: &Table<K>, lane: &mut Lane<K>, range: Range<usize>) {
+fn find<K: Key>(table: &Table<K>, annex: &Annex, lane: &mut Lane<K>, range: Range<usize>) {
     let mut numbers = u8::try_from(range.start).unwrap_or(0)..;
     let (Some(wanted), Some(slots)) = (lane.wanted.get(range.clone()), lane.slots.get_mut(range)) else { return };
     let mut masks = [0; STEP];
     // Where the pattern of a flow is kept stands in the second line.
-    let whole = !table.sides.pattern.is_empty();
+    let whole = annex.keeps(Class::Pattern);
     table.searcher.search(&table.tags, wanted, &mut masks);
     for ((&mask, &(line, _)), (slot, at)) in masks.iter().zip(wanted).zip(slots.iter_mut().zip(&mut numbers)) {
         if mask != 0 {
@@ -280,8 +279,8 @@ fn find_second<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>, work
     find_place(table, lane, now);
     let one = |at: u8| usize::from(at)..usize::from(at) + 1;
     let found = found.iter().take(count);
-    if !table.sides.are_empty() {
-        found.clone().for_each(|at| approach(table, lane, one(*at)));
+    if work.context.annex.follows() {
+        found.clone().for_each(|at| approach(table, work.context.annex, lane, one(*at)));
     }
     found.for_each(|at| update(table, lane, one(*at), work));
 }
@@ -310,11 +309,11 @@ fn find_place<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
 
 /// Between stages 2 and 3: asks for what is known of flows that are measured. Their entries have come meanwhile.
 #[inline(always)]
-fn approach<K: Key>(table: &Table<K>, lane: &Lane<K>, range: Range<usize>) {
+fn approach<K: Key>(table: &Table<K>, annex: &Annex, lane: &Lane<K>, range: Range<usize>) {
     let (Some(packets), Some(slots)) = (lane.packets.get(range.clone()), lane.slots.get(range)) else { return };
     for (packet, slot) in packets.iter().zip(slots) {
         if let Some(entry) = table.entries.get(*slot as usize) {
-            entry.approach(packet, &table.sides);
+            entry.approach(packet, annex);
         }
     }
 }
@@ -346,7 +345,7 @@ fn hit<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Slot, 
         special(table, packet, slot, work);
     } else if entry.is_followed(packet) {
         // A SYN is special: there are no options here.
-        entry.measure(packet, &work.frame(packet.frame), None, &mut table.sides, work.counters);
+        entry.measure(packet, &work.frame(packet.frame), None, work.context.annex, work.context.counters);
     }
 }
 
@@ -356,30 +355,30 @@ fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Sl
     let frame = work.frame(packet.frame);
     let Some(entry) = table.entries.get_mut(slot as usize) else { return };
     let opens = packet.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN;
-    let opening = if opens { entry.opening_of(packet, &frame, &table.sides) } else { Opening::Unknown };
+    let opening = if opens { entry.opening_of(packet, &frame, work.context.annex) } else { Opening::Unknown };
     let restart = match entry.before(packet, work.timeouts, opening) {
         Before::Add => false,
         Before::Report(reason) => {
-            write(entry, &table.sides, reason, work.origin, work.counters, work.out);
-            entry.rest(&mut table.sides, work.counters);
+            write(entry, reason, &mut work.context);
+            entry.rest(work.context.annex, work.context.counters);
             false
         }
         Before::Restart(reason) => {
-            write(entry, &table.sides, reason, work.origin, work.counters, work.out);
+            write(entry, reason, &mut work.context);
             true
         }
         Before::RestartSilently => true,
     };
     let was = (entry.is_closed(), entry.has_news());
     if restart {
-        entry.release(&mut table.sides);
-        begin(entry, packet, &mut table.sides, work);
+        entry.release(work.context.annex);
+        begin(entry, packet, work);
     } else {
         let options = packet.syn_options(&frame);
         // Before the packet is a part of what a lone SYN would be put together of.
-        entry.settle_syn(&mut table.sides, work.counters);
+        entry.settle_syn(work.context.annex, work.context.counters);
         entry.add_special(packet, options.as_ref(), work.timeouts.active);
-        entry.measure(packet, &frame, options.as_ref(), &mut table.sides, work.counters);
+        entry.measure(packet, &frame, options.as_ref(), work.context.annex, work.context.counters);
     }
     if restart || (entry.is_closed(), entry.has_news()) != was {
         let deadline = entry.deadline(work.timeouts);
@@ -414,14 +413,14 @@ const SIDES_AHEAD: usize = 4;
 fn insert<K: Key, O: Output>(table: &mut Table<K>, lane: &Lane<K>, work: &mut Work<'_, '_, O>, first_id: u64) {
     let mut tags = Seen::default();
     let Some(plans) = lane.planned.get(..lane.missed) else { return };
-    let beside = !table.sides.are_empty();
+    let beside = work.context.annex.follows();
     plans.iter().take(NEW_AHEAD).for_each(|slot| table.prefetch_whole(*slot));
     for (number, (at, planned)) in lane.misses.iter().zip(plans).enumerate() {
         if let Some(slot) = plans.get(number + NEW_AHEAD) {
             table.prefetch_whole(*slot);
         }
         if beside && let Some(entry) = plans.get(number + SIDES_AHEAD).and_then(|slot| table.entries.get(*slot as usize)) {
-            entry.measured().prefetch_whole(&table.sides);
+            entry.measured().prefetch_whole(work.context.annex);
         }
         let at = usize::from(*at);
         let (Some(packet), Some(&(home, tag))) = (lane.packets.get(at), lane.wanted.get(at)) else { continue };
@@ -435,25 +434,22 @@ fn insert<K: Key, O: Output>(table: &mut Table<K>, lane: &Lane<K>, work: &mut Wo
         let (slot, taken) = place(table, packet, *planned, first_id, work.now);
         let slot = if taken { evict(table, slot, work) } else { slot };
         let Some(entry) = table.entries.get_mut(slot as usize) else { continue };
-        begin(entry, packet, &mut table.sides, work);
+        begin(entry, packet, work);
         let deadline = entry.deadline(work.timeouts);
         table.occupy(slot, Home { line: home, tag }, tick_after(deadline, work.now));
-        work.counters.add(Counter::FlowsActive, 1);
+        work.context.counters.add(Counter::FlowsActive, 1);
     }
 }
 
 /// Makes an entry the flow of its first packet, with what stands beside it.
 #[inline(always)]
-fn begin<K: Key, O: Output>(entry: &mut Entry<K>, packet: &Packet<K>, sides: &mut Sides, work: &mut Work<'_, '_, O>) {
+fn begin<K: Key, O: Output>(entry: &mut Entry<K>, packet: &Packet<K>, work: &mut Work<'_, '_, O>) {
     let (id, frame) = (work.id(), work.frame(packet.frame));
-    work.counters.add(Counter::FlowsCreated, 1);
+    work.context.counters.add(Counter::FlowsCreated, 1);
     let options = packet.syn_options(&frame);
     let (frame, options) = (&frame, options.as_ref());
-    entry.begin(
-        packet,
-        id,
-        Birthplace { frame, options, tunnels: work.tunnels, sides, counters: work.counters, active: work.timeouts.active },
-    );
+    let Context { annex, counters, .. } = &mut work.context;
+    entry.begin(packet, id, Birthplace { frame, options, tunnels: work.tunnels, annex, counters, active: work.timeouts.active });
 }
 
 /// Where a new flow goes, and whether the place is taken: as planned, unless an earlier packet of this burst began a flow there.
@@ -477,7 +473,7 @@ fn place<K: Key>(table: &Table<K>, packet: &Packet<K>, planned: Slot, first_id: 
 /// to be in use is passed over, twice at most.
 #[inline(always)]
 fn evict<K: Key, O: Output>(table: &mut Table<K>, mut slot: Slot, work: &mut Work<'_, '_, O>) -> Slot {
-    work.counters.add(Counter::TableFullLines, 1);
+    work.context.counters.add(Counter::TableFullLines, 1);
     for _ in 0..2 {
         let Some(entry) = table.entries.get(slot as usize) else { break };
         let real = tick_after(entry.deadline(work.timeouts), work.now);
@@ -489,10 +485,10 @@ fn evict<K: Key, O: Output>(table: &mut Table<K>, mut slot: Slot, work: &mut Wor
     }
     if let Some(entry) = table.entries.get(slot as usize) {
         if entry.has_news() {
-            write(entry, &table.sides, EndReason::LackOfResources, work.origin, work.counters, work.out);
+            write(entry, EndReason::LackOfResources, &mut work.context);
         }
-        table.vacate(slot);
-        work.counters.sub(Counter::FlowsActive, 1);
+        table.vacate(slot, work.context.annex);
+        work.context.counters.sub(Counter::FlowsActive, 1);
     }
     slot
 }

@@ -6,14 +6,15 @@ use sonde_memory::tags::Simd;
 use sonde_packet::{Fast4, Frame, Network, Packets, Part, Tunnels, decapsulate, decapsulate_part, fast4, inner4, proto};
 use sonde_record::{Output, View};
 
+use crate::annex::{Annex, Room};
 use crate::counters::{Counter, Counters};
 use crate::entry::{BIG, COMMON, FRAGMENT, GENERAL, INNER, Near, Origin, Packet, SEGMENT, Timeouts};
+use crate::expiry::Context;
 use crate::fragments::{Fragments, Held, Outcome};
-use crate::grow::Context;
 use crate::icmp::{self, is_icmp};
 use crate::key::{Key4, KeyWide, Seed, ports, vlan_bits};
 use crate::measure;
-use crate::table::{Footprint, Room, Table};
+use crate::table::{Footprint, Table};
 use crate::track::{BURST, Lane, Work, track};
 
 /// Octets of a cache line.
@@ -50,9 +51,11 @@ impl Default for Policy {
 #[derive(Clone, Copy, Debug)]
 pub struct Sizing {
     /// IPv4 flows.
-    pub ipv4: Room,
+    pub ipv4: u64,
     /// IPv6 flows, flows inside tunnels, and flows without IP.
-    pub wide: Room,
+    pub wide: u64,
+    /// Memory for what only some of all these flows have.
+    pub annex: Room,
     /// How the memory is to be had.
     pub wanted: Wanted,
     /// Vector unit to use, if the machine has it.
@@ -66,10 +69,11 @@ pub struct Sizing {
 }
 
 impl Sizing {
-    /// Memory the two tables take.
+    /// Memory that the two tables and the annex take.
     pub fn footprint(&self) -> Footprint {
         let (narrow, wide) = (Table::<Key4>::footprint(self.ipv4), Table::<KeyWide>::footprint(self.wide));
-        Footprint { lines: narrow.lines.saturating_add(wide.lines), bytes: narrow.bytes.saturating_add(wide.bytes) }
+        let bytes = narrow.bytes.saturating_add(wide.bytes).saturating_add(Annex::footprint(&self.annex));
+        Footprint { lines: narrow.lines.saturating_add(wide.lines), bytes }
     }
 }
 
@@ -78,6 +82,7 @@ impl Sizing {
 pub struct Tracker {
     ipv4: Table<Key4>,
     wide: Table<KeyWide>,
+    annex: Annex,
     lane4: Box<Lane<Key4>>,
     lane_wide: Box<Lane<KeyWide>>,
     fragments: Fragments,
@@ -102,13 +107,14 @@ impl Tracker {
         Ok(Self {
             ipv4: Table::new(sizing.ipv4, sizing.wanted, sizing.simd, seed)?,
             wide: Table::new(sizing.wide, sizing.wanted, sizing.simd, seed)?,
+            annex: Annex::new(sizing.annex, sizing.wanted)?,
             lane4: Lane::new(),
             lane_wide: Lane::new(),
             fragments: Fragments::new(sizing.seed),
             policy,
             counters: Counters::default(),
             origin: Origin { worker: sizing.worker, offset: 0 },
-            mark: measure::mark([sizing.ipv4, sizing.wide]),
+            mark: measure::mark(sizing.annex.patterns),
             next_id: u64::from(sizing.worker) << 56 | sizing.first_id & ((1 << 56) - 1),
             room_until: 0,
             pending: None,
@@ -120,9 +126,9 @@ impl Tracker {
         &self.counters
     }
 
-    /// Bytes of both tables.
+    /// Octets of both tables and the annex.
     pub fn bytes(&self) -> u64 {
-        self.ipv4.bytes() + self.wide.bytes()
+        self.ipv4.bytes() + self.wide.bytes() + self.annex.bytes()
     }
 
     /// The pages the tables stand in: the lesser of the two.
@@ -186,10 +192,8 @@ impl Tracker {
             timeouts: &self.policy.timeouts,
             near: Near::new(&self.policy.timeouts),
             tunnels: &self.policy.tunnels,
-            origin: self.origin,
             next_id: &mut self.next_id,
-            counters: &mut self.counters,
-            out,
+            context: Context { annex: &mut self.annex, origin: self.origin, counters: &mut self.counters, out },
         };
         track(&mut self.ipv4, &mut self.lane4, &mut work);
         track(&mut self.wide, &mut self.lane_wide, &mut work);
@@ -408,24 +412,28 @@ impl Tracker {
     /// Ends flows that are due, as far as `budget` lines of each table go.
     pub fn sweep<O: Output>(&mut self, now: u64, budget: u32, out: &mut O) {
         let timeouts = &self.policy.timeouts;
-        self.ipv4.sweep(now, timeouts, budget, self.origin, &mut self.counters, out);
-        self.wide.sweep(now, timeouts, budget, self.origin, &mut self.counters, out);
+        let mut context = Context { annex: &mut self.annex, origin: self.origin, counters: &mut self.counters, out };
+        self.ipv4.sweep(now, timeouts, budget, &mut context);
+        self.wide.sweep(now, timeouts, budget, &mut context);
     }
 
-    /// Makes room for the flows of another burst, in larger tables if need be, but none for more than `flows_max` flows. For
+    /// Makes room for the flows of another burst, in larger tables and a larger annex if need be, but none for more than `flows_max` flows. For
     /// recordings: it allocates.
     ///
     /// # Errors
     /// The memory for a larger table is not there; the one that is there goes on, and evicts.
     #[inline]
     pub fn make_room<O: Output>(&mut self, flows_max: u64, now: u64, out: &mut O) -> Result<(), OutOfMemory> {
+        if self.annex.is_low() {
+            self.annex.grow(Room::whole(flows_max.saturating_mul(2), self.annex.wants()))?;
+        }
         let created = self.counters.get(Counter::FlowsCreated);
         if created.saturating_add(BURST as u64) < self.room_until {
             return Ok(());
         }
-        let Self { origin, counters, .. } = self;
-        let narrow = self.ipv4.make_room(flows_max, now, Context { origin: *origin, counters, out })?;
-        let wide = self.wide.make_room(flows_max, now, Context { origin: *origin, counters, out })?;
+        let mut context = Context { annex: &mut self.annex, origin: self.origin, counters: &mut self.counters, out };
+        let narrow = self.ipv4.make_room(flows_max, now, &mut context)?;
+        let wide = self.wide.make_room(flows_max, now, &mut context)?;
         self.room_until = created.saturating_add(narrow.min(wide));
         Ok(())
     }
@@ -445,10 +453,11 @@ impl Tracker {
     /// there are more.
     pub fn flush<O: Output>(&mut self, from: &mut Flush, out: &mut O) -> bool {
         const LINES: u32 = 128;
+        let mut context = Context { annex: &mut self.annex, origin: self.origin, counters: &mut self.counters, out };
         if let Some(line) = from.ipv4 {
-            from.ipv4 = self.ipv4.flush(line, LINES, self.origin, &mut self.counters, out);
+            from.ipv4 = self.ipv4.flush(line, LINES, &mut context);
         } else if let Some(line) = from.wide {
-            from.wide = self.wide.flush(line, LINES, self.origin, &mut self.counters, out);
+            from.wide = self.wide.flush(line, LINES, &mut context);
         }
         from.ipv4.is_some() || from.wide.is_some()
     }

@@ -1,6 +1,6 @@
 //! Bursts: three and more packets with payload in one direction, each less than a second after the one before.
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 use sonde_record::fact::{Bursts, RawBurst};
 
 use super::Sample;
@@ -11,7 +11,7 @@ const PACKETS_MIN: u32 = 3;
 const PAUSE: u64 = 1_000_000_000;
 
 /// The bursts; the one behind the last of each direction may become one.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C)]
 pub(super) struct Gathered {
     bursts: Bursts,

@@ -1,12 +1,12 @@
 //! How large packets are and how far apart, in eight bins whose limits double, for each direction.
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 use sonde_record::fact::{BINS, Histograms};
 
 use super::Sample;
 
 /// The histograms, and when the latest packet of each direction came; 0: none did.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C)]
 pub(super) struct Gathered {
     histograms: Histograms,

@@ -9,7 +9,7 @@
 //!
 //! Not here: which flows have it (`measure`).
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 use sonde_record::fact::{Fact, FirstPacket, FirstPackets};
 
 mod burst;
@@ -30,12 +30,15 @@ pub struct Wants {
 }
 
 impl Wants {
+    /// None of them.
+    pub const NONE: Self = Self { histograms: false, first_packets: 0, bursts: false, nettisa: false };
+
     /// All of them.
     pub const ALL: Self = Self { histograms: true, first_packets: 30, bursts: true, nettisa: true };
 
     /// Whether there is any.
     pub fn any(self) -> bool {
-        self != Self::default()
+        self != Self::NONE
     }
 }
 
@@ -53,7 +56,7 @@ pub struct Sample {
 }
 
 /// What is gathered of one flow. About a kilobyte: only as many as there is room for have it.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C, align(64))]
 pub struct PatternState {
     nettisa: nettisa::Series,

@@ -3,13 +3,13 @@
 //! They are gathered packet by packet: where a deviation from a mean is asked for, it is that from the mean so far, as ipfixprobe has
 //! it. All are of 32-bit floating point. Times are microseconds.
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 use sonde_record::fact::NetTisa;
 
 use super::Sample;
 
 /// What is gathered.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C)]
 pub(super) struct Series {
     first: u64,

@@ -3,7 +3,7 @@
 //! The classes are those of Wireshark's user's guide, section 7.5 "TCP Analysis", so that figures can be compared. All arithmetic is
 //! modulo 2^32 (RFC 9293 section 3.4).
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 use sonde_packet::Tcp;
 
 use super::span::{tick, ticks_ns};
@@ -103,7 +103,7 @@ pub(super) fn classify(own: &Way, peer: &Way, segment: &Segment, context: Contex
 pub(super) const HOLES: usize = 3;
 
 /// Sequence numbers that were not seen: from `from` up to, not including, `to`.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C)]
 struct Hole {
     from: u32,
@@ -111,7 +111,7 @@ struct Hole {
 }
 
 /// The latest holes.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C)]
 pub(super) struct Holes {
     holes: [Hole; HOLES],

@@ -3,11 +3,11 @@
 //! Both with least, mean, greatest and standard deviation, over all packets of the direction. RFC 3550's smoothed jitter is another
 //! figure: it needs the sender's clock.
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 use sonde_record::fact::Spread;
 
 /// Least and greatest delay and jitter of one direction, 24 bits each: see [`short`].
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(transparent)]
 pub(crate) struct Extremes([u32; 3]);
 

@@ -31,7 +31,7 @@ impl Span {
 }
 
 /// A number of 48 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Zeroable, Pod)]
 #[repr(transparent)]
 pub(crate) struct U48([u16; 3]);
 

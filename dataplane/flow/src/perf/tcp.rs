@@ -7,7 +7,7 @@
 //!
 //! Not here: what leaves (`report`), which segments belong together (the flow table).
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 use sonde_packet::{SynOptions, Tcp};
 use sonde_record::fact::WINDOW_SCALE_MAX;
 
@@ -54,7 +54,7 @@ pub struct Segment {
 
 /// What is known of a direction beside its [`Way`], one and a half cache lines: sums, taken over from there from time to time, what
 /// seldom happens (counters of 16 bits stop at their greatest number), the traits of its SYN.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C)]
 pub(super) struct Tally {
     /// Octets; what came since `next` was `mark` is not among them.
@@ -121,7 +121,7 @@ impl Tally {
 }
 
 /// What the first SYN of a direction says.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C)]
 pub(super) struct Traits {
     /// Sequence number of the SYN; one less than the first, where no SYN was seen.
@@ -174,7 +174,7 @@ pub(super) mod shake {
 }
 
 /// What belongs to the connection, touched when it turns, one cache line.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C)]
 pub(super) struct Shared {
     /// Time of the latest step of the handshake, modulo 2^48 ns.
@@ -194,12 +194,12 @@ pub(super) struct Shared {
 }
 
 /// What every segment of a connection touches, a line for each direction. Directions are those of the flow.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C, align(64))]
 pub(crate) struct Ways(pub(super) [Way; 2]);
 
 /// What else is known of a connection.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C, align(64))]
 pub(crate) struct Rest {
     // These two are touched when the connection turns.
@@ -227,7 +227,7 @@ pub(crate) struct TcpRef<'a> {
 }
 
 /// A connection that stands for itself.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C)]
 pub struct TcpState {
     pub(super) ways: Ways,

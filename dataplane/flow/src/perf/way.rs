@@ -1,6 +1,6 @@
 //! What every segment of one direction touches: one cache line, and nothing else while segments simply follow each other.
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 use sonde_record::fact::Spread;
 
 use super::spacing::{Extremes, Sums};
@@ -45,7 +45,7 @@ pub(super) const LIMIT_AHEAD: u32 = 1 << 22;
 const TIME: u64 = (1 << 48) - 1;
 
 /// One direction. What seldom changes stands in `Tally` and `Events`.
-#[derive(Clone, Copy, Debug, Zeroable)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C, align(64))]
 pub(super) struct Way {
     /// Time of the latest segment in the upper 48 bits, its window, unscaled, in the lower 16.
