@@ -140,7 +140,7 @@ fn metered(frames: &[Vec<u8>], policy: Policy, workers: usize) -> (Vec<Flow>, us
     for (frame, time) in frames.iter().zip(START..) {
         let frame = Frame { bytes: frame, wire_len: u32::try_from(frame.len()).expect("short"), link: Link::Ethernet, port: 1, time };
         let worker = worker_of(affinity.hash(&frame, time), workers);
-        trackers[worker].track(&[frame], time, &mut records[worker]);
+        trackers[worker].meter(&[frame], time, &mut records[worker]);
     }
     for (tracker, records) in trackers.iter_mut().zip(&mut records) {
         tracker.settle(START, records);

@@ -72,7 +72,7 @@ fn meter(frames: &[(u64, Vec<u8>)], wants: Wants) -> Record {
         for (time, bytes) in burst {
             shown.push(Frame { bytes, wire_len: u32::try_from(bytes.len()).unwrap(), link: Link::Ethernet, time: *time, port: 0 });
         }
-        tracker.track(&shown, burst.last().unwrap().0, &mut records);
+        tracker.meter(&shown, burst.last().unwrap().0, &mut records);
     }
     let mut flush = Flush::default();
     while tracker.flush(&mut flush, &mut records) {}

@@ -404,7 +404,7 @@ fn a_step_of_the_wall_clock_moves_what_records_show_and_no_duration() {
             }
             tracker.sweep(*time, u32::MAX, &mut records);
             let frame = Frame { bytes, wire_len: u32::try_from(bytes.len()).unwrap(), link: Link::Ethernet, time: *time, port: 0 };
-            tracker.track(&[frame], *time, &mut records);
+            tracker.meter(&[frame], *time, &mut records);
         }
         let mut flush = Flush::default();
         while tracker.flush(&mut flush, &mut records) {}

@@ -5,7 +5,8 @@ use sonde_record::{NO_ICMP, NO_VLAN};
 
 use crate::annex::{Class, Extras};
 use crate::counters::Counter;
-use crate::entry::{Birthplace, INNER};
+use crate::entry::Birthplace;
+use crate::packet::INNER;
 
 /// What only the first frame of a flow is asked for.
 pub(crate) struct About {
@@ -27,7 +28,7 @@ impl About {
         Self { macs, vlan_tci: [NO_VLAN, NO_VLAN], ethertype: 0x0800, icmp: [0; 2], flow_label: [0; 3], ip_flags, extras: Extras::NONE }
     }
 
-    /// Of any other frame; `part` as in [`crate::entry::Packet`].
+    /// Of any other frame; `part` as in [`crate::packet::Packet`].
     #[inline(never)]
     pub(crate) fn general(origin: u8, part: u16, place: &mut Birthplace<'_, '_>) -> Self {
         // It was decoded before, in this burst; only good frames come here.

@@ -9,9 +9,10 @@ use sonde_record::fact::Application;
 
 use crate::annex::{Annex, Class};
 use crate::counters::Counter;
-use crate::entry::{Birthplace, Entry, Packet};
+use crate::entry::{Birthplace, Entry};
 use crate::key::Key;
 use crate::measure::{Kind, Measured};
+use crate::packet::Packet;
 use crate::perf::{QuicState, UdpState, has_long_header, is_initial};
 
 /// HTTP/3 and DNS over HTTPS (RFC 9114 section 3.1).

@@ -3,7 +3,7 @@ use sonde_record::fact::{QuicPerformance, UdpPerformance};
 
 use super::*;
 use crate::pattern::Wants;
-use crate::tracker::{Flush, Policy, Sizing, Tracker};
+use crate::{Flush, Policy, Sizing, Tracker};
 use crate::{Room, Timeouts};
 use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
@@ -71,7 +71,7 @@ impl World {
         let time = START + ms * MS;
         let wire_len = u32::try_from(bytes.len()).expect("short");
         self.tracker.sweep(time, u32::MAX, &mut self.records);
-        self.tracker.track(&[Frame { bytes, wire_len, link: Link::Ethernet, time, port: 0 }], time, &mut self.records);
+        self.tracker.meter(&[Frame { bytes, wire_len, link: Link::Ethernet, time, port: 0 }], time, &mut self.records);
         self
     }
 

@@ -11,6 +11,7 @@ use crate::counters::Counters;
 use crate::counts;
 use crate::key::Key;
 use crate::measure::Measured;
+use crate::packet::{BIG, COMMON, FRAGMENT, PATTERN, Packet, TCP_FLAGS};
 use crate::perf::Opening;
 use crate::table::{tick, tick_after};
 
@@ -19,19 +20,8 @@ mod times;
 pub use times::Timeouts;
 pub(crate) use times::{Due, Near};
 
-/// Set in [`Packet::flags`] beside the TCP flags: the packet is a fragment.
-pub(crate) const FRAGMENT: u16 = 1 << 15;
-/// Set in [`Packet::flags`] beside the TCP flags: the packet has a TCP header that can be seen.
-pub(crate) const SEGMENT: u16 = 1 << 14;
-/// Set in [`Packet::flags`] of every packet where patterns are kept.
-pub(crate) const PATTERN: u16 = 1 << 12;
-/// Set in [`Packet::flags`] beside the TCP flags: the packet has 2^17 octets or more, as no IP header but only a capture may say.
-pub(crate) const BIG: u16 = 1 << 13;
 /// Flags that need more than counting: SYN, FIN, RST, fragment, and what may fill the sum of octets.
 const SPECIAL: u16 = Tcp::SYN | Tcp::FIN | Tcp::RST | FRAGMENT | BIG;
-
-/// Flags and reserved bits of the TCP header: `tcpControlBits` (RFC 9565 section 3).
-pub(crate) const TCP_FLAGS: u16 = 0x0fff;
 
 /// Where a record comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,43 +31,6 @@ pub(crate) struct Origin {
     /// What is added to times for them to be those of the wall clock, in nanoseconds. The reader of a record does it.
     pub(crate) offset: i64,
 }
-
-/// What one packet adds to its flow.
-#[derive(Clone, Copy, Debug, Zeroable)]
-#[repr(C)]
-pub(crate) struct Packet<K> {
-    pub(crate) key: K,
-    pub(crate) hash: u64,
-    /// When it was received.
-    pub(crate) time: u64,
-    /// Octets from the IP header on.
-    pub(crate) octets: u32,
-    /// Octets on the wire minus `octets`.
-    pub(crate) overhead: i32,
-    /// TCP flags and [`FRAGMENT`].
-    pub(crate) flags: u16,
-    pub(crate) ttl: u8,
-    pub(crate) tos: u8,
-    /// Direction bit of the key.
-    pub(crate) direction: u8,
-    /// What decoded it: [`COMMON`], [`GENERAL`] or [`INNER`].
-    pub(crate) origin: u8,
-    /// Place of the frame in the burst; from `BURST` on those of fragments that waited, of which the beginning is left.
-    pub(crate) frame: u16,
-    /// Offset of the transport header in the frame; 0 when there is none to see.
-    pub(crate) l4: u16,
-    /// Octets from the IP header to there.
-    pub(crate) ip_header: u16,
-    /// Subframe of an A-MSDU, by its offset in the frame; 0: the first one, or the frame has none.
-    pub(crate) part: u16,
-}
-
-/// [`Packet::origin`]: the fast decoder, the first IP header.
-pub(crate) const COMMON: u8 = 0;
-/// [`Packet::origin`]: the general decoder, the first IP header.
-pub(crate) const GENERAL: u8 = 1;
-/// [`Packet::origin`]: the innermost IP header, whichever decoder found it.
-pub(crate) const INNER: u8 = 2;
 
 /// Bits of [`Hot::state`]; above them are the TCP flags.
 mod state {
@@ -534,6 +487,11 @@ impl<K: Key> Entry<K> {
     /// Whether a TCP connection is closed and only lingers.
     pub(crate) fn is_closed(&self) -> bool {
         self.hot.state & state::CLOSED != 0
+    }
+
+    /// The flow's id.
+    pub(crate) fn flow_id(&self) -> u64 {
+        self.birth.flow_id
     }
 
     /// Whether the flow began before the one with this id.

@@ -6,8 +6,8 @@ use sonde_packet::Link;
 
 use super::*;
 use crate::key::Key4;
-use crate::tracker::{Flush, Policy, Sizing, Tracker};
 use crate::{Counter, Room};
+use crate::{Flush, Policy, Sizing, Tracker};
 
 /// Nothing times out: all packets are of one moment.
 const TIMEOUTS: Timeouts = Timeouts { idle: 30_000_000_000, active: 300_000_000_000, linger: 2_000_000_000 };
@@ -151,7 +151,7 @@ fn forty_million_packets_of_a_tunnel_have_their_octets_on_the_wire_in_one_record
     let mut records: Vec<sonde_record::Record> = Vec::new();
     let bursts = 40_000_000 / 128;
     for _ in 0..bursts {
-        tracker.track(&burst, frame.time, &mut records);
+        tracker.meter(&burst, frame.time, &mut records);
     }
     let mut flush = Flush::default();
     while tracker.flush(&mut flush, &mut records) {}

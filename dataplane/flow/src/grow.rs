@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use crate::annex::Room;
     use crate::pattern::Wants;
-    use crate::tracker::{Flush, Policy, Sizing, Tracker};
+    use crate::{Flush, Policy, Sizing, Tracker};
     use sonde_memory::tags::Simd;
     use sonde_packet::{Frame, Link};
     use sonde_record::Record;
@@ -121,7 +121,7 @@ mod tests {
                 let frames: Vec<Frame<'_>> =
                     burst.iter().map(|bytes| Frame { bytes, wire_len: 62, link: Link::Ethernet, time: now, port: 0 }).collect();
                 tracker.sweep(now, u32::MAX, &mut records);
-                tracker.track(&frames, now, &mut records);
+                tracker.meter(&frames, now, &mut records);
                 tracker.make_room(flows_max, now, &mut records).expect("little memory");
             }
         }

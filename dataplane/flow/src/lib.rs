@@ -1,7 +1,8 @@
 //! flow: [`sonde_packet::Headers`] -> entry, updated; ended and timed-out entries -> records ([`sonde_record`]).
 //!
 //! Read in order: `key` (what makes packets one conversation), `entry` (a flow, and what a packet does to it), `table` (where
-//! entries stand), `track` (a burst through the table, in stages), `expiry` (the sweep), [`tracker`] (all of it for one worker).
+//! entries stand), `decode` (frames become packets), `stage` (a burst through the table, in stages), `expiry` (the sweep), [`tracker`] (all
+//! of it for one worker).
 //!
 //! Beside it: `fragments` (ports for fragments that have none), `grow` (a larger table, for recordings).
 //!
@@ -19,6 +20,7 @@ mod annex;
 mod counters;
 mod counts;
 mod datagram;
+mod decode;
 mod entry;
 mod expiry;
 mod fragments;
@@ -26,15 +28,18 @@ mod grow;
 mod icmp;
 mod key;
 mod measure;
+mod packet;
 pub mod pattern;
 pub mod perf;
+mod policy;
+mod stage;
 mod table;
-mod track;
 pub mod tracker;
 
 pub use annex::{Room, Shares};
 pub use counters::{COUNTERS, Counter, Counters, NAMES};
 pub use entry::Timeouts;
 pub use expiry::PERIOD_MAX as SWEEP_PERIOD_MAX;
-pub use track::BURST;
-pub use tracker::{Flush, Policy, Sizing, Tracker};
+pub use packet::BURST;
+pub use policy::Policy;
+pub use tracker::{Flush, Sizing, Tracked, Tracker};

@@ -9,8 +9,9 @@ use sonde_record::fact::Fact;
 use crate::annex::{Annex, Class, PLACE_BITS};
 use crate::counters::{Counter, Counters};
 use crate::datagram::Datagrams;
-use crate::entry::{Birthplace, Entry, FRAGMENT, PATTERN, Packet, SEGMENT, TCP_FLAGS};
+use crate::entry::{Birthplace, Entry};
 use crate::key::Key;
+use crate::packet::{FRAGMENT, PATTERN, Packet, SEGMENT, TCP_FLAGS};
 use crate::pattern::{Sample, Wants};
 use crate::perf::{Opening, Segment, TcpMut, TcpRef, lone};
 

@@ -2,7 +2,7 @@ use sonde_record::Record;
 use sonde_record::fact::{Connection, TcpPerformance, valid};
 
 use super::*;
-use crate::tracker::{Flush, Policy, Sizing, Tracker};
+use crate::{Flush, Policy, Sizing, Tracker};
 use crate::{Room, Timeouts};
 use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
@@ -51,7 +51,7 @@ impl World {
         let now = START + ms * MS;
         let wire_len = u32::try_from(bytes.len()).expect("short");
         self.tracker.sweep(now, u32::MAX, &mut self.records);
-        self.tracker.track(&[Frame { bytes, wire_len, link: Link::Ethernet, time: now, port: 3 }], now, &mut self.records);
+        self.tracker.meter(&[Frame { bytes, wire_len, link: Link::Ethernet, time: now, port: 3 }], now, &mut self.records);
         self
     }
 

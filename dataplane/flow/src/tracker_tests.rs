@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use sonde_packet::Link;
+use sonde_packet::{Link, Network, Tunnels};
 use sonde_record::fact::{FirstPackets, Histograms, Layers, NetTisa, TcpPerformance};
-use sonde_record::{EndReason, Initiator, Kind, NO_VLAN, Record};
+use sonde_record::{EndReason, Initiator, Kind, NO_VLAN, Record, View};
 
 use super::*;
-use crate::entry::PATTERN;
 use crate::pattern::Wants;
+use crate::{Policy, Timeouts};
 
 const SECOND: u64 = 1_000_000_000;
 const START: u64 = 1_700_000_000 * SECOND;
@@ -80,14 +80,14 @@ impl World {
         let now = START + (seconds * 1e9) as u64;
         self.now = now;
         self.tracker.sweep(now, u32::MAX, &mut self.records);
-        self.tracker.track(&[frame(bytes, now)], now, &mut self.records);
+        self.tracker.meter(&[frame(bytes, now)], now, &mut self.records);
         self
     }
 
     /// A packet a millisecond after the one before.
     fn packet(&mut self, bytes: &[u8]) {
         self.now += 1_000_000;
-        self.tracker.track(&[frame(bytes, self.now)], self.now, &mut self.records);
+        self.tracker.meter(&[frame(bytes, self.now)], self.now, &mut self.records);
     }
 
     fn idle(&mut self, seconds: u64) -> &mut Self {
@@ -148,7 +148,7 @@ fn a_packet_after_the_idle_timeout_begins_a_new_flow_even_before_the_sweep_has_p
     let mut world = World::new(Policy::default());
     world.at(0.0, &ipv4(A, B, 5, 6, 17, 0));
     let late = ipv4(B, A, 6, 5, 17, 0);
-    world.tracker.track(&[frame(&late, START + 31 * SECOND)], START, &mut world.records);
+    world.tracker.meter(&[frame(&late, START + 31 * SECOND)], START, &mut world.records);
     let records = world.end();
     let [first, second] = records.as_slice() else { panic!("{records:?}") };
     assert_eq!((first.end_reason, first.packets), (EndReason::Idle, [1, 0]));
@@ -312,7 +312,7 @@ fn add_up(flows: u64, hosts: u8, simd: Simd, seed: u64) -> Tracker {
         }
         let frames: Vec<Frame<'_>> = frames.iter().map(|(bytes, time)| frame(bytes, *time)).collect();
         tracker.sweep(now, 16, &mut records);
-        tracker.track(&frames, now, &mut records);
+        tracker.meter(&frames, now, &mut records);
     }
     let mut flush = Flush::default();
     while tracker.flush(&mut flush, &mut records) {}
@@ -362,7 +362,7 @@ fn eviction_prefers_what_would_end_first() {
     for n in 0..5000u16 {
         let now = START + u64::from(n) * 10_000_000;
         let flood = ipv4([172, 16, n.to_be_bytes()[0], n.to_be_bytes()[1]], B, n + 1000, 53, 17, 0);
-        tracker.track(&[frame(&steady, now), frame(&flood, now)], now, &mut records);
+        tracker.meter(&[frame(&steady, now), frame(&flood, now)], now, &mut records);
     }
     let mut flush = Flush::default();
     while tracker.flush(&mut flush, &mut records) {}
@@ -405,29 +405,13 @@ fn the_same_addresses_in_two_networks_are_two_flows_with_the_tunnel_beside_them(
 }
 
 #[test]
-fn a_packet_in_a_tunnel_is_the_same_whoever_decodes_it() {
-    let tunnels = Tunnels::default();
-    for (from, to, protocol, flags) in [(A, B, 6, 2), (B, A, 6, 0x11), (A, B, 17, 0), (B, A, 17, 0), (A, A, 17, 0)] {
-        let bytes = vxlan(7, &ipv4(from, to, 4000, 53, protocol, flags));
-        let frame = Frame { wire_len: 900, ..frame(&bytes, START) };
-        let fast = inner_packet(&frame, 9, PATTERN, (&tunnels, u32::MAX)).expect("a common packet");
-        let inner = decapsulate(&frame, &tunnels).expect("a frame").inner.expect("a packet in a tunnel");
-        let (headers, view) = (inner.headers, View::Inner);
-        let held =
-            Held { headers, view, overlay: inner.network, vlan: vlan_bits(&headers), wire_len: 900, time: START, counts: true, part: 0 };
-        let (key, direction) = KeyWide::of(&headers, view, held.vlan, held.overlay);
-        assert_eq!(format!("{fast:?}"), format!("{:?}", general_packet(key, direction, &held, 9, PATTERN)));
-    }
-}
-
-#[test]
 fn both_views_count_a_frame_once() {
     let tunnels = Tunnels::new(sonde_packet::View::Both, 4);
     let mut world = World::new(Policy { tunnels, ..Policy::default() });
     let inner = ipv4([10, 0, 0, 1], [10, 0, 0, 2], 5000, 53, 17, 0);
     let bytes = vxlan(7, &inner);
     let frames: Vec<Frame<'_>> = (0..200).map(|n| frame(&bytes, START + n)).collect();
-    world.tracker.track(&frames, START, &mut world.records);
+    world.tracker.meter(&frames, START, &mut world.records);
     let counters = *world.tracker.counters();
     assert_eq!((counters.metered(), counters.get(Counter::MeteredTwice)), (200, 200));
     assert!(counters.balances());
@@ -664,5 +648,9 @@ fn a_growing_table_keeps_patterns() {
     assert_eq!((records.len(), kept), (2000, 2000));
 }
 
+#[path = "decode_tests.rs"]
+mod decoders;
 #[path = "tracker_network_tests.rs"]
 mod networks;
+#[path = "tracked_tests.rs"]
+mod tracked;

@@ -41,7 +41,7 @@ pub fn flows(data: &[u8]) {
         let frame = Frame { bytes, wire_len, link, port: u16::from(kind & 3), time };
         tracker.sweep(now, if choice & 4 != 0 { 1 } else { u32::MAX }, &mut records);
         // The frame twice, so that a burst has a flow that begins in it.
-        tracker.track(&[frame, frame], now, &mut records);
+        tracker.meter(&[frame, frame], now, &mut records);
         if choice & 8 != 0 {
             let _ = tracker.make_room(400, now, &mut records);
         }

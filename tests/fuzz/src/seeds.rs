@@ -202,7 +202,7 @@ fn records() -> Vec<Record> {
     let mut records = Vec::new();
     for Packet { time, bytes } in frames().into_iter().zip(START..).map(|(bytes, time)| Packet { time, bytes }) {
         let wire_len = u32::try_from(bytes.len()).expect("a frame");
-        tracker.track(&[Frame { bytes: &bytes, wire_len, link: Link::Ethernet, port: 1, time }], time, &mut records);
+        tracker.meter(&[Frame { bytes: &bytes, wire_len, link: Link::Ethernet, port: 1, time }], time, &mut records);
     }
     let mut flush = Flush::default();
     while tracker.flush(&mut flush, &mut records) {}
