@@ -1,14 +1,27 @@
-//! What the first frame of a flow says beside its key and its counters, and where its layers are kept.
+//! What the first frame of a flow says that is neither key nor counter, and where its layers are kept.
 
-use sonde_packet::{Frame, Headers, Layers, Part, layers_part, proto};
+use sonde_packet::{Frame, Headers, Layers, Part, SynOptions, Tunnels, layers_part, proto};
 use sonde_record::{NO_ICMP, NO_VLAN};
 
-use crate::annex::{Class, Extras};
-use crate::counters::Counter;
-use crate::entry::Birthplace;
+use crate::annex::Annex;
+use crate::counters::{Counter, Counters};
+use crate::handle::{Class, Extras};
 use crate::packet::INNER;
 
-/// What only the first frame of a flow is asked for.
+/// How the first packet of a flow is looked at.
+pub(crate) struct Birthplace<'a, 'f> {
+    pub(crate) frame: &'a Frame<'f>,
+    /// Those of a SYN or SYN/ACK. By reference, as all of this: a copy would be read by wider loads than it was stored by.
+    pub(crate) options: Option<&'a SynOptions>,
+    pub(crate) tunnels: &'a Tunnels,
+    pub(crate) annex: &'a mut Annex,
+    /// Where flows are counted for which the annex has no memory.
+    pub(crate) counters: &'a mut Counters,
+    /// The active timeout.
+    pub(crate) active: u64,
+}
+
+/// What is read from the first frame of a flow only.
 pub(crate) struct About {
     pub(crate) macs: [u8; 12],
     pub(crate) vlan_tci: [u16; 2],

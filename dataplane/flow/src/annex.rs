@@ -5,10 +5,10 @@
 //! class has a list of its chunks that have some.
 //!
 //! A slot is known by its place: the number of its chunk, and below it five bits for the slot. Chunk 0 is never allocated, so that
-//! place 0 stands for "no slot". An entry keeps two handles: [`crate::measure::Measured`] for what every packet touches, and
+//! place 0 stands for "no slot". An entry keeps two handles: [`crate::handle::Measured`] for what every packet touches, and
 //! [`Extras`] for the rest.
 //!
-//! Not here: what stands in a slot (`perf`, `pattern`, `datagram`).
+//! Not here: what stands in a slot (`measure`).
 
 use bytemuck::{Pod, Zeroable, must_cast_mut, must_cast_ref};
 use sonde_memory::prefetch::prefetch_line;
@@ -16,25 +16,10 @@ use sonde_memory::slab::{OutOfMemory, Slab, Wanted};
 use sonde_packet::Layers;
 use sonde_record::fact::Fact;
 
-use crate::datagram::Datagrams;
-use crate::pattern::{PatternState, Wants};
-use crate::perf::{Rest, Ways};
-
-/// What a slot is for. Each class has chunks of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub(crate) enum Class {
-    /// [`LayersWords`].
-    Layers,
-    /// The state of a TCP connection: [`Ways`] and [`Rest`].
-    Tcp,
-    /// [`Datagrams`]: the state of requests and answers over UDP, or of QUIC.
-    Udp,
-    /// [`PatternState`].
-    Pattern,
-    /// [`PatternState`] and [`LayersWords`].
-    Both,
-}
+use crate::handle::{Class, Extras, PLACE_BITS};
+use crate::measure::datagrams::Datagrams;
+use crate::measure::pattern::{PatternState, Wants};
+use crate::measure::tcp::{Rest, Ways};
 
 /// THE ORDER OF PRECEDENCE when memory gets scarce: how much of the annex a class leaves to those above it, in percent. It takes a
 /// further chunk only while more than that is unused.
@@ -44,8 +29,6 @@ const CLASSES: usize = LEAVES_PERCENT.len();
 const CHUNK_OCTETS: usize = 4096;
 /// Bits of a place that are the slot's number in its chunk.
 const SLOT_BITS: u32 = 5;
-/// Bits of a place: a handle has use for the three highest bits. 64 GiB.
-pub(crate) const PLACE_BITS: u32 = 29;
 /// Most chunks of an annex.
 const CHUNKS_MAX: u64 = 1 << (PLACE_BITS - SLOT_BITS);
 /// More chunks than one burst needs: 128 frames of two packets, each a new flow with [`Class::Both`] and a state of TCP.
@@ -186,55 +169,6 @@ impl Room {
     /// Chunks that the octets are enough for.
     fn chunks(&self) -> u64 {
         (self.octets / CHUNK_OCTETS as u64).min(CHUNKS_MAX - 1)
-    }
-}
-
-/// What an entry keeps of its layers and its pattern: the place of a slot, and in two bits above what stands in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroable)]
-#[repr(transparent)]
-pub(crate) struct Extras(u32);
-
-impl Extras {
-    const LAYERS: u32 = 1 << PLACE_BITS;
-    const PATTERN: u32 = 1 << (PLACE_BITS + 1);
-
-    /// Nothing.
-    pub(crate) const NONE: Self = Self(0);
-
-    /// A slot of this class at this place.
-    pub(crate) fn new(class: Class, place: u32) -> Self {
-        Self(match class {
-            Class::Layers => place | Self::LAYERS,
-            Class::Pattern => place | Self::PATTERN,
-            Class::Both => place | Self::LAYERS | Self::PATTERN,
-            Class::Tcp | Class::Udp => 0,
-        })
-    }
-
-    /// Whether there is nothing.
-    #[inline(always)]
-    pub(crate) fn is_none(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether the slot has a pattern.
-    #[inline(always)]
-    pub(crate) fn has_pattern(self) -> bool {
-        self.0 & Self::PATTERN != 0
-    }
-
-    #[inline(always)]
-    fn place(self) -> u32 {
-        self.0 & ((1 << PLACE_BITS) - 1)
-    }
-
-    #[inline(always)]
-    fn class(self) -> Class {
-        match (self.0 & Self::LAYERS != 0, self.has_pattern()) {
-            (true, true) => Class::Both,
-            (false, true) => Class::Pattern,
-            _ => Class::Layers,
-        }
     }
 }
 
@@ -526,12 +460,6 @@ impl Annex {
         }
         // Beside layers that found no slot for both, there is no other handle.
         if extras.is_none() { Some(Extras::new(Class::Pattern, self.take(Class::Pattern)?)) } else { None }
-    }
-
-    /// Frees the slot of a flow's extras.
-    #[inline]
-    pub(crate) fn give_back_extras(&mut self, extras: Extras) {
-        self.give_back(extras.class(), extras.place());
     }
 
     /// Prefetches a line of what every segment of a connection touches. Place 0 is no slot, and its lines are always near.

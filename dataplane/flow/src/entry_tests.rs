@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use sonde_memory::slab::Wanted;
-use sonde_packet::Link;
+use sonde_packet::{Frame, Link};
 
 use super::*;
 use crate::key::Key4;
@@ -11,10 +11,6 @@ use crate::{Flush, Policy, Sizing, Tracker};
 
 /// Nothing times out: all packets are of one moment.
 const TIMEOUTS: Timeouts = Timeouts { idle: 30_000_000_000, active: 300_000_000_000, linger: 2_000_000_000 };
-
-fn nothing() -> Annex {
-    Annex::new(Room::NONE, Wanted { huge: false, populate: false }).expect("little memory")
-}
 
 /// Packets, octets and octets on the wire of both directions.
 type Sums = [[u128; 2]; 3];
@@ -28,7 +24,6 @@ fn add(sums: &mut Sums, [packets, octets, wire]: [u64; 3], way: usize) {
 /// An entry, what its records said, and how many there were.
 struct Driven {
     entry: Entry<Key4>,
-    annex: Annex,
     said: Sums,
     records: usize,
 }
@@ -42,7 +37,7 @@ impl Driven {
             counts::NONE.wrapping_add(overhead).wrapping_add(u64::from(packets))
         });
         entry.hot.octets_ttl = start.map(|(_, octets, _)| octets);
-        Self { entry, annex: nothing(), said: Sums::default(), records: 0 }
+        Self { entry, said: Sums::default(), records: 0 }
     }
 
     fn report(&mut self) {
@@ -62,7 +57,7 @@ impl Driven {
             Before::Report(reason) => {
                 assert_eq!(reason, EndReason::Active);
                 self.report();
-                self.entry.rest(&mut self.annex, &mut Counters::default());
+                self.entry.rest();
             }
             other => assert_eq!(other, Before::Add),
         }

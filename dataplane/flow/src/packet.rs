@@ -1,17 +1,18 @@
 //! A packet as the stages of tracking hand it on: its key and what it adds to its flow.
 
 use bytemuck::Zeroable;
+use sonde_packet::{Frame, SynOptions, Tcp, syn_options};
 
 /// Most packets of a burst.
 pub const BURST: usize = 128;
 
-/// Set in [`Packet::flags`] beside the TCP flags: the packet is a fragment.
+/// Set in [`Packet::flags`], above the TCP flags: the packet is a fragment.
 pub(crate) const FRAGMENT: u16 = 1 << 15;
-/// Set in [`Packet::flags`] beside the TCP flags: the packet has a TCP header that can be seen.
+/// Set in [`Packet::flags`], above the TCP flags: the TCP header was captured.
 pub(crate) const SEGMENT: u16 = 1 << 14;
 /// Set in [`Packet::flags`] of every packet where patterns are kept.
 pub(crate) const PATTERN: u16 = 1 << 12;
-/// Set in [`Packet::flags`] beside the TCP flags: the packet has 2^17 octets or more, as no IP header but only a capture may say.
+/// Set in [`Packet::flags`], above the TCP flags: the packet has 2^17 octets or more. No IP header can say that, only a capture.
 pub(crate) const BIG: u16 = 1 << 13;
 /// Flags and reserved bits of the TCP header: `tcpControlBits` (RFC 9565 section 3).
 pub(crate) const TCP_FLAGS: u16 = 0x0fff;
@@ -52,3 +53,14 @@ pub(crate) const COMMON: u8 = 0;
 pub(crate) const GENERAL: u8 = 1;
 /// [`Packet::origin`]: the innermost IP header, whichever decoder found it.
 pub(crate) const INNER: u8 = 2;
+
+impl<K> Packet<K> {
+    /// Options of a SYN or SYN/ACK; `None` for any other packet, and when they were not captured.
+    #[inline]
+    pub(crate) fn syn_options(&self, frame: &Frame<'_>) -> Option<SynOptions> {
+        if self.flags & Tcp::SYN == 0 || self.l4 == 0 {
+            return None;
+        }
+        frame.bytes.get(usize::from(self.l4)..).map(syn_options)
+    }
+}

@@ -2,7 +2,7 @@
 
 use sonde_packet::Tunnels;
 
-use crate::entry::Timeouts;
+use crate::timeouts::Timeouts;
 
 /// What can change while a worker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,6 @@ use sonde_memory::prefetch::{prefetch, prefetch_line};
 use sonde_memory::slab::{OutOfMemory, Slab, Wanted};
 use sonde_memory::tags::{Line, Searcher, Simd};
 
-use crate::annex::Annex;
 use crate::entry::Entry;
 use crate::key::{Key, Seed};
 
@@ -16,8 +15,6 @@ use crate::key::{Key, Seed};
 pub(crate) const PLACES: u32 = 31;
 /// Masks the places of a search result: the last 16 bits of a line are a number, not a tag.
 pub(crate) const PLACES_MASK: u32 = (1 << PLACES) - 1;
-/// One tick of the coarse clock is 2^27 ns, 134 ms: 16 bits of it wrap after 2.4 hours.
-pub(crate) const TICK_SHIFT: u32 = 27;
 /// A line of a table sized for `n` flows is three quarters full when they are all there: then one flow in 3,000 finds both of its
 /// lines full.
 pub(crate) const LOAD_PERCENT: u64 = 75;
@@ -25,7 +22,7 @@ pub(crate) const LOAD_PERCENT: u64 = 75;
 /// Where an entry stands: line times 31 plus place.
 pub(crate) type Slot = u32;
 
-/// Memory a table takes, for sizing before it is asked for.
+/// Memory a table takes, for sizing before it is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
     /// Lines of 31 places.
@@ -43,7 +40,25 @@ pub(crate) struct Table<K: Key> {
     pub(crate) lines: u32,
     pub(crate) searcher: Searcher,
     pub(crate) seed: Seed,
-    pub(crate) sweep: crate::expiry::Sweep,
+    pub(crate) sweep: Sweep,
+}
+
+/// How far the sweep has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sweep {
+    /// Next line.
+    pub(crate) line: u32,
+    /// Up to when lines have been passed; 0: not begun.
+    pub(crate) until: u64,
+    /// Lines still to be looked at whatever their deadlines say: timeouts have become shorter.
+    pub(crate) recheck: u32,
+}
+
+impl Sweep {
+    /// The sweep of a table of `lines` lines that has taken over the flows of this one: it begins at the first of them.
+    pub(crate) fn moved(&self, lines: u32) -> Self {
+        Self { line: 0, until: self.until, recheck: if self.recheck > 0 { lines } else { 0 } }
+    }
 }
 
 /// Where a packet's flow can stand.
@@ -91,7 +106,7 @@ impl<K: Key> Table<K> {
             lines,
             searcher: Searcher::new(simd),
             seed,
-            sweep: crate::expiry::Sweep::default(),
+            sweep: Sweep::default(),
         })
     }
 
@@ -145,7 +160,7 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// Asks for the lines of an entry that a packet of its flow will touch.
+    /// Prefetches the lines of an entry that a packet of its flow will touch.
     #[inline(always)]
     pub(crate) fn prefetch_entry(&self, slot: Slot) {
         if let Some(entry) = self.entries.get(slot as usize) {
@@ -156,7 +171,7 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// Asks for all lines of an entry.
+    /// Prefetches all lines of an entry.
     #[inline(always)]
     pub(crate) fn prefetch_whole(&self, slot: Slot) {
         if let Some(entry) = self.entries.get(slot as usize) {
@@ -168,7 +183,7 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// Asks for a line of tags.
+    /// Prefetches a line of tags.
     #[inline(always)]
     pub(crate) fn prefetch_tags(&self, line: u32) {
         if let Some(tags) = self.tags.get(line as usize) {
@@ -176,7 +191,7 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// Asks for the deadlines of a line.
+    /// Prefetches the deadlines of a line.
     #[inline(always)]
     pub(crate) fn prefetch_deadlines(&self, line: u32) {
         if let Some(deadlines) = self.deadlines.get(line as usize) {
@@ -250,14 +265,13 @@ impl<K: Key> Table<K> {
         self.tags.get(line as usize).and_then(|l| l.0.get(place)).copied().unwrap_or(0)
     }
 
-    /// Empties a place, and frees what its flow has in the annex.
+    /// Empties a place. What its flow has in the annex must have been freed.
     #[inline]
-    pub(crate) fn vacate(&mut self, slot: Slot, annex: &mut Annex) {
+    pub(crate) fn vacate(&mut self, slot: Slot) {
         let (line, place) = (slot / PLACES, (slot % PLACES) as usize);
         let Some(tag) = self.tags.get_mut(line as usize).and_then(|l| l.0.get_mut(place)) else { return };
         *tag = 0;
-        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
-        entry.release(annex);
+        let Some(entry) = self.entries.get(slot as usize) else { return };
         let hash = entry.key.hash(&self.seed);
         let home = self.home(hash);
         if home.line != line {
@@ -279,20 +293,6 @@ impl<K: Key> Table<K> {
         let (line, place) = (slot / PLACES, (slot % PLACES) as usize);
         self.deadlines.get(line as usize).and_then(|l| l.0.get(place)).copied().unwrap_or(0)
     }
-}
-
-/// The coarse time of an instant.
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the coarse clock wraps")]
-pub(crate) fn tick(time: u64) -> u16 {
-    (time >> TICK_SHIFT) as u16
-}
-
-/// The first tick at which `deadline` has surely passed, but not further away than the coarse clock can tell.
-#[inline(always)]
-pub(crate) fn tick_after(deadline: u64, now: u64) -> u16 {
-    let far = now.saturating_add((i16::MAX as u64 - 1) << TICK_SHIFT);
-    tick(deadline.min(far)).wrapping_add(1)
 }
 
 const _: () = assert!(PLACES == 31 && size_of::<Line>() == 64);

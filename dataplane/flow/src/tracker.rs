@@ -8,14 +8,15 @@ use sonde_record::Output;
 use crate::annex::{Annex, Room};
 use crate::counters::{Counter, Counters};
 use crate::decode::{Decoder, Decoding};
-use crate::entry::{Near, Origin};
+use crate::entry::Origin;
 use crate::expiry::Context;
 use crate::key::{Key, Key4, KeyWide, Seed};
-use crate::measure;
+use crate::measure::follow;
 use crate::packet::BURST;
 use crate::policy::Policy;
 use crate::stage::{self, Lane, Work, belongs};
 use crate::table::{Footprint, Slot, Table};
+use crate::timeouts::Near;
 
 /// What is fixed when a tracker is made.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +74,7 @@ impl Tracker {
             ipv4: Table::new(sizing.ipv4, sizing.wanted, sizing.simd, seed)?,
             wide: Table::new(sizing.wide, sizing.wanted, sizing.simd, seed)?,
             annex: Annex::new(sizing.annex, sizing.wanted)?,
-            decoder: Decoder::new(sizing.seed, measure::mark(sizing.annex.patterns)),
+            decoder: Decoder::new(sizing.seed, follow::mark(sizing.annex.patterns)),
             policy,
             counters: Counters::default(),
             origin: Origin { worker: sizing.worker, offset: 0 },

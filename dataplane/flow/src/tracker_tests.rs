@@ -7,7 +7,7 @@ use sonde_record::fact::{FirstPackets, Histograms, Layers, NetTisa, TcpPerforman
 use sonde_record::{EndReason, Initiator, Kind, NO_VLAN, Record, View};
 
 use super::*;
-use crate::pattern::Wants;
+use crate::measure::pattern::Wants;
 use crate::{Policy, Timeouts};
 
 const SECOND: u64 = 1_000_000_000;

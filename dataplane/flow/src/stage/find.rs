@@ -8,17 +8,20 @@ use sonde_record::Output;
 use super::lane::{Lane, NONE, STEP};
 use super::update::update;
 use super::work::Work;
-use crate::annex::{Annex, Class};
+use crate::annex::Annex;
+use crate::handle::Class;
 use crate::key::Key;
+use crate::measure::follow;
 use crate::packet::BURST;
-use crate::table::{Table, tick};
+use crate::table::Table;
+use crate::tick::tick;
 
 /// When so many second lines of a burst have no free place, the next [`CROWDED`] bursts skip that search: in a flood every one is a cache
 /// miss for nothing. A flow that ends a little early for it is one of a full table.
 const CROWD: u32 = 16;
 const CROWDED: u8 = 32;
 
-/// Stage 2: compares the tags, asks for the entries. What has no match goes to the list of misses.
+/// Stage 2: compares the tags, prefetches the entries. A packet without a match goes to the list of misses.
 #[inline(always)]
 pub(super) fn find<K: Key>(table: &Table<K>, annex: &Annex, lane: &mut Lane<K>, range: Range<usize>) {
     let mut numbers = u8::try_from(range.start).unwrap_or(0)..;
@@ -132,13 +135,13 @@ fn find_place<K: Key>(table: &Table<K>, lane: &mut Lane<K>, now: u16) {
     }
 }
 
-/// Between stages 2 and 3: asks for what is known of flows that are measured. Their entries have come meanwhile.
+/// Between stages 2 and 3: prefetches the annex of flows that are measured. Their entries have come meanwhile.
 #[inline(always)]
 pub(super) fn approach<K: Key>(table: &Table<K>, annex: &Annex, lane: &Lane<K>, range: Range<usize>) {
     let (Some(packets), Some(slots)) = (lane.packets.get(range.clone()), lane.slots.get(range)) else { return };
     for (packet, slot) in packets.iter().zip(slots) {
         if let Some(entry) = table.entries.get(*slot as usize) {
-            entry.approach(packet, annex);
+            follow::prefetch(entry, packet, annex);
         }
     }
 }

@@ -6,10 +6,12 @@ use super::lane::{Lane, NONE, belongs};
 use super::update::{begin, hit};
 use super::work::Work;
 use crate::counters::Counter;
-use crate::expiry::write;
+use crate::expiry::{end, write};
 use crate::key::Key;
+use crate::measure::follow;
 use crate::packet::Packet;
-use crate::table::{Home, PLACES, Place, Slot, Table, tick, tick_after};
+use crate::table::{Home, PLACES, Place, Slot, Table};
+use crate::tick::{tick, tick_after};
 
 /// A set of numbers that may say "perhaps" for one that is not in it, and never "no" for one that is.
 #[derive(Default)]
@@ -39,14 +41,14 @@ pub(super) fn insert<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>
     let mut tags = Seen::default();
     let Lane { packets, wanted, slots, belongs: hows, misses, planned, missed, .. } = lane;
     let Some(plans) = planned.get(..*missed) else { return };
-    let beside = work.context.annex.follows();
+    let follows = work.context.annex.follows();
     plans.iter().take(NEW_AHEAD).for_each(|slot| table.prefetch_whole(*slot));
     for (number, (at, planned)) in misses.iter().zip(plans).enumerate() {
         if let Some(slot) = plans.get(number + NEW_AHEAD) {
             table.prefetch_whole(*slot);
         }
-        if beside && let Some(entry) = plans.get(number + ANNEX_AHEAD).and_then(|slot| table.entries.get(*slot as usize)) {
-            entry.measured().prefetch_whole(work.context.annex);
+        if follows && let Some(entry) = plans.get(number + ANNEX_AHEAD).and_then(|slot| table.entries.get(*slot as usize)) {
+            follow::prefetch_whole(entry, work.context.annex);
         }
         let at = usize::from(*at);
         let (Some(packet), Some(&(home, tag))) = (packets.get(at), wanted.get(at)) else { continue };
@@ -104,7 +106,7 @@ fn evict<K: Key, O: Output>(table: &mut Table<K>, mut slot: Slot, work: &mut Wor
         if entry.has_news() {
             write(entry, EndReason::LackOfResources, &mut work.context);
         }
-        table.vacate(slot, work.context.annex);
+        end(table, slot, work.context.annex);
         work.context.counters.sub(Counter::FlowsActive, 1);
     }
     slot

@@ -35,7 +35,7 @@ pub(crate) fn track<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>,
     }
     let first_id = *work.next_id;
     let len = lane.len.min(BURST);
-    let beside = work.context.annex.follows();
+    let follows = work.context.annex.follows();
     lane.missed = 0;
     // A step of one stage, then one of the next: while one waits for memory the others work.
     for at in (0..len + UPDATE_BEHIND).step_by(STEP) {
@@ -44,7 +44,7 @@ pub(crate) fn track<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>,
         if let Some(range) = step(0) {
             find(table, work.context.annex, lane, range);
         }
-        if beside && let Some(range) = step(APPROACH_BEHIND) {
+        if follows && let Some(range) = step(APPROACH_BEHIND) {
             approach(table, work.context.annex, lane, range);
         }
         if let Some(range) = step(UPDATE_BEHIND) {

@@ -7,13 +7,17 @@ use sonde_record::Output;
 
 use super::lane::{Lane, NONE, belongs};
 use super::work::Work;
+use crate::about::Birthplace;
 use crate::counters::Counter;
-use crate::entry::{Before, Birthplace, Entry};
+use crate::entry::{Before, Entry};
 use crate::expiry::{Context, write};
+use crate::followed::Followed;
 use crate::key::Key;
+use crate::measure::follow;
+use crate::measure::tcp::Opening;
 use crate::packet::Packet;
-use crate::perf::Opening;
-use crate::table::{Slot, Table, tick_after};
+use crate::table::{Slot, Table};
+use crate::tick::tick_after;
 
 /// Stage 3: compares the keys, updates the entries.
 #[inline(always)]
@@ -43,14 +47,14 @@ pub(super) fn update<K: Key, O: Output>(table: &mut Table<K>, lane: &mut Lane<K>
 #[inline(always)]
 pub(super) fn hit<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Slot, work: &mut Work<'_, '_, O>) -> u8 {
     let Some(entry) = table.entries.get_mut(slot as usize) else { return 0 };
-    let way = entry.way(packet);
+    let way = entry.way(packet.direction);
     if !entry.add(packet, work.near) {
         // A new flow begins in forward direction.
         return if special(table, packet, slot, work) { belongs::NEW } else { way };
     }
     if entry.is_followed(packet) {
         // A SYN is special: there are no options here.
-        entry.measure(packet, &work.frame(packet.frame), None, work.context.annex, work.context.counters);
+        follow::add(entry, packet, &work.frame(packet.frame), None, work.context.annex, work.context.counters);
     }
     way
 }
@@ -61,12 +65,13 @@ fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Sl
     let frame = work.frame(packet.frame);
     let Some(entry) = table.entries.get_mut(slot as usize) else { return false };
     let opens = packet.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN;
-    let opening = if opens { entry.opening_of(packet, &frame, work.context.annex) } else { Opening::Unknown };
+    let opening = if opens { follow::opening_of(entry, packet, &frame, work.context.annex) } else { Opening::Unknown };
     let restart = match entry.before(packet, work.timeouts, opening) {
         Before::Add => false,
         Before::Report(reason) => {
             write(entry, reason, &mut work.context);
-            entry.rest(work.context.annex, work.context.counters);
+            follow::rest(entry, work.context.annex, work.context.counters);
+            entry.rest();
             false
         }
         Before::Restart(reason) => {
@@ -77,14 +82,14 @@ fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Sl
     };
     let was = (entry.is_closed(), entry.has_news());
     if restart {
-        entry.release(work.context.annex);
+        follow::release(entry, work.context.annex);
         begin(entry, packet, work);
     } else {
         let options = packet.syn_options(&frame);
         // Must run before the packet is counted: a lone SYN is put together of what the entry has.
-        entry.settle_syn(work.context.annex, work.context.counters);
+        follow::settle_syn(entry, work.context.annex, work.context.counters);
         entry.add_special(packet, options.as_ref(), work.timeouts.active);
-        entry.measure(packet, &frame, options.as_ref(), work.context.annex, work.context.counters);
+        follow::add(entry, packet, &frame, options.as_ref(), work.context.annex, work.context.counters);
     }
     if restart || (entry.is_closed(), entry.has_news()) != was {
         let deadline = entry.deadline(work.timeouts);
@@ -93,7 +98,7 @@ fn special<K: Key, O: Output>(table: &mut Table<K>, packet: &Packet<K>, slot: Sl
     restart
 }
 
-/// Makes an entry the flow of its first packet, with what stands beside it.
+/// Makes an entry the flow of its first packet, with what it has in the annex.
 #[inline(always)]
 pub(super) fn begin<K: Key, O: Output>(entry: &mut Entry<K>, packet: &Packet<K>, work: &mut Work<'_, '_, O>) {
     let (id, frame) = (work.id(), work.frame(packet.frame));
@@ -101,5 +106,7 @@ pub(super) fn begin<K: Key, O: Output>(entry: &mut Entry<K>, packet: &Packet<K>,
     let options = packet.syn_options(&frame);
     let (frame, options) = (&frame, options.as_ref());
     let Context { annex, counters, .. } = &mut work.context;
-    entry.begin(packet, id, Birthplace { frame, options, tunnels: work.tunnels, annex, counters, active: work.timeouts.active });
+    let mut birth = Birthplace { frame, options, tunnels: work.tunnels, annex, counters, active: work.timeouts.active };
+    entry.begin(packet, id, &mut birth);
+    follow::begin(entry, packet, &mut birth);
 }

@@ -1,12 +1,12 @@
-//! What the stages need beside table and lane.
+//! What the stages need, except for table and lane.
 
 use sonde_packet::{Frame, Link, Tunnels};
 use sonde_record::Output;
 
-use crate::entry::{Near, Timeouts};
 use crate::expiry::Context;
 use crate::fragments::Head;
 use crate::packet::BURST;
+use crate::timeouts::{Near, Timeouts};
 
 /// One burst's work.
 pub(crate) struct Work<'a, 'f, O> {

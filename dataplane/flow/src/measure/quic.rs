@@ -9,7 +9,7 @@
 use bytemuck::{Pod, Zeroable};
 use sonde_record::fact::{QuicPerformance, SpinTimes, quic_valid};
 
-use super::span::Span;
+use crate::measure::span::Span;
 
 /// Bits of [`QuicState::bits`].
 mod bits {

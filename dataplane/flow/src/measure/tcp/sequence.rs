@@ -6,9 +6,9 @@
 use bytemuck::{Pod, Zeroable};
 use sonde_packet::Tcp;
 
-use super::span::{tick, ticks_ns};
-use super::tcp::Segment;
+use super::segment::Segment;
 use super::way::{Way, bits};
+use crate::measure::span::{tick, ticks_ns};
 
 /// Without a round trip time, what arrives so much later than its place in the order was retransmitted.
 const REORDERING_NS: u64 = 3_000_000;

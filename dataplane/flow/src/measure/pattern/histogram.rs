@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 use sonde_record::fact::{BINS, Histograms};
 
-use super::Sample;
+use super::sample::Sample;
 
 /// The histograms, and when the latest packet of each direction came; 0: none did.
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]

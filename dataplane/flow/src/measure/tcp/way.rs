@@ -3,9 +3,9 @@
 use bytemuck::{Pod, Zeroable};
 use sonde_record::fact::Spread;
 
+use super::segment::Segment;
 use super::spacing::{Extremes, Sums};
-use super::span::{Span, Tick};
-use super::tcp::Segment;
+use crate::measure::span::{Span, Tick};
 
 /// Bits of [`Way`].
 pub(super) mod bits {

@@ -7,7 +7,7 @@
 use bytemuck::{Pod, Zeroable};
 use sonde_record::fact::{Application, UdpPerformance};
 
-use super::response::Responses;
+use crate::measure::response::Responses;
 
 /// Requests of a flow that are remembered.
 const OUTSTANDING: usize = 4;

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 use sonde_record::fact::ResponseTimes;
 
-use super::span::Span;
+use crate::measure::span::Span;
 
 /// Buckets of the histogram.
 const BUCKETS: usize = 20;

@@ -7,7 +7,7 @@
 //! "Payload" is what follows the header of TCP or UDP, of other protocols what follows the IP header, in octets. Packets without
 //! any are left out, but not by [`NetTisa`].
 //!
-//! Not here: which flows have it (`measure`).
+//! Not here: which flows have it (`feed`).
 
 use bytemuck::{Pod, Zeroable};
 use sonde_record::fact::{Fact, FirstPacket, FirstPackets};
@@ -15,6 +15,9 @@ use sonde_record::fact::{Fact, FirstPacket, FirstPackets};
 mod burst;
 mod histogram;
 mod nettisa;
+mod sample;
+
+pub use sample::Sample;
 
 /// Which statistics are gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -40,19 +43,6 @@ impl Wants {
     pub fn any(self) -> bool {
         self != Self::NONE
     }
-}
-
-/// What is told of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sample {
-    /// When it was received, nanoseconds since 1970 UTC.
-    pub time: u64,
-    /// Octets of its payload.
-    pub payload: u32,
-    /// TCP flags (`tcpControlBits`).
-    pub flags: u16,
-    /// 0 forward, 1 reverse.
-    pub way: u8,
 }
 
 /// What is gathered of one flow. About a kilobyte: only as many as there is room for have it.

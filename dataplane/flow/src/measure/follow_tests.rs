@@ -2,8 +2,8 @@ use sonde_record::Record;
 use sonde_record::fact::{Connection, TcpPerformance, valid};
 
 use super::*;
+use crate::{Counter, Room, Timeouts};
 use crate::{Flush, Policy, Sizing, Tracker};
-use crate::{Room, Timeouts};
 use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
 use sonde_packet::Link;

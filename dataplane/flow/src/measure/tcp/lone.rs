@@ -5,7 +5,8 @@ use sonde_packet::{SynOptions, Tcp};
 use sonde_record::NO_WSCALE;
 use sonde_record::fact::LoneSyn;
 
-use super::tcp::{CWR, ECE, Segment, TcpMut};
+use super::segment::Segment;
+use super::state::{CWR, ECE, TcpMut};
 
 /// The notes of a SYN; `None` of a segment of which they do not say everything that the entry does not.
 #[inline]
@@ -58,7 +59,7 @@ mod tests {
     use sonde_record::fact::{Connection, valid};
 
     use super::*;
-    use crate::perf::TcpState;
+    use crate::measure::tcp::TcpState;
 
     fn segment() -> Segment {
         Segment { time: 7, seq: 0xdead_beef, flags: Tcp::SYN | ECE, window: 1000, octets: 60, ttl: 64, ..Segment::default() }

@@ -6,7 +6,7 @@
 use bytemuck::{Pod, Zeroable};
 use sonde_record::fact::NetTisa;
 
-use super::Sample;
+use super::sample::Sample;
 
 /// What is gathered.
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]

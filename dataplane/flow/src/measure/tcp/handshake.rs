@@ -3,9 +3,10 @@
 
 use sonde_packet::Tcp;
 
-use super::span::{Span, U48};
-use super::tcp::{Segment, Shared, TcpMut, TcpRef, TcpState, both, shake, trait_bits};
+use super::segment::Segment;
+use super::state::{Shared, TcpMut, TcpRef, TcpState, both, shake, trait_bits};
 use super::way::bits;
+use crate::measure::span::{Span, U48};
 
 /// Which connection a SYN opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,9 @@ use sonde_record::{EndReason, Output};
 use crate::counters::Counter;
 use crate::expiry::{Context, write};
 use crate::key::Key;
-use crate::table::{LOAD_PERCENT, PLACES, PLACES_MASK, Place, Table, tick};
+use crate::measure::follow;
+use crate::table::{LOAD_PERCENT, PLACES, PLACES_MASK, Place, Table};
+use crate::tick::tick;
 
 /// By how much a table grows: all moves together cost a third of one more look at each flow.
 const FACTOR: u64 = 4;
@@ -55,7 +57,7 @@ impl<K: Key> Table<K> {
                     if entry.has_news() {
                         write(entry, EndReason::LackOfResources, context);
                     }
-                    entry.release(context.annex);
+                    follow::release(entry, context.annex);
                     context.counters.sub(Counter::FlowsActive, 1);
                     continue;
                 };
@@ -74,7 +76,7 @@ impl<K: Key> Table<K> {
 mod tests {
     use super::*;
     use crate::annex::Room;
-    use crate::pattern::Wants;
+    use crate::measure::pattern::Wants;
     use crate::{Flush, Policy, Sizing, Tracker};
     use sonde_memory::tags::Simd;
     use sonde_packet::{Frame, Link};

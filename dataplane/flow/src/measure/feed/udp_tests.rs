@@ -2,7 +2,7 @@ use sonde_record::Record;
 use sonde_record::fact::{QuicPerformance, UdpPerformance};
 
 use super::*;
-use crate::pattern::Wants;
+use crate::measure::pattern::Wants;
 use crate::{Flush, Policy, Sizing, Tracker};
 use crate::{Room, Timeouts};
 use sonde_memory::slab::Wanted;

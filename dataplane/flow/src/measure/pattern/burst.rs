@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 use sonde_record::fact::{Bursts, RawBurst};
 
-use super::Sample;
+use super::sample::Sample;
 
 /// Fewer packets are no burst.
 const PACKETS_MIN: u32 = 3;

@@ -11,10 +11,11 @@ use bytemuck::{Pod, Zeroable};
 use sonde_packet::{SynOptions, Tcp};
 use sonde_record::fact::WINDOW_SCALE_MAX;
 
-use super::response::Responses;
+use super::segment::Segment;
 use super::sequence::{Class, Context, Holes, before, classify, taken};
-use super::span::{BACK_MAX_NS, Span, TICKS_MAX_NS, Tick, U48, tick, ticks_ns};
 use super::way::{FULL, LIMIT_AHEAD, Way, bits};
+use crate::measure::response::Responses;
+use crate::measure::span::{BACK_MAX_NS, Span, TICKS_MAX_NS, Tick, U48, tick, ticks_ns};
 
 /// TCP flags beside those of [`Tcp`] (RFC 9293 section 3.1).
 const PSH: u16 = 0x08;
@@ -29,30 +30,7 @@ const PAYLOAD_MAX: u32 = 1 << 20;
 /// A part of an answer that is summed up by itself, in nanoseconds: a quarter of what ticks can measure.
 const PART_NS: u64 = TICKS_MAX_NS / 4;
 
-/// One TCP segment of the flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Segment {
-    /// When it was received, in nanoseconds.
-    pub time: u64,
-    /// Sequence number.
-    pub seq: u32,
-    /// Acknowledgement number.
-    pub ack: u32,
-    /// Octets of payload on the wire: what the length of the IP packet leaves behind the TCP header.
-    pub payload: u32,
-    /// Flags, as in [`Tcp::flags`].
-    pub flags: u16,
-    /// Window, unscaled.
-    pub window: u16,
-    /// Octets of the IP packet.
-    pub octets: u16,
-    /// TTL or hop limit.
-    pub ttl: u8,
-    /// Direction: 0 forward, 1 reverse.
-    pub way: u8,
-}
-
-/// What is known of a direction beside its [`Way`], one and a half cache lines: sums, taken over from there from time to time, what
+/// What is known of a direction that is not in its [`Way`], one and a half cache lines: sums, taken over from there from time to time, what
 /// seldom happens (counters of 16 bits stop at their greatest number), the traits of its SYN.
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C)]
@@ -315,7 +293,7 @@ impl TcpMut<'_> {
         self.special(*segment);
     }
 
-    /// As [`TcpState::add`]. Whether the other end now has the word. The segment comes by value: by reference it would be stored
+    /// As [`TcpState::add`]. Whether the peer is now sending. The segment comes by value: by reference it would be stored
     /// for those who seldom read it.
     #[inline(always)]
     pub(crate) fn add(&mut self, segment: Segment) -> bool {
@@ -654,5 +632,5 @@ const fn low(word: u64) -> u32 {
 }
 
 #[cfg(test)]
-#[path = "tcp_tests.rs"]
+#[path = "state_tests.rs"]
 mod tests;

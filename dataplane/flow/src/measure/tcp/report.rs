@@ -2,7 +2,7 @@
 
 use sonde_record::fact::{Closing, Connection, Syn, TcpDirection, TcpPerformance, valid};
 
-use super::tcp::{TcpRef, TcpState, shake, trait_bits};
+use super::state::{TcpRef, TcpState, shake, trait_bits};
 use super::way::bits;
 
 impl TcpState {
