@@ -11,6 +11,7 @@ const DOCUMENT: &[&str] = &[
     "Cores",
     "Table",
     "Patterns",
+    "Annex",
     "Records",
     "Live",
     "Timeouts",

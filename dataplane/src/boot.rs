@@ -18,7 +18,7 @@ use sonde_memory::tags::Simd;
 use sonde_proto::SOUTHBOUND_VERSION;
 use sonde_proto::southbound::Description;
 use sonde_settings::paths::{self, Paths};
-use sonde_settings::{Boot, Device, Patterns, Placement, Settings, Trust};
+use sonde_settings::{Annex, Boot, Device, Patterns, Placement, Settings, Trust};
 use sonde_stats::{Info, Segment};
 use sonde_worker::clock::{Clock, Watch};
 use sonde_worker::mailbox::Letter;
@@ -60,6 +60,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, StartError> {
     let chosen = origin::choose(&profile, &places.run, args.fresh);
     say(&format!("sonde-dataplane {}: instance {instance}, process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
     say(&format!("settings: {}", chosen.origin));
+    profile.converted.iter().for_each(|converted| say(&format!("  note: {}: {converted}", profile.origin)));
     chosen.remarks.iter().for_each(|remark| say(&format!("  note: {remark}")));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -276,9 +277,9 @@ fn worker_configs(boot: &Boot, placement: &Placement, places: &Places) -> Result
         shared: places.shared.clone(),
         ring_bytes,
         sizing: Sizing {
-            ipv4: Room { layers: share(boot.table.ipv4_flows, boot.table.layers_percent), ..room(boot, boot.table.ipv4_flows) },
-            // Flows inside tunnels are here: each has layers.
-            wide: room(boot, boot.table.wide_flows),
+            ipv4: boot.table.ipv4_flows,
+            wide: boot.table.wide_flows,
+            annex: room(boot),
             wanted: Wanted { huge: true, populate: true },
             simd: Simd::detect(),
             seed: u64::from_le_bytes(secret),
@@ -289,19 +290,14 @@ fn worker_configs(boot: &Boot, placement: &Placement, places: &Places) -> Result
     Ok((0..).zip(&placement.workers).map(config).collect())
 }
 
-/// So many flows, all of which have layers, and as many that are measured as the settings say.
-fn room(boot: &Boot, flows: u64) -> Room {
-    let table = &boot.table;
-    let (tcp, udp) = (share(flows, table.performance_percent), share(flows, table.udp_performance_percent));
-    Room { tcp, udp, patterns: share(flows, boot.patterns.percent), wants: wants(&boot.patterns), ..Room::whole(flows) }
+/// The annex that the settings ask for.
+fn room(boot: &Boot) -> Room {
+    let Annex { layers, tcp, udp, .. } = boot.annex;
+    Room { octets: boot.annex.octets(&boot.table, &boot.patterns), layers, tcp, udp, patterns: wants(&boot.patterns) }
 }
 
 fn wants(kept: &Patterns) -> Wants {
     Wants { histograms: kept.histograms, first_packets: kept.first_packets, bursts: kept.bursts, nettisa: kept.nettisa }
-}
-
-fn share(flows: u64, percent: u32) -> u64 {
-    flows * u64::from(percent) / 100
 }
 
 fn huge(config: WorkerConfig, huge: bool) -> WorkerConfig {
@@ -382,6 +378,8 @@ fn log_dpdk() {
 
 #[cfg(test)]
 mod tests {
+    use sonde_flow::Shares;
+
     use super::*;
 
     #[test]
@@ -394,15 +392,31 @@ mod tests {
     }
 
     #[test]
-    fn places_beside_the_flows_are_as_many_as_the_settings_say() {
-        let sets = ["boot.table.performance_percent=10", "boot.table.udp_performance_percent=20", "boot.patterns.first_packets=7"];
-        let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
-        let boot = Profile::read(std::path::Path::new("virtual"), &sets).expect("good").settings.boot;
-        let wants = Wants { first_packets: 7, ..Wants::default() };
-        let expected = Room { flows: 1000, layers: 1000, tcp: 100, udp: 200, patterns: 250, wants };
-        assert_eq!(room(&boot, 1000), expected);
-        let plain = Profile::read(std::path::Path::new("virtual"), &[]).expect("good").settings.boot;
-        assert!(!room(&plain, 1000).wants.any(), "no patterns unless they are switched on");
+    fn the_annex_is_as_large_as_the_settings_say() {
+        let boot = |sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+            Profile::read(std::path::Path::new("virtual"), &sets).expect("good").settings.boot
+        };
+        let given = room(&boot(&["boot.annex.mib=7", "boot.annex.tcp=false", "boot.patterns.first_packets=7"]));
+        let patterns = Wants { first_packets: 7, ..Wants::NONE };
+        assert_eq!(given, Room { octets: 7 << 20, layers: true, tcp: false, udp: true, patterns });
+        assert!(!room(&boot(&[])).patterns.any(), "no patterns unless they are switched on");
+    }
+
+    #[test]
+    fn the_default_annex_has_room_for_the_flows_that_are_expected() {
+        for (name, _) in sonde_settings::profiles::PROFILES {
+            for sets in [vec![], vec!["boot.patterns.bursts=true".to_owned()]] {
+                let boot = Profile::read(std::path::Path::new(name), &sets).expect("good").settings.boot;
+                let (ipv4, wide) = (boot.table.ipv4_flows, boot.table.wide_flows);
+                let (layers, half, quarter) = (ipv4 / 4 + wide, (ipv4 + wide) / 2, (ipv4 + wide) / 4);
+                let both = if sets.is_empty() { 0 } else { quarter };
+                let shares = Shares { layers: layers - both, tcp: half, udp: half, patterns: 0, both };
+                let (given, needed) = (room(&boot), Room::of(shares, wants(&boot.patterns)));
+                assert!(given.octets >= needed.octets, "{name} {sets:?}: {given:?}, {needed:?}");
+                assert!(given.octets <= needed.octets + needed.octets / 100 + (1 << 20), "{name} {sets:?}: {given:?}, {needed:?}");
+            }
+        }
     }
 
     #[test]

@@ -44,8 +44,9 @@ fn check(args: &ProfileArgs) -> Result<ExitCode, StartError> {
     if *profile.trust.document() != v1::Trust::default() {
         text.push_str(&document::trust_to_toml(profile.trust.document()));
     }
+    let converted: String = profile.converted.iter().map(|converted| format!("# note: {converted}\n")).collect();
     // A reader that closes the pipe early has read enough.
-    let _ = write!(std::io::stdout(), "# {}: good. With its defaults:\n{text}", profile.origin);
+    let _ = write!(std::io::stdout(), "# {}: good. With its defaults:\n{converted}{text}", profile.origin);
     Ok(ExitCode::SUCCESS)
 }
 

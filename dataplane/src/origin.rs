@@ -35,6 +35,8 @@ pub struct Profile {
     pub origin: String,
     /// Tells it from an edited one.
     pub fingerprint: String,
+    /// Settings of an older version that it has.
+    pub converted: Vec<convert::Converted>,
 }
 
 impl Profile {
@@ -46,6 +48,7 @@ impl Profile {
         let (text, mut origin) = text(name)?;
         let refused = |violations| StartError::Settings { origin: origin.clone(), violations };
         let mut table = document::parse_table(&text).map_err(refused)?;
+        let converted = convert::profile(&mut table);
         let mut violations = Vec::new();
         for set in sets {
             let applied = match set.split_once('=') {
@@ -72,7 +75,7 @@ impl Profile {
             origin = format!("{origin} with {}", sets.iter().map(|s| format!("--set {s}")).collect::<Vec<_>>().join(" "));
         }
         let fingerprint = fingerprint(&settings, &trust);
-        Ok(Self { settings, trust, sets: sets.to_vec(), origin, fingerprint })
+        Ok(Self { settings, trust, sets: sets.to_vec(), origin, fingerprint, converted })
     }
 
     /// Each `--set` whose value other settings do not have.
@@ -404,6 +407,21 @@ mod tests {
         mode(dir, 0o755);
         std::os::unix::fs::chown(&path, Some(12_345), None).expect("chown");
         assert!(refused().contains("user 12345") && refused().contains("chown root"), "{}", refused());
+    }
+
+    #[test]
+    fn a_profile_of_an_older_version_is_converted_and_says_so() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("probe.toml");
+        let text = profiles::PROFILES[0].1.replace("[boot.table]\n", "[boot.table]\nudp_performance_percent = 0\n");
+        std::fs::write(&path, text).expect("written");
+        let profile = Profile::read(&path, &[]).expect("converted");
+        assert!(!profile.settings.boot.annex.udp && profile.settings.boot.annex.mib.is_some());
+        let said: Vec<String> = profile.converted.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[1].contains("boot.annex.udp is now false, it was boot.table.udp_performance_percent = 0"), "{said:?}");
+        let refused = Profile::read(Path::new("virtual"), &["boot.table.udp_performance_percent=0".to_owned()]).expect_err("gone");
+        assert!(refused.to_string().contains("boot.annex.udp"), "{refused}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Frames of every tunnel spread over several workers: as many flows as with one, and the same.
 
+use sonde_flow::pattern::Wants;
 use sonde_flow::{Flush, Policy, Room, Sizing, Tracker};
 use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
@@ -122,9 +123,9 @@ fn frames(way: Way) -> Vec<Vec<u8>> {
 }
 
 fn tracker(policy: Policy, worker: u8) -> Tracker {
-    let room = Room::whole(1024);
+    let annex = Room::whole(2048, Wants::NONE);
     let wanted = Wanted { huge: false, populate: false };
-    let sizing = Sizing { ipv4: room, wide: room, wanted, simd: Simd::detect(), seed: 9, worker, first_id: 1 };
+    let sizing = Sizing { ipv4: 1024, wide: 1024, annex, wanted, simd: Simd::detect(), seed: 9, worker, first_id: 1 };
     Tracker::new(&sizing, policy).expect("memory for a small table")
 }
 
@@ -139,7 +140,7 @@ fn metered(frames: &[Vec<u8>], policy: Policy, workers: usize) -> (Vec<Flow>, us
     for (frame, time) in frames.iter().zip(START..) {
         let frame = Frame { bytes: frame, wire_len: u32::try_from(frame.len()).expect("short"), link: Link::Ethernet, port: 1, time };
         let worker = worker_of(affinity.hash(&frame, time), workers);
-        trackers[worker].track(&[frame], time, &mut records[worker]);
+        trackers[worker].meter(&[frame], time, &mut records[worker]);
     }
     for (tracker, records) in trackers.iter_mut().zip(&mut records) {
         tracker.settle(START, records);

@@ -248,8 +248,7 @@ fn a_dataplane_sends_the_patterns_that_a_replay_writes() {
     let collector = Collector::udp().unwrap();
     let port = format!("boot.ports[0].device=net_pcap0,rx_pcap={}", path.display());
     let address = format!("live.exporters[0].address={}", collector.address());
-    let kept =
-        ["histograms=true", "first_packets=30", "bursts=true", "nettisa=true", "percent=100"].map(|what| format!("boot.patterns.{what}"));
+    let kept = ["histograms=true", "first_packets=30", "bursts=true", "nettisa=true"].map(|what| format!("boot.patterns.{what}"));
     let mut sets = vec![
         "boot.cores.workers=[]",
         "live.timeouts.idle_timeout_ms=500",

@@ -6,9 +6,8 @@ use sonde_tests::imports::{circles, describe, imports};
 use sonde_tests::source::{files, root};
 
 /// Crates that have circles still, with the reason.
-const EXCEPTIONS: &[(&str, &str)] = &[
-    ("dataplane/flow", "the entry, its side state and the record are parted when the annex replaces the pools"),
-];
+const EXCEPTIONS: &[(&str, &str)] =
+    &[("dataplane/flow", "the entry, its side state and the record are parted when the annex replaces the pools")];
 
 /// The circles of every crate, in words, by the crate's folder.
 fn circles_by_crate() -> BTreeMap<String, String> {

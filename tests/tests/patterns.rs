@@ -61,9 +61,9 @@ fn frame(kind: u8, packet: &Made) -> Vec<u8> {
 
 /// The flow's record.
 fn meter(frames: &[(u64, Vec<u8>)], wants: Wants) -> Record {
-    let room = Room { wants, ..Room::whole(64) };
+    let annex = Room::whole(128, wants);
     let wanted = Wanted { huge: false, populate: false };
-    let sizing = Sizing { ipv4: room, wide: room, wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 1 };
+    let sizing = Sizing { ipv4: 64, wide: 64, annex, wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 1 };
     let timeouts = Timeouts { idle: DAY, active: DAY, linger: DAY };
     let mut tracker = Tracker::new(&sizing, Policy { timeouts, ..Policy::default() }).unwrap();
     let mut records: Vec<Record> = Vec::new();
@@ -72,7 +72,7 @@ fn meter(frames: &[(u64, Vec<u8>)], wants: Wants) -> Record {
         for (time, bytes) in burst {
             shown.push(Frame { bytes, wire_len: u32::try_from(bytes.len()).unwrap(), link: Link::Ethernet, time: *time, port: 0 });
         }
-        tracker.track(&shown, burst.last().unwrap().0, &mut records);
+        tracker.meter(&shown, burst.last().unwrap().0, &mut records);
     }
     let mut flush = Flush::default();
     while tracker.flush(&mut flush, &mut records) {}

@@ -2,7 +2,8 @@
 
 use bytemuck::Zeroable;
 use proptest::prelude::*;
-use sonde_flow::perf::{QuicState, Segment, TcpState, UdpState};
+use sonde_flow::measure::tcp::{Segment, TcpState};
+use sonde_flow::measure::{QuicState, UdpState};
 use sonde_record::fact::{Application, Fact, QuicPerformance, TcpPerformance, UdpPerformance, valid};
 
 /// Segments of a narrow window, so that they meet, overlap and leave holes; a few from anywhere.

@@ -390,9 +390,9 @@ fn tshark_reads_type_and_code_of_icmp() {
 #[test]
 fn a_step_of_the_wall_clock_moves_what_records_show_and_no_duration() {
     const HOUR: i64 = 3_600_000_000_000;
-    let room = Room { wants: Wants::ALL, ..Room::whole(64) };
+    let annex = Room::whole(128, Wants::ALL);
     let wanted = Wanted { huge: false, populate: false };
-    let sizing = Sizing { ipv4: room, wide: room, wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 1 };
+    let sizing = Sizing { ipv4: 64, wide: 64, annex, wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 1 };
     let records = |offset: i64| {
         let mut tracker = Tracker::new(&sizing, Policy::default()).unwrap();
         let mut records: Vec<Record> = Vec::new();
@@ -404,7 +404,7 @@ fn a_step_of_the_wall_clock_moves_what_records_show_and_no_duration() {
             }
             tracker.sweep(*time, u32::MAX, &mut records);
             let frame = Frame { bytes, wire_len: u32::try_from(bytes.len()).unwrap(), link: Link::Ethernet, time: *time, port: 0 };
-            tracker.track(&[frame], *time, &mut records);
+            tracker.meter(&[frame], *time, &mut records);
         }
         let mut flush = Flush::default();
         while tracker.flush(&mut flush, &mut records) {}

@@ -1,6 +1,8 @@
-//! `track/hit/*`, `track/miss/*`: nanoseconds a packet of [`Tracker::track`], from frame to flow, with so many flows in the table.
+//! `track/hit/*`, `track/miss/*`: nanoseconds a packet of [`Tracker::meter`], from frame to flow, with so many flows in the table.
 //! `track/hit/*` is UDP, `track/hit_tcp/*` TCP, `track/hit_vxlan/*` UDP in VXLAN, in the wide table.
 //! A hit goes to one of them at random; a miss is the SYN of a new flow, and the table is full, so that another one has to go.
+//! `decode/*`: nanoseconds a packet of the first of its two stages, [`Tracker::decode`]. `sweep/*`: nanoseconds a line of the table whose
+//! flows are not due.
 //! `emit/*`: nanoseconds a record from the entry into the ring when a table is written from one end to the other; `emit/nothing` puts
 //! it together and throws it away, `emit/evicted` is `track/miss/1048576` with the records going into the ring.
 //!
@@ -10,7 +12,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Duration;
 
-use sonde_flow::{BURST, Flush, Policy, Room, Sizing, Tracker};
+use sonde_flow::{BURST, Counter, Flush, Policy, Room, Sizing, Tracker};
 use sonde_memory::slab::{Slab, Wanted};
 use sonde_memory::tags::Simd;
 use sonde_packet::{Frame, Link};
@@ -106,9 +108,8 @@ impl<const KEPT: usize> Case<KEPT> {
             let other = usize::try_from(random(&mut state) % (n as u64 + 1)).unwrap_or(0);
             frames.swap(n, other);
         }
-        let (used, other) = (Room::plain(flows), Room::whole(1));
-        let (ipv4, wide) = if KEPT == TUNNELLED { (other, used) } else { (used, other) };
-        let sizing = Sizing { ipv4, wide, wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 0 };
+        let (ipv4, wide) = if KEPT == TUNNELLED { (1, flows) } else { (flows, 1) };
+        let sizing = Sizing { ipv4, wide, annex: Room::NONE, wanted, simd: Simd::detect(), seed: 7, worker: 0, first_id: 0 };
         let tracker = Tracker::new(&sizing, Policy::default()).expect("memory for the table");
         Self { frames, tracker, now: START }
     }
@@ -131,8 +132,25 @@ impl<const KEPT: usize> Case<KEPT> {
                 frames.clear();
                 let wire_len = if KEPT == TUNNELLED { 110 } else { 60 };
                 frames.extend(burst.iter().map(|bytes| Frame { bytes, wire_len, link: Link::Ethernet, time: now, port: 1 }));
-                self.tracker.track(&frames, now, out);
+                self.tracker.meter(&frames, now, out);
                 out.publish();
+            }
+            times.push(ns(start, part.len()));
+        }
+    }
+}
+
+impl<const KEPT: usize> Case<KEPT> {
+    /// Decodes all frames once; notes the time of each [`PART`].
+    fn decode(&mut self, times: &mut Vec<f64>) {
+        let mut frames: Vec<Frame<'_>> = Vec::with_capacity(BURST);
+        for part in self.frames.chunks(PART) {
+            let start = cpu_time();
+            for burst in part.chunks(BURST) {
+                frames.clear();
+                let wire_len = if KEPT == TUNNELLED { 110 } else { 60 };
+                frames.extend(burst.iter().map(|bytes| Frame { bytes, wire_len, link: Link::Ethernet, time: START, port: 1 }));
+                black_box(self.tracker.decode(&frames, START));
             }
             times.push(ns(start, part.len()));
         }
@@ -175,6 +193,32 @@ fn hits<const KEPT: usize>(name: &str, flows: u64, flags: Option<u8>) {
     let mut case = Case::<KEPT>::new(flows, flags);
     case.pass(&mut Nothing, &mut Vec::new());
     show(name, repeat(|times| case.pass(&mut Nothing, times)));
+}
+
+fn decode<const KEPT: usize>(name: &str, flags: Option<u8>) {
+    let mut case = Case::<KEPT>::new(100_000, flags);
+    show(name, repeat(|times| case.decode(times)));
+}
+
+/// Sweeps a table of a million flows, a quarter of a second at a time.
+fn sweep(name: &str) {
+    let mut case = Case::<PLAIN>::new(FRAMES_MIN as u64, None);
+    case.pass(&mut Nothing, &mut Vec::new());
+    let times = repeat(|times| {
+        // All of them came at most so long ago.
+        for quarter in 0..4 {
+            let now = case.now + quarter * 250_000_000;
+            let (start, before) = (cpu_time(), case.tracker.counters().get(Counter::SweptLines));
+            case.tracker.sweep(now, u32::MAX, &mut Nothing);
+            let lines = case.tracker.counters().get(Counter::SweptLines) - before;
+            if lines > 1000 {
+                times.push(ns(start, usize::try_from(lines).unwrap_or(1)));
+            }
+        }
+        case.now += 1_000_000_000;
+        case.pass(&mut Nothing, &mut Vec::new());
+    });
+    show(name, times);
 }
 
 fn miss(flows: u64) {
@@ -225,6 +269,18 @@ fn main() {
         [("track/hit/", hit as fn(u64)), ("track/hit_tcp/", hit_tcp), ("track/hit_vxlan/", hit_vxlan), ("track/miss/", miss)]
     {
         flows.iter().filter(|_| wanted(name)).for_each(|flows| measure(*flows));
+    }
+    if wanted("decode/udp") {
+        decode::<PLAIN>("decode/udp", None);
+    }
+    if wanted("decode/tcp") {
+        decode::<PLAIN>("decode/tcp", Some(ACK));
+    }
+    if wanted("decode/vxlan") {
+        decode::<TUNNELLED>("decode/vxlan", None);
+    }
+    if wanted("sweep/") {
+        sweep("sweep/1048576");
     }
     if wanted("emit/nothing") {
         emit("emit/nothing", &mut Nothing);

@@ -1,13 +1,27 @@
-//! What the first frame of a flow says beside its key and its counters, and where its layers are kept.
+//! What the first frame of a flow says that is neither key nor counter, and where its layers are kept.
 
-use sonde_packet::{Frame, Headers, Layers, Part, layers_part, proto};
-use sonde_record::fact::Fact;
+use sonde_packet::{Frame, Headers, Layers, Part, SynOptions, Tunnels, layers_part, proto};
 use sonde_record::{NO_ICMP, NO_VLAN};
 
-use crate::counters::Counter;
-use crate::entry::{Birthplace, INNER};
+use crate::annex::Annex;
+use crate::counters::{Counter, Counters};
+use crate::handle::{Class, Extras};
+use crate::packet::INNER;
 
-/// What only the first frame of a flow is asked for.
+/// How the first packet of a flow is looked at.
+pub(crate) struct Birthplace<'a, 'f> {
+    pub(crate) frame: &'a Frame<'f>,
+    /// Those of a SYN or SYN/ACK. By reference, as all of this: a copy would be read by wider loads than it was stored by.
+    pub(crate) options: Option<&'a SynOptions>,
+    pub(crate) tunnels: &'a Tunnels,
+    pub(crate) annex: &'a mut Annex,
+    /// Where flows are counted for which the annex has no memory.
+    pub(crate) counters: &'a mut Counters,
+    /// The active timeout.
+    pub(crate) active: u64,
+}
+
+/// What is read from the first frame of a flow only.
 pub(crate) struct About {
     pub(crate) macs: [u8; 12],
     pub(crate) vlan_tci: [u16; 2],
@@ -15,7 +29,7 @@ pub(crate) struct About {
     pub(crate) icmp: [u8; 2],
     pub(crate) flow_label: [u8; 3],
     pub(crate) ip_flags: u8,
-    pub(crate) layers: u32,
+    pub(crate) extras: Extras,
 }
 
 impl About {
@@ -24,10 +38,10 @@ impl About {
     pub(crate) fn common(frame: &Frame<'_>) -> Self {
         let macs = frame.bytes.first_chunk().copied().unwrap_or_default();
         let ip_flags = frame.bytes.get(20).map_or(0, |byte| byte & 0xe0);
-        Self { macs, vlan_tci: [NO_VLAN, NO_VLAN], ethertype: 0x0800, icmp: [0; 2], flow_label: [0; 3], ip_flags, layers: 0 }
+        Self { macs, vlan_tci: [NO_VLAN, NO_VLAN], ethertype: 0x0800, icmp: [0; 2], flow_label: [0; 3], ip_flags, extras: Extras::NONE }
     }
 
-    /// Of any other frame; `part` as in [`crate::entry::Packet`].
+    /// Of any other frame; `part` as in [`crate::packet::Packet`].
     #[inline(never)]
     pub(crate) fn general(origin: u8, part: u16, place: &mut Birthplace<'_, '_>) -> Self {
         // It was decoded before, in this burst; only good frames come here.
@@ -56,19 +70,15 @@ impl About {
             },
             flow_label: [l2, l1, l0],
             ip_flags: headers.ip_flags,
-            layers: if found.is_empty() { 0 } else { keep(&found, place) },
+            extras: if found.is_empty() { Extras::NONE } else { keep(&found, place) },
         }
     }
 }
 
-/// Finds a place for the layers of a flow; 0 when there is none.
-fn keep(found: &Layers, place: &mut Birthplace<'_, '_>) -> u32 {
-    let Some(number) = place.sides.layers.take() else {
-        place.counters.add(Counter::LayersFull, 1);
-        return 0;
-    };
-    if let Some(words) = place.sides.layers.get_mut(number) {
-        found.encode(&mut words.0);
-    }
-    number
+/// Keeps the layers of a flow; counts a flow for which the annex has no memory.
+fn keep(found: &Layers, place: &mut Birthplace<'_, '_>) -> Extras {
+    place.annex.keep_layers(found).unwrap_or_else(|| {
+        place.counters.add(Counter::LayersFull, u64::from(place.annex.keeps(Class::Layers)));
+        Extras::NONE
+    })
 }

@@ -1,39 +1,24 @@
 //! A flow in the table. A packet of an ongoing IPv4 flow touches the first cache line of its entry and nothing else.
 
 use bytemuck::Zeroable;
-use sonde_packet::{Frame, SynOptions, Tcp, Tunnels};
+use sonde_packet::{SynOptions, Tcp};
 use sonde_record::fact::LoneSyn;
-use sonde_record::{EndReason, Head, Initiator, NO_WSCALE, lone_syn};
+use sonde_record::{EndReason, Head, Initiator, Kind, NO_WSCALE, lone_syn};
 
-use crate::about::About;
-use crate::counters::Counters;
+use crate::about::{About, Birthplace};
 use crate::counts;
-use crate::datagram::Datagrams;
+use crate::followed::Followed;
+use crate::handle::{Extras, Measured};
 use crate::key::Key;
-use crate::measure::Measured;
-use crate::pattern::{PatternState, Wants};
-use crate::perf::{Opening, Rest, Ways};
-use crate::side::{LayersWords, Side, Twin};
-use crate::table::{tick, tick_after};
+use crate::measure::tcp::Opening;
+use crate::packet::{BIG, COMMON, FRAGMENT, PATTERN, Packet, TCP_FLAGS};
+use crate::tick::{tick, tick_after};
+use crate::timeouts::{DUE, Near, Timeouts};
 
 mod times;
 
-pub use times::Timeouts;
-pub(crate) use times::{Due, Near};
-
-/// Set in [`Packet::flags`] beside the TCP flags: the packet is a fragment.
-pub(crate) const FRAGMENT: u16 = 1 << 15;
-/// Set in [`Packet::flags`] beside the TCP flags: the packet has a TCP header that can be seen.
-pub(crate) const SEGMENT: u16 = 1 << 14;
-/// Set in [`Packet::flags`] of every packet where patterns are kept.
-pub(crate) const PATTERN: u16 = 1 << 12;
-/// Set in [`Packet::flags`] beside the TCP flags: the packet has 2^17 octets or more, as no IP header but only a capture may say.
-pub(crate) const BIG: u16 = 1 << 13;
 /// Flags that need more than counting: SYN, FIN, RST, fragment, and what may fill the sum of octets.
 const SPECIAL: u16 = Tcp::SYN | Tcp::FIN | Tcp::RST | FRAGMENT | BIG;
-
-/// Flags and reserved bits of the TCP header: `tcpControlBits` (RFC 9565 section 3).
-pub(crate) const TCP_FLAGS: u16 = 0x0fff;
 
 /// Where a record comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,43 +28,6 @@ pub(crate) struct Origin {
     /// What is added to times for them to be those of the wall clock, in nanoseconds. The reader of a record does it.
     pub(crate) offset: i64,
 }
-
-/// What one packet adds to its flow.
-#[derive(Clone, Copy, Debug, Zeroable)]
-#[repr(C)]
-pub(crate) struct Packet<K> {
-    pub(crate) key: K,
-    pub(crate) hash: u64,
-    /// When it was received.
-    pub(crate) time: u64,
-    /// Octets from the IP header on.
-    pub(crate) octets: u32,
-    /// Octets on the wire minus `octets`.
-    pub(crate) overhead: i32,
-    /// TCP flags and [`FRAGMENT`].
-    pub(crate) flags: u16,
-    pub(crate) ttl: u8,
-    pub(crate) tos: u8,
-    /// Direction bit of the key.
-    pub(crate) direction: u8,
-    /// What decoded it: [`COMMON`], [`GENERAL`] or [`INNER`].
-    pub(crate) origin: u8,
-    /// Place of the frame in the burst; from `BURST` on those of fragments that waited, of which the beginning is left.
-    pub(crate) frame: u16,
-    /// Offset of the transport header in the frame; 0 when there is none to see.
-    pub(crate) l4: u16,
-    /// Octets from the IP header to there.
-    pub(crate) ip_header: u16,
-    /// Subframe of an A-MSDU, by its offset in the frame; 0: the first one, or the frame has none.
-    pub(crate) part: u16,
-}
-
-/// [`Packet::origin`]: the fast decoder, the first IP header.
-pub(crate) const COMMON: u8 = 0;
-/// [`Packet::origin`]: the general decoder, the first IP header.
-pub(crate) const GENERAL: u8 = 1;
-/// [`Packet::origin`]: the innermost IP header, whichever decoder found it.
-pub(crate) const INNER: u8 = 2;
 
 /// Bits of [`Hot::state`]; above them are the TCP flags.
 mod state {
@@ -142,7 +90,7 @@ struct Hot {
     counts: [u64; 2],
     /// [`state`], and from bit 8 on the TCP flags of both directions, twelve bits each.
     state: u32,
-    /// Place of what is known of the flow's performance, and in its high bits of which kind it is (see `measure`); 0: none.
+    /// Place of what is known of the flow's performance, and in its high bits of which kind it is (see `handle`); 0: none.
     measured: u32,
 }
 
@@ -161,9 +109,6 @@ impl Hot {
     }
 }
 
-/// The tick in [`Hot::last_due`].
-const DUE: u64 = 0xffff;
-
 /// What the first packets of a flow say, 64 bytes, in a line of its own.
 #[derive(Clone, Copy, Debug, Zeroable)]
 #[repr(C)]
@@ -179,12 +124,12 @@ struct Birth {
     syn_len: u16,
     syn_window: u16,
     syn_mss: u16,
-    /// Type and code. Of a lone SYN its notes, see [`Entry::keep_syn`].
+    /// Type and code. For a lone SYN: its option flags.
     icmp: [u8; 2],
-    /// Packets that are fragments. Of a lone SYN its sequence number.
+    /// Packets that are fragments. For a lone SYN: its sequence number.
     fragments: u32,
-    /// Place of the flow's [`LayersWords`]; 0: none.
-    layers: u32,
+    /// Layers of the flow, and the pattern of its packets.
+    extras: Extras,
     /// IPv6 flow label.
     flow_label: [u8; 3],
     ip_flags: u8,
@@ -193,9 +138,7 @@ struct Birth {
     ttl: [u8; 2],
     /// Type of service of the first packet.
     tos: u8,
-    /// Place of the pattern of its packets; 0: none.
-    pattern: [u8; 3],
-    _spare: u8,
+    _spare: u32,
 }
 
 /// Octets in [`Hot::octets_ttl`].
@@ -203,30 +146,6 @@ const OCTETS: u64 = (1 << 48) - 1;
 /// A packet that is [`BIG`] finds this bit of the octets set: a record is due. All others of a record ([`counts::DUE`]) have 2^44 together,
 /// so the sum stays below 2^48.
 const OCTETS_DUE: u64 = 1 << 47;
-
-/// What only some flows have, in places of its own.
-#[derive(Debug)]
-pub(crate) struct Sides {
-    pub(crate) layers: Side<LayersWords>,
-    pub(crate) tcp: Twin<Ways, Rest>,
-    pub(crate) udp: Side<Datagrams>,
-    pub(crate) pattern: Side<PatternState>,
-    /// What of them is kept.
-    pub(crate) wants: Wants,
-}
-
-/// How the first packet of a flow is looked at.
-pub(crate) struct Birthplace<'a, 'f> {
-    pub(crate) frame: &'a Frame<'f>,
-    /// Those of a SYN or SYN/ACK. By reference, as all of this: a copy would be read by wider loads than it was stored by.
-    pub(crate) options: Option<&'a SynOptions>,
-    pub(crate) tunnels: &'a Tunnels,
-    pub(crate) sides: &'a mut Sides,
-    /// Where flows are counted that find no place for what stands beside them.
-    pub(crate) counters: &'a mut Counters,
-    /// The active timeout.
-    pub(crate) active: u64,
-}
 
 /// One flow.
 #[derive(Clone, Copy, Debug, Zeroable)]
@@ -261,7 +180,7 @@ impl<K: Key> Entry<K> {
     #[inline(always)]
     pub(crate) fn add(&mut self, packet: &Packet<K>, Near(near): Near) -> bool {
         let hot = &self.hot;
-        let way = usize::from(self.way(packet));
+        let way = usize::from(self.way(packet.direction));
         let [c0, c1] = hot.counts;
         let counts = if way == 0 { c0 } else { c1 };
         // No counter wraps: a record is written before.
@@ -335,7 +254,7 @@ impl<K: Key> Entry<K> {
 
     /// Adds a packet that is special, or the first after a report.
     pub(crate) fn add_special(&mut self, packet: &Packet<K>, options: Option<&SynOptions>, active: u64) {
-        let way = usize::from(self.way(packet));
+        let way = usize::from(self.way(packet.direction));
         if self.hot.state & state::DORMANT != 0 {
             self.hot.state &= !state::DORMANT;
             self.wake(packet.time, active);
@@ -385,7 +304,7 @@ impl<K: Key> Entry<K> {
 
     /// Makes the entry a new flow of one packet. Everything is known before the first store: a flood does little else than this,
     /// and narrow stores that are read again at once are waited for.
-    pub(crate) fn begin(&mut self, packet: &Packet<K>, flow_id: u64, mut place: Birthplace<'_, '_>) {
+    pub(crate) fn begin(&mut self, packet: &Packet<K>, flow_id: u64, place: &mut Birthplace<'_, '_>) {
         let mut state = u32::from(packet.direction) & state::FORWARD | state::flags(packet.flags, 0);
         let mut syn = Syn::of(packet, None);
         if packet.flags & SPECIAL != 0 {
@@ -398,8 +317,7 @@ impl<K: Key> Entry<K> {
             state |= if packet.flags & Tcp::FIN != 0 { state::FIN } else { 0 };
             state |= if packet.flags & Tcp::RST != 0 { state::RST | state::CLOSED } else { 0 };
         }
-        let about =
-            if packet.origin == COMMON { About::common(place.frame) } else { About::general(packet.origin, packet.part, &mut place) };
+        let about = if packet.origin == COMMON { About::common(place.frame) } else { About::general(packet.origin, packet.part, place) };
         self.key = packet.key;
         let ttl = u64::from(packet.ttl);
         self.hot = Hot {
@@ -421,33 +339,14 @@ impl<K: Key> Entry<K> {
             syn_mss: syn.mss,
             icmp: about.icmp,
             fragments: u32::from(packet.flags & FRAGMENT != 0),
-            layers: about.layers,
+            extras: about.extras,
             flow_label: about.flow_label,
             ip_flags: about.ip_flags,
             syn_wscale: syn.wscale,
             ttl: [packet.ttl, 0],
             tos: packet.tos,
-            pattern: [0; 3],
             _spare: 0,
         };
-        self.begin_measuring(packet, &mut place);
-    }
-
-    /// Gives back what the flow has beside its entry. An entry that ends or begins anew does it first.
-    #[inline]
-    pub(crate) fn release(&mut self, sides: &mut Sides) {
-        if self.birth.layers != 0 {
-            sides.layers.give_back(self.birth.layers);
-            self.birth.layers = 0;
-        }
-        if self.hot.measured != 0 {
-            self.measured().give_back(sides);
-            self.hot.measured = 0;
-        }
-        if self.birth.pattern != [0; 3] {
-            sides.pattern.give_back(self.pattern_place());
-            self.birth.pattern = [0; 3];
-        }
     }
 
     /// Whether more is done with a packet than counting it.
@@ -456,107 +355,14 @@ impl<K: Key> Entry<K> {
         self.hot.measured | u32::from(packet.flags & PATTERN) != 0
     }
 
-    /// Where the performance of the flow is kept.
-    #[inline(always)]
-    pub(crate) fn measured(&self) -> Measured {
-        Measured(self.hot.measured)
-    }
-
-    pub(crate) fn set_measured(&mut self, Measured(place): Measured) {
-        self.hot.measured = place;
-    }
-
-    /// The other end of a TCP connection has the word.
-    #[inline(always)]
-    pub(crate) fn turn(&mut self, way: u8) {
-        self.hot.measured = self.measured().spoken(way).0;
-    }
-
-    /// Keeps a lone SYN. It is no ICMP and no fragment, so that its flow has room for what the entry does not know of it anyway.
-    pub(crate) fn keep_syn(&mut self, isn: u32, notes: u16) {
-        self.birth.fragments = isn;
-        self.birth.icmp = notes.to_le_bytes();
-        self.set_measured(Measured::SYN);
-    }
-
-    /// The SYN that is all that was seen of a connection.
-    pub(crate) fn lone_syn(&self) -> Option<LoneSyn> {
-        let birth = &self.birth;
-        let [ttl, _] = birth.ttl;
-        (self.measured() == Measured::SYN).then(|| LoneSyn {
-            time: birth.first,
-            isn: birth.fragments,
-            notes: u16::from_le_bytes(birth.icmp),
-            window: birth.syn_window,
-            mss: birth.syn_mss,
-            wscale: birth.syn_wscale,
-            octets: birth.syn_len,
-            ttl,
-        })
-    }
-
-    /// As [`Entry::lone_syn`], and it is not kept any more.
-    pub(crate) fn take_syn(&mut self) -> Option<LoneSyn> {
-        let syn = self.lone_syn()?;
-        self.birth.fragments = 0;
-        self.birth.icmp = [0; 2];
-        self.set_measured(Measured(0));
-        Some(syn)
-    }
-
-    /// Place of the pattern of its packets; 0 is none.
-    #[inline(always)]
-    pub(crate) fn pattern_place(&self) -> u32 {
-        let [a, b, c] = self.birth.pattern;
-        u32::from_le_bytes([a, b, c, 0])
-    }
-
-    /// Notes the place of the pattern; there are none above 2^24.
-    pub(crate) fn set_pattern_place(&mut self, place: u32) {
-        let [a, b, c, _] = place.to_le_bytes();
-        self.birth.pattern = [a, b, c];
-    }
-
-    /// Which way a packet goes: 0 forward, 1 reverse.
-    #[inline(always)]
-    pub(crate) fn way(&self, packet: &Packet<K>) -> u8 {
-        (packet.direction ^ state::low(self.hot.state)) & state::low(state::FORWARD)
-    }
-
-    /// Whether the flow has anything beside its entry.
-    #[inline]
-    pub(crate) fn has_sides(&self) -> bool {
-        let measured = if self.measured() == Measured::SYN { 0 } else { self.hot.measured };
-        (self.birth.layers | measured | self.pattern_place()) != 0
-    }
-
-    /// Least and greatest TTL of each direction; 0 where there was no packet.
-    fn ttls(&self) -> [[u8; 2]; 2] {
-        self.hot.octets_ttl.map(|word| {
-            let [.., least, greatest] = word.to_le_bytes();
-            [least, greatest]
-        })
-    }
-
-    /// Appends the extensions of the flow's record to `words`, and says how many words they are.
-    pub(crate) fn extend(&self, sides: &Sides, words: &mut [u64]) -> usize {
-        let mut filled = 0;
-        if let Some(LayersWords(layers)) = sides.layers.get(self.birth.layers)
-            && let Some(place) = words.first_chunk_mut()
-        {
-            *place = *layers;
-            filled = layers.len();
-        }
-        filled += self.measured().report(sides, self.ttls(), words.get_mut(filled..).unwrap_or_default());
-        if let Some(pattern) = sides.pattern.get(self.pattern_place()) {
-            filled += pattern.encode(sides.wants, words.get_mut(filled..).unwrap_or_default());
-        }
-        filled
-    }
-
     /// Whether a TCP connection is closed and only lingers.
     pub(crate) fn is_closed(&self) -> bool {
         self.hot.state & state::CLOSED != 0
+    }
+
+    /// The flow's id.
+    pub(crate) fn flow_id(&self) -> u64 {
+        self.birth.flow_id
     }
 
     /// Whether the flow began before the one with this id.
@@ -622,13 +428,8 @@ impl<K: Key> Entry<K> {
     }
 
     /// After a report: counters start again, the flow goes on.
-    pub(crate) fn rest(&mut self, sides: &mut Sides, counters: &mut Counters) {
-        self.settle_syn(sides, counters);
-        self.measured().rest(sides);
-        if let Some(pattern) = sides.pattern.get_mut(self.pattern_place()) {
-            pattern.rest();
-        }
-        // The latest packet's time is kept modulo three days: it is told from one that is near.
+    pub(crate) fn rest(&mut self) {
+        // The latest packet's time is kept modulo three days, relative to the first one's.
         self.birth.first = self.last();
         let hot = &mut self.hot;
         hot.octets_ttl = [0; 2];
@@ -636,6 +437,75 @@ impl<K: Key> Entry<K> {
         hot.state = hot.state & 0xff | state::DORMANT;
         self.birth.ttl = [0; 2];
         self.birth.fragments = 0;
+    }
+}
+
+impl<K: Key> Followed for Entry<K> {
+    #[inline(always)]
+    fn way(&self, direction: u8) -> u8 {
+        (direction ^ state::low(self.hot.state)) & state::low(state::FORWARD)
+    }
+
+    fn protocol(&self) -> (Kind, u8) {
+        let ends = self.key.ends(0);
+        (ends.kind, ends.protocol)
+    }
+
+    #[inline(always)]
+    fn measured(&self) -> Measured {
+        Measured(self.hot.measured)
+    }
+
+    #[inline(always)]
+    fn set_measured(&mut self, Measured(place): Measured) {
+        self.hot.measured = place;
+    }
+
+    #[inline(always)]
+    fn extras(&self) -> Extras {
+        self.birth.extras
+    }
+
+    #[inline(always)]
+    fn set_extras(&mut self, extras: Extras) {
+        self.birth.extras = extras;
+    }
+
+    // A SYN uses neither the ICMP nor the fragment field, so both are reused.
+    fn keep_syn(&mut self, isn: u32, notes: u16) {
+        self.birth.fragments = isn;
+        self.birth.icmp = notes.to_le_bytes();
+        self.set_measured(Measured::SYN);
+    }
+
+    fn lone_syn(&self) -> Option<LoneSyn> {
+        let birth = &self.birth;
+        let [ttl, _] = birth.ttl;
+        (self.measured() == Measured::SYN).then(|| LoneSyn {
+            time: birth.first,
+            isn: birth.fragments,
+            notes: u16::from_le_bytes(birth.icmp),
+            window: birth.syn_window,
+            mss: birth.syn_mss,
+            wscale: birth.syn_wscale,
+            octets: birth.syn_len,
+            ttl,
+        })
+    }
+
+    fn take_syn(&mut self) -> Option<LoneSyn> {
+        let syn = self.lone_syn()?;
+        self.birth.fragments = 0;
+        self.birth.icmp = [0; 2];
+        self.set_measured(Measured(0));
+        Some(syn)
+    }
+
+    fn ttls(&self) -> [[u8; 2]; 2] {
+        self.hot.octets_ttl.map(|word| {
+            let [.., least, greatest] = word.to_le_bytes();
+            [least, greatest]
+        })
     }
 }
 

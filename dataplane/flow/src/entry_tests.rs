@@ -2,27 +2,15 @@
 
 use proptest::prelude::*;
 use sonde_memory::slab::Wanted;
-use sonde_packet::Link;
+use sonde_packet::{Frame, Link};
 
 use super::*;
 use crate::key::Key4;
-use crate::side::{Side, Twin};
-use crate::tracker::{Flush, Policy, Sizing, Tracker};
 use crate::{Counter, Room};
+use crate::{Flush, Policy, Sizing, Tracker};
 
 /// Nothing times out: all packets are of one moment.
 const TIMEOUTS: Timeouts = Timeouts { idle: 30_000_000_000, active: 300_000_000_000, linger: 2_000_000_000 };
-
-fn nothing() -> Sides {
-    let wanted = Wanted { huge: false, populate: false };
-    Sides {
-        layers: Side::new(0, wanted).expect("little memory"),
-        tcp: Twin::new(0, wanted).expect("little memory"),
-        udp: Side::new(0, wanted).expect("little memory"),
-        pattern: Side::new(0, wanted).expect("little memory"),
-        wants: Wants::default(),
-    }
-}
 
 /// Packets, octets and octets on the wire of both directions.
 type Sums = [[u128; 2]; 3];
@@ -36,7 +24,6 @@ fn add(sums: &mut Sums, [packets, octets, wire]: [u64; 3], way: usize) {
 /// An entry, what its records said, and how many there were.
 struct Driven {
     entry: Entry<Key4>,
-    sides: Sides,
     said: Sums,
     records: usize,
 }
@@ -50,7 +37,7 @@ impl Driven {
             counts::NONE.wrapping_add(overhead).wrapping_add(u64::from(packets))
         });
         entry.hot.octets_ttl = start.map(|(_, octets, _)| octets);
-        Self { entry, sides: nothing(), said: Sums::default(), records: 0 }
+        Self { entry, said: Sums::default(), records: 0 }
     }
 
     fn report(&mut self) {
@@ -70,7 +57,7 @@ impl Driven {
             Before::Report(reason) => {
                 assert_eq!(reason, EndReason::Active);
                 self.report();
-                self.entry.rest(&mut self.sides, &mut Counters::default());
+                self.entry.rest();
             }
             other => assert_eq!(other, Before::Add),
         }
@@ -147,10 +134,9 @@ fn each_limit_ends_a_record_early_and_nothing_else_does() {
 
 #[test]
 fn forty_million_packets_of_a_tunnel_have_their_octets_on_the_wire_in_one_record() {
-    let room = Room::plain(100);
     let wanted = Wanted { huge: false, populate: false };
     let simd = sonde_memory::tags::Simd::detect();
-    let sizing = Sizing { ipv4: room, wide: room, wanted, simd, seed: 7, worker: 1, first_id: 1 };
+    let sizing = Sizing { ipv4: 100, wide: 100, annex: Room::NONE, wanted, simd, seed: 7, worker: 1, first_id: 1 };
     let mut tracker = Tracker::new(&sizing, Policy::default()).expect("little memory");
     let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0];
     bytes.extend([192, 0, 2, 1, 192, 0, 2, 2, 0x9c, 0x40, 0x9c, 0x41, 0, 8, 0, 0]);
@@ -160,7 +146,7 @@ fn forty_million_packets_of_a_tunnel_have_their_octets_on_the_wire_in_one_record
     let mut records: Vec<sonde_record::Record> = Vec::new();
     let bursts = 40_000_000 / 128;
     for _ in 0..bursts {
-        tracker.track(&burst, frame.time, &mut records);
+        tracker.meter(&burst, frame.time, &mut records);
     }
     let mut flush = Flush::default();
     while tracker.flush(&mut flush, &mut records) {}

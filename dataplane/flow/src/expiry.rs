@@ -1,16 +1,20 @@
 //! Ending flows: the sweep over the coarse deadlines, and writing what is left at the end.
 //!
-//! The sweep passes the whole table once per [`Sweep::period`]; a flow's record is written at most that period and two ticks
+//! The sweep passes the whole table once per `period`; a flow's record is written at most that period and two ticks
 //! (268 ms) after it was due. It touches an entry only when its coarse deadline has come, and all entries of a step are
 //! prefetched before the first is looked at. A live flow is looked at once per idle timeout.
 
 use sonde_memory::tags::Line;
 use sonde_record::{EndReason, Output, fact};
 
+use crate::annex::Annex;
 use crate::counters::{Counter, Counters};
-use crate::entry::{Due, Entry, Origin, Sides, Timeouts};
+use crate::entry::{Entry, Origin};
 use crate::key::Key;
-use crate::table::{PLACES, Slot, Table, tick, tick_after};
+use crate::measure::follow;
+use crate::table::{PLACES, Slot, Table};
+use crate::tick::{tick, tick_after};
+use crate::timeouts::{Due, Timeouts};
 
 /// Longest time of one pass over the table, in nanoseconds.
 pub const PERIOD_MAX: u64 = 1_000_000_000;
@@ -18,29 +22,17 @@ pub const PERIOD_MAX: u64 = 1_000_000_000;
 /// A clock that is further back than this, in nanoseconds, was set: the sweep does not wait for it.
 const BACK_MAX: u64 = 60_000_000_000;
 
-/// How far the sweep has come.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sweep {
-    /// Next line.
-    line: u32,
-    /// Up to when lines have been passed; 0: not begun.
-    until: u64,
-    /// Lines still to be looked at whatever their deadlines say: timeouts have become shorter.
-    recheck: u32,
+/// What a record is made with, and where it goes.
+pub(crate) struct Context<'a, O> {
+    pub(crate) annex: &'a mut Annex,
+    pub(crate) origin: Origin,
+    pub(crate) counters: &'a mut Counters,
+    pub(crate) out: &'a mut O,
 }
 
-impl Sweep {
-    /// Nanoseconds of one pass: a quarter of the shortest timeout, at most [`PERIOD_MAX`].
-    pub(crate) fn period(timeouts: &Timeouts) -> u64 {
-        (timeouts.idle.min(timeouts.active) / 4).clamp(1_000_000, PERIOD_MAX)
-    }
-}
-
-impl Sweep {
-    /// The sweep of a table of `lines` lines that has taken over the flows of this one: it begins at the first of them.
-    pub(crate) fn moved(&self, lines: u32) -> Self {
-        Self { line: 0, until: self.until, recheck: if self.recheck > 0 { lines } else { 0 } }
-    }
+/// Nanoseconds of one pass: a quarter of the shortest timeout, at most [`PERIOD_MAX`].
+fn period(timeouts: &Timeouts) -> u64 {
+    (timeouts.idle.min(timeouts.active) / 4).clamp(1_000_000, PERIOD_MAX)
 }
 
 /// Slots of one step, so that their entries are prefetched together.
@@ -72,19 +64,11 @@ impl<K: Key> Table<K> {
     }
 
     /// Passes as many lines as the time since the last call asks for, at most `budget`.
-    pub(crate) fn sweep<O: Output>(
-        &mut self,
-        now: u64,
-        timeouts: &Timeouts,
-        budget: u32,
-        origin: Origin,
-        counters: &mut Counters,
-        out: &mut O,
-    ) {
+    pub(crate) fn sweep<O: Output>(&mut self, now: u64, timeouts: &Timeouts, budget: u32, context: &mut Context<'_, O>) {
         if self.sweep.until == 0 || self.sweep.until.saturating_sub(now) > BACK_MAX {
             self.sweep.until = now;
         }
-        let period = Sweep::period(timeouts);
+        let period = period(timeouts);
         let elapsed = now.saturating_sub(self.sweep.until);
         let due = (u128::from(elapsed) * u128::from(self.lines) / u128::from(period)).min(u128::from(self.lines));
         if due == 0 {
@@ -101,7 +85,7 @@ impl<K: Key> Table<K> {
             self.sweep.until = self.sweep.until.max(now.saturating_sub(period));
         }
         let mut left = lines.min(budget);
-        counters.add(Counter::SweptLines, u64::from(left));
+        context.counters.add(Counter::SweptLines, u64::from(left));
         let coarse = tick(now);
         let mut step = [0 as Slot; STEP];
         let mut filled = 0;
@@ -122,18 +106,18 @@ impl<K: Key> Table<K> {
                     filled += 1;
                 }
                 if filled == STEP {
-                    self.expire(&step, now, timeouts, origin, counters, out);
+                    self.expire(&step, now, timeouts, context);
                     filled = 0;
                 }
             }
         }
-        self.expire(step.get(..filled).unwrap_or_default(), now, timeouts, origin, counters, out);
+        self.expire(step.get(..filled).unwrap_or_default(), now, timeouts, context);
     }
 
-    fn expire<O: Output>(&mut self, slots: &[Slot], now: u64, timeouts: &Timeouts, origin: Origin, counters: &mut Counters, out: &mut O) {
-        if !self.sides.are_empty() {
+    fn expire<O: Output>(&mut self, slots: &[Slot], now: u64, timeouts: &Timeouts, context: &mut Context<'_, O>) {
+        if context.annex.follows() {
             let entries = slots.iter().filter_map(|slot| self.entries.get(*slot as usize));
-            entries.for_each(|entry| entry.measured().prefetch_whole(&self.sides));
+            entries.for_each(|entry| follow::prefetch_whole(entry, context.annex));
         }
         for &slot in slots {
             let Some(entry) = self.entries.get_mut(slot as usize) else { continue };
@@ -144,28 +128,29 @@ impl<K: Key> Table<K> {
                     self.set_deadline(slot, tick_after(deadline, now));
                 }
                 Due::Report(reason) => {
-                    write(entry, &self.sides, reason, origin, counters, out);
-                    entry.rest(&mut self.sides, counters);
+                    write(entry, reason, context);
+                    follow::rest(entry, context.annex, context.counters);
+                    entry.rest();
                     let deadline = entry.deadline(timeouts);
                     self.set_deadline(slot, tick_after(deadline, now));
                 }
                 Due::End(reason) => {
-                    write(entry, &self.sides, reason, origin, counters, out);
-                    self.vacate(slot);
-                    counters.sub(Counter::FlowsActive, 1);
+                    write(entry, reason, context);
+                    end(self, slot, context.annex);
+                    context.counters.sub(Counter::FlowsActive, 1);
                 }
                 Due::Remove => {
-                    self.vacate(slot);
-                    counters.sub(Counter::FlowsActive, 1);
+                    end(self, slot, context.annex);
+                    context.counters.sub(Counter::FlowsActive, 1);
                 }
             }
         }
     }
 
     /// Writes and removes the flows of at most `lines` lines from line `from` on; the line to go on with, `None` at the end.
-    pub(crate) fn flush<O: Output>(&mut self, from: u32, lines: u32, origin: Origin, counters: &mut Counters, out: &mut O) -> Option<u32> {
-        let end = from.saturating_add(lines).min(self.lines);
-        for line in from..end {
+    pub(crate) fn flush<O: Output>(&mut self, from: u32, lines: u32, context: &mut Context<'_, O>) -> Option<u32> {
+        let until = from.saturating_add(lines).min(self.lines);
+        for line in from..until {
             let Some(tags) = self.tags.get(line as usize) else { continue };
             let mut taken = !self.searcher.find_one(tags, 0) & crate::table::PLACES_MASK;
             while taken != 0 {
@@ -173,26 +158,28 @@ impl<K: Key> Table<K> {
                 taken &= taken.wrapping_sub(1);
                 let Some(entry) = self.entries.get(slot as usize) else { continue };
                 if entry.has_news() {
-                    write(entry, &self.sides, EndReason::Forced, origin, counters, out);
+                    write(entry, EndReason::Forced, context);
                 }
-                self.vacate(slot);
-                counters.sub(Counter::FlowsActive, 1);
+                end(self, slot, context.annex);
+                context.counters.sub(Counter::FlowsActive, 1);
             }
         }
-        (end < self.lines).then_some(end)
+        (until < self.lines).then_some(until)
     }
+}
+
+/// Removes a flow, and frees what it has in the annex.
+#[inline]
+pub(crate) fn end<K: Key>(table: &mut Table<K>, slot: Slot, annex: &mut Annex) {
+    if let Some(entry) = table.entries.get_mut(slot as usize) {
+        follow::release(entry, annex);
+    }
+    table.vacate(slot);
 }
 
 /// Writes the record of a flow and counts it by its reason. The only place.
 #[inline(always)]
-pub(crate) fn write<K: Key, O: Output>(
-    entry: &Entry<K>,
-    sides: &Sides,
-    reason: EndReason,
-    origin: Origin,
-    counters: &mut Counters,
-    out: &mut O,
-) {
+pub(crate) fn write<K: Key, O: Output>(entry: &Entry<K>, reason: EndReason, context: &mut Context<'_, O>) {
     let counter = match reason {
         EndReason::Idle => Counter::RecordsIdle,
         EndReason::Active => Counter::RecordsActive,
@@ -200,13 +187,13 @@ pub(crate) fn write<K: Key, O: Output>(
         EndReason::Forced => Counter::RecordsForced,
         EndReason::LackOfResources => Counter::RecordsLackOfResources,
     };
-    counters.add(counter, 1);
-    let head = entry.head(reason, origin).encode();
-    if entry.has_sides() {
+    context.counters.add(counter, 1);
+    let head = entry.head(reason, context.origin).encode();
+    if follow::has_facts(entry) {
         let mut words = [0; fact::ALL_WORDS];
-        let filled = entry.extend(sides, &mut words);
-        out.put_words(&head, words.get(..filled).unwrap_or_default());
+        let filled = follow::report(entry, context.annex, &mut words);
+        context.out.put_words(&head, words.get(..filled).unwrap_or_default());
     } else {
-        out.put_words(&head, &[]);
+        context.out.put_words(&head, &[]);
     }
 }

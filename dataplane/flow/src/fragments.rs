@@ -13,7 +13,7 @@ use sonde_packet::{Frame, Headers, Link, Network, has_ports};
 use sonde_record::View;
 
 use crate::icmp::is_icmp;
-use crate::track::BURST;
+use crate::packet::BURST;
 
 /// Places: what one worker remembers of first fragments.
 const PLACES: usize = 4096;

@@ -1,40 +1,46 @@
 //! flow: [`sonde_packet::Headers`] -> entry, updated; ended and timed-out entries -> records ([`sonde_record`]).
 //!
 //! Read in order: `key` (what makes packets one conversation), `entry` (a flow, and what a packet does to it), `table` (where
-//! entries stand), `track` (a burst through the table, in stages), `expiry` (the sweep), [`tracker`] (all of it for one worker).
+//! entries stand), `decode` (frames become packets), `stage` (a burst through the table, in stages), `expiry` (the sweep), [`tracker`] (all
+//! of it for one worker).
 //!
-//! Beside it: `fragments` (ports for fragments that have none), `grow` (a larger table, for recordings).
+//! Beside it: `fragments` (ports for fragments that have none), `resize` (a larger table, for recordings).
 //!
-//! What only some flows have stands beside the table (`side`), and in facts of their records.
+//! What only some flows have stands in one pool of memory per worker (`annex`), and in facts of their records.
 //!
-//! How the network performs is followed by `perf`, for the flows that have a place for it (`measure`, `datagram`), the pattern of
-//! their packets by `pattern`.
+//! How the network performs, and the pattern of packets, is followed by [`measure`], which knows an entry only as `followed::Followed`.
 //!
 //! Not here: L7.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, clippy::expect_used))]
 
 mod about;
+mod annex;
 mod counters;
 mod counts;
-mod datagram;
+mod decode;
 mod entry;
 mod expiry;
+mod followed;
 mod fragments;
-mod grow;
+mod handle;
 mod icmp;
 mod key;
-mod measure;
-pub mod pattern;
-pub mod perf;
-mod side;
+pub mod measure;
+mod packet;
+mod policy;
+mod resize;
+mod stage;
 mod table;
-mod track;
+mod tick;
+mod timeouts;
 pub mod tracker;
 
+pub use annex::{Room, Shares};
 pub use counters::{COUNTERS, Counter, Counters, NAMES};
-pub use entry::Timeouts;
 pub use expiry::PERIOD_MAX as SWEEP_PERIOD_MAX;
-pub use table::Room;
-pub use track::BURST;
-pub use tracker::{Flush, Policy, Sizing, Tracker};
+pub use measure::pattern;
+pub use packet::BURST;
+pub use policy::Policy;
+pub use timeouts::Timeouts;
+pub use tracker::{Flush, Sizing, Tracked, Tracker};

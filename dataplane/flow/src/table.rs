@@ -8,30 +8,21 @@ use sonde_memory::prefetch::{prefetch, prefetch_line};
 use sonde_memory::slab::{OutOfMemory, Slab, Wanted};
 use sonde_memory::tags::{Line, Searcher, Simd};
 
-use crate::datagram::Datagrams;
-use crate::entry::{Entry, Sides};
+use crate::entry::Entry;
 use crate::key::{Key, Seed};
-use crate::pattern::{PatternState, Wants};
-use crate::perf::{Rest, Ways};
-use crate::side::{LayersWords, Side, Twin};
 
 /// Places of a line.
 pub(crate) const PLACES: u32 = 31;
 /// Masks the places of a search result: the last 16 bits of a line are a number, not a tag.
 pub(crate) const PLACES_MASK: u32 = (1 << PLACES) - 1;
-/// One tick of the coarse clock is 2^27 ns, 134 ms: 16 bits of it wrap after 2.4 hours.
-pub(crate) const TICK_SHIFT: u32 = 27;
 /// A line of a table sized for `n` flows is three quarters full when they are all there: then one flow in 3,000 finds both of its
 /// lines full.
 pub(crate) const LOAD_PERCENT: u64 = 75;
 
-/// Most places of patterns: an entry has three octets for the number.
-pub(crate) const PATTERNS_MAX: u64 = (1 << 24) - 1;
-
 /// Where an entry stands: line times 31 plus place.
 pub(crate) type Slot = u32;
 
-/// Memory a table takes, for sizing before it is asked for.
+/// Memory a table takes, for sizing before it is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
     /// Lines of 31 places.
@@ -49,41 +40,24 @@ pub(crate) struct Table<K: Key> {
     pub(crate) lines: u32,
     pub(crate) searcher: Searcher,
     pub(crate) seed: Seed,
-    pub(crate) sweep: crate::expiry::Sweep,
-    pub(crate) sides: Sides,
+    pub(crate) sweep: Sweep,
 }
 
-/// Flows of a table, and how many of them can have something beside their entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
-    /// Flows.
-    pub flows: u64,
-    /// Flows whose layers (labels, tunnels, and so on) are kept.
-    pub layers: u64,
-    /// TCP flows whose performance is measured; 0 switches it off.
-    pub tcp: u64,
-    /// As `tcp`, of UDP: requests and answers, and QUIC.
-    pub udp: u64,
-    /// Flows the patterns of whose packets are kept, at most 2^24 - 1.
-    pub patterns: u64,
-    /// What of them is kept; nothing switches it off.
-    pub wants: Wants,
+/// How far the sweep has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sweep {
+    /// Next line.
+    pub(crate) line: u32,
+    /// Up to when lines have been passed; 0: not begun.
+    pub(crate) until: u64,
+    /// Lines still to be looked at whatever their deadlines say: timeouts have become shorter.
+    pub(crate) recheck: u32,
 }
 
-impl Room {
-    /// Room for `flows` flows, all of which may have layers and be measured; and patterns, once any are wanted.
-    pub fn whole(flows: u64) -> Self {
-        Self { layers: flows, tcp: flows, udp: flows, patterns: flows, ..Self::plain(flows) }
-    }
-
-    /// Room for `flows` flows with nothing beside them.
-    pub fn plain(flows: u64) -> Self {
-        Self { flows, layers: 0, tcp: 0, udp: 0, patterns: 0, wants: Wants::default() }
-    }
-
-    /// Places for patterns.
-    fn patterns(&self) -> u64 {
-        if self.wants.any() { self.patterns.min(PATTERNS_MAX) } else { 0 }
+impl Sweep {
+    /// The sweep of a table of `lines` lines that has taken over the flows of this one: it begins at the first of them.
+    pub(crate) fn moved(&self, lines: u32) -> Self {
+        Self { line: 0, until: self.until, recheck: if self.recheck > 0 { lines } else { 0 } }
     }
 }
 
@@ -107,21 +81,18 @@ pub(crate) enum Place {
 
 impl<K: Key> Table<K> {
     /// What a table takes.
-    pub(crate) fn footprint(room: Room) -> Footprint {
-        let lines = (room.flows.max(1).saturating_mul(100) / LOAD_PERCENT).div_ceil(u64::from(PLACES)).max(2);
+    pub(crate) fn footprint(flows: u64) -> Footprint {
+        let lines = (flows.max(1).saturating_mul(100) / LOAD_PERCENT).div_ceil(u64::from(PLACES)).max(2);
         let line = 2 * size_of::<Line>() as u64 + u64::from(PLACES) * size_of::<Entry<K>>() as u64;
-        let measured = Twin::<Ways, Rest>::footprint(room.tcp).saturating_add(Side::<Datagrams>::footprint(room.udp));
-        let patterns = Side::<PatternState>::footprint(room.patterns());
-        let beside = Side::<LayersWords>::footprint(room.layers).saturating_add(measured).saturating_add(patterns);
-        Footprint { lines, bytes: lines.saturating_mul(line).saturating_add(beside) }
+        Footprint { lines, bytes: lines.saturating_mul(line) }
     }
 
     /// Makes a table.
     ///
     /// # Errors
     /// The memory is not there.
-    pub(crate) fn new(room: Room, wanted: Wanted, simd: Simd, seed: Seed) -> Result<Self, OutOfMemory> {
-        let footprint = Self::footprint(room);
+    pub(crate) fn new(flows: u64, wanted: Wanted, simd: Simd, seed: Seed) -> Result<Self, OutOfMemory> {
+        let footprint = Self::footprint(flows);
         let refuse = || OutOfMemory { needed: footprint.bytes, available: sonde_memory::slab::available() };
         // A slot is 32 bits wide: 138 million lines, four thousand million flows.
         let lines = u32::try_from(footprint.lines).ok().filter(|n| n.checked_mul(PLACES).is_some()).ok_or_else(refuse)?;
@@ -135,24 +106,13 @@ impl<K: Key> Table<K> {
             lines,
             searcher: Searcher::new(simd),
             seed,
-            sweep: crate::expiry::Sweep::default(),
-            sides: Sides {
-                layers: Side::new(room.layers, wanted)?,
-                tcp: Twin::new(room.tcp, wanted)?,
-                udp: Side::new(room.udp, wanted)?,
-                pattern: Side::new(room.patterns(), wanted)?,
-                wants: room.wants,
-            },
+            sweep: Sweep::default(),
         })
     }
 
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> u64 {
         (size_of_val(&*self.tags) + size_of_val(&*self.deadlines) + size_of_val(&*self.entries)) as u64
-            + self.sides.layers.bytes()
-            + self.sides.tcp.bytes()
-            + self.sides.udp.bytes()
-            + self.sides.pattern.bytes()
     }
 
     /// The pages the entries stand in.
@@ -200,7 +160,7 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// Asks for the lines of an entry that a packet of its flow will touch.
+    /// Prefetches the lines of an entry that a packet of its flow will touch.
     #[inline(always)]
     pub(crate) fn prefetch_entry(&self, slot: Slot) {
         if let Some(entry) = self.entries.get(slot as usize) {
@@ -211,7 +171,7 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// Asks for all lines of an entry.
+    /// Prefetches all lines of an entry.
     #[inline(always)]
     pub(crate) fn prefetch_whole(&self, slot: Slot) {
         if let Some(entry) = self.entries.get(slot as usize) {
@@ -223,7 +183,7 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// Asks for a line of tags.
+    /// Prefetches a line of tags.
     #[inline(always)]
     pub(crate) fn prefetch_tags(&self, line: u32) {
         if let Some(tags) = self.tags.get(line as usize) {
@@ -231,7 +191,7 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// Asks for the deadlines of a line.
+    /// Prefetches the deadlines of a line.
     #[inline(always)]
     pub(crate) fn prefetch_deadlines(&self, line: u32) {
         if let Some(deadlines) = self.deadlines.get(line as usize) {
@@ -305,14 +265,13 @@ impl<K: Key> Table<K> {
         self.tags.get(line as usize).and_then(|l| l.0.get(place)).copied().unwrap_or(0)
     }
 
-    /// Empties a place.
+    /// Empties a place. What its flow has in the annex must have been freed.
     #[inline]
     pub(crate) fn vacate(&mut self, slot: Slot) {
         let (line, place) = (slot / PLACES, (slot % PLACES) as usize);
         let Some(tag) = self.tags.get_mut(line as usize).and_then(|l| l.0.get_mut(place)) else { return };
         *tag = 0;
-        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
-        entry.release(&mut self.sides);
+        let Some(entry) = self.entries.get(slot as usize) else { return };
         let hash = entry.key.hash(&self.seed);
         let home = self.home(hash);
         if home.line != line {
@@ -334,20 +293,6 @@ impl<K: Key> Table<K> {
         let (line, place) = (slot / PLACES, (slot % PLACES) as usize);
         self.deadlines.get(line as usize).and_then(|l| l.0.get(place)).copied().unwrap_or(0)
     }
-}
-
-/// The coarse time of an instant.
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the coarse clock wraps")]
-pub(crate) fn tick(time: u64) -> u16 {
-    (time >> TICK_SHIFT) as u16
-}
-
-/// The first tick at which `deadline` has surely passed, but not further away than the coarse clock can tell.
-#[inline(always)]
-pub(crate) fn tick_after(deadline: u64, now: u64) -> u16 {
-    let far = now.saturating_add((i16::MAX as u64 - 1) << TICK_SHIFT);
-    tick(deadline.min(far)).wrapping_add(1)
 }
 
 const _: () = assert!(PLACES == 31 && size_of::<Line>() == 64);

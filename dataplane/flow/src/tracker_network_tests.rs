@@ -28,7 +28,7 @@ fn every_packet_of_an_aggregate_is_metered_and_the_frame_counted_once() {
         let mut world = World::new(Policy { tunnels: Tunnels::new(view, 4), ..Policy::default() });
         // More packets than a burst has room for, and other frames between them.
         let frames: Vec<Frame<'_>> = (0..100).map(|n| frame(if n % 3 == 0 { &bytes } else { &plain }, START + n)).collect();
-        world.tracker.track(&frames, START, &mut world.records);
+        world.tracker.meter(&frames, START, &mut world.records);
         let counters = *world.tracker.counters();
         assert!(counters.balances());
         let both = u64::from(view == sonde_packet::View::Both);

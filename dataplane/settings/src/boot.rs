@@ -5,6 +5,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use sonde_proto::v1;
 
+use crate::annex::Annex;
 use crate::arguments;
 use crate::check::{Check, quote, word};
 use crate::devices::Vdev;
@@ -33,8 +34,10 @@ pub struct Boot {
     pub table: Table,
     /// Size of one worker's record ring.
     pub records: Records,
-    /// Which patterns of packets are kept, and of how many flows.
+    /// Which patterns of packets are kept.
     pub patterns: Patterns,
+    /// One worker's memory for what only some flows have.
+    pub annex: Annex,
 }
 
 /// DPDK environment.
@@ -149,12 +152,13 @@ pub struct Table {
     pub ipv4_flows: u64,
     /// IPv6 and layer-2 flows and flows inside tunnels, 1024 to 2^28.
     pub wide_flows: u64,
-    /// Flows of the IPv4 table whose layers can be kept, in percent.
-    pub layers_percent: u32,
-    /// Flows of each table whose performance can be measured when they are TCP, in percent.
-    pub performance_percent: u32,
-    /// Those of UDP.
-    pub udp_performance_percent: u32,
+}
+
+impl Table {
+    /// IPv4 flows where nothing is said.
+    pub(crate) const IPV4_FLOWS: u64 = 1 << 20;
+    /// Flows of the other table where nothing is said.
+    pub(crate) const WIDE_FLOWS: u64 = 1 << 18;
 }
 
 /// Size of one worker's record ring.
@@ -239,20 +243,13 @@ pub(crate) fn construct(boot: &v1::Boot, check: &mut Check) -> Boot {
     let table = boot.table.unwrap_or_default();
     let flows = 1024..=1 << 28;
     let table = Table {
-        ipv4_flows: check.number("boot.table.ipv4_flows".into(), table.ipv4_flows, 1 << 20, flows.clone()),
-        wide_flows: check.number("boot.table.wide_flows".into(), table.wide_flows, 1 << 18, flows),
-        layers_percent: percent(check, "layers_percent", table.layers_percent, 25),
-        performance_percent: percent(check, "performance_percent", table.performance_percent, 50),
-        udp_performance_percent: percent(check, "udp_performance_percent", table.udp_performance_percent, 50),
+        ipv4_flows: check.number("boot.table.ipv4_flows".into(), table.ipv4_flows, Table::IPV4_FLOWS, flows.clone()),
+        wide_flows: check.number("boot.table.wide_flows".into(), table.wide_flows, Table::WIDE_FLOWS, flows),
     };
     let records = records(boot.records.unwrap_or_default(), check);
     let patterns = Patterns::construct(boot.patterns.unwrap_or_default(), check);
-    Boot { instance, eal, ports, cores, table, records, patterns }
-}
-
-/// A part of the flows of a table.
-fn percent(check: &mut Check, name: &str, value: Option<u32>, default: u32) -> u32 {
-    check.ranged(format!("boot.table.{name}"), value.unwrap_or(default), default, 0..=100)
+    let annex = Annex::construct(boot, check);
+    Boot { instance, eal, ports, cores, table, records, patterns, annex }
 }
 
 fn records(records: v1::Records, check: &mut Check) -> Records {
@@ -383,15 +380,10 @@ impl From<&Boot> for v1::Boot {
             }),
             ports: boot.ports.iter().map(v1::Port::from).collect(),
             cores: Some(v1::Cores { workers: boot.cores.workers.clone(), dispatcher: boot.cores.dispatcher, service: boot.cores.service }),
-            table: Some(v1::Table {
-                ipv4_flows: boot.table.ipv4_flows,
-                wide_flows: boot.table.wide_flows,
-                layers_percent: Some(boot.table.layers_percent),
-                performance_percent: Some(boot.table.performance_percent),
-                udp_performance_percent: Some(boot.table.udp_performance_percent),
-            }),
+            table: Some(v1::Table { ipv4_flows: boot.table.ipv4_flows, wide_flows: boot.table.wide_flows, ..v1::Table::default() }),
             records: Some(v1::Records { ring_bytes: boot.records.ring_bytes }),
             patterns: Some((&boot.patterns).into()),
+            annex: Some((&boot.annex).into()),
         }
     }
 }

@@ -11,7 +11,7 @@ use sonde_proto::v1;
 use toml::{Table, Value};
 
 use crate::trust::Trust;
-use crate::{EXCERPT_MAX, Settings, arguments, excerpt};
+use crate::{EXCERPT_MAX, Settings, annex, arguments, excerpt};
 
 /// The version that writes documents now.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -83,7 +83,14 @@ impl fmt::Display for Converted {
 
 /// Converts a document that a version wrote (empty: one that did not say). Without a trust, what depends on it stays as it is.
 pub fn document(table: &mut Table, version: &str, trust: Option<&Trust>) -> Vec<Converted> {
-    convert(CONVERSIONS, table, version, trust)
+    let mut converted = annex::convert(table);
+    converted.extend(convert(CONVERSIONS, table, version, trust));
+    converted
+}
+
+/// Converts a profile: its settings that are gone, and nothing else. What a profile may not say is refused.
+pub fn profile(table: &mut Table) -> Vec<Converted> {
+    annex::convert(table)
 }
 
 /// Converts settings that may no longer name what they name.

@@ -7,6 +7,7 @@
 use sonde_proto::v1;
 use toml::{Table, Value};
 
+use crate::annex::{GONE, SENTENCE};
 use crate::check::{Check, Violation, quote};
 
 /// Longest document read, in octets: a dataplane's settings are a few kilobytes.
@@ -110,6 +111,9 @@ pub fn set(table: &mut Table, path: &str, text: &str) -> Result<(), Violation> {
         // What sets a value writes a profile.
         known.insert(TRUST.to_owned(), Value::Table(trust_shape()));
     }
+    if GONE.contains(&path) {
+        return Err(refused(SENTENCE.into(), quote(text)));
+    }
     // On a copy, so that a refusal leaves no half-made list behind.
     let mut changed = Value::Table(table.clone());
     let mut at = &mut changed;
@@ -201,6 +205,7 @@ fn compare(path: &str, found: &Value, shape: &Value, check: &mut Check) {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 match known.get(key) {
                     Some(shape) => compare(&path, value, shape, check),
+                    None if GONE.contains(&path.as_str()) => check.refuse(path, SENTENCE, describe(value)),
                     None => check.refuse(path, known_keys(known), format!("{}, which does not exist", quote(key))),
                 }
             }
@@ -286,14 +291,9 @@ fn ports() -> v1::TunnelPorts {
 
 /// The sizes of the tables, all of them set.
 fn table() -> v1::Table {
-    let (flows, percent) = (i64::MAX as u64, Some(u32::MAX));
-    v1::Table {
-        ipv4_flows: flows,
-        wide_flows: flows,
-        layers_percent: percent,
-        performance_percent: percent,
-        udp_performance_percent: percent,
-    }
+    let flows = i64::MAX as u64;
+    // The others are gone: see `annex`.
+    v1::Table { ipv4_flows: flows, wide_flows: flows, layers_percent: None, performance_percent: None, udp_performance_percent: None }
 }
 
 /// A message with every field set: strings to anything, numbers to the largest the field holds, lists to one element.
@@ -342,7 +342,8 @@ fn everything() -> v1::Settings {
             cores: Some(v1::Cores { workers: vec![N], dispatcher: Some(N), service: Some(N) }),
             table: Some(table()),
             records: Some(v1::Records { ring_bytes: LONG }),
-            patterns: Some(v1::Patterns { histograms: true, first_packets: N, bursts: true, nettisa: true, percent: N }),
+            patterns: Some(v1::Patterns { histograms: true, first_packets: N, bursts: true, nettisa: true, percent: None }),
+            annex: Some(v1::Annex { mib: LONG, layers: Some(true), tcp: Some(true), udp: Some(true) }),
         }),
         live: Some(v1::Live {
             timeouts: Some(v1::Timeouts { idle_timeout_ms: N, active_timeout_ms: N, tcp_end_linger_ms: Some(N) }),

@@ -10,6 +10,7 @@
 //! No I/O, except that [`paths`] asks the environment and the user id where an instance keeps its files.
 #![forbid(unsafe_code)]
 
+mod annex;
 mod arguments;
 mod boot;
 mod check;
@@ -25,6 +26,7 @@ mod settings;
 pub mod terminal;
 mod trust;
 
+pub use annex::Annex;
 pub use boot::{Boot, Cores, Device, Eal, HugePages, Placement, PlacementError, Port, Records, Rss, Table, WORKERS_MAX};
 pub use check::{EXCERPT_MAX, Violation, excerpt, quote};
 pub use document::parse_toml;

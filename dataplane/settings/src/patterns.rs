@@ -1,4 +1,4 @@
-//! `boot.patterns`: which patterns of a flow's packets are kept, and of how many flows.
+//! `boot.patterns`: which patterns of a flow's packets are kept.
 
 use sonde_proto::v1;
 
@@ -16,28 +16,25 @@ pub struct Patterns {
     pub bursts: bool,
     /// Statistics of `NetTiSA`.
     pub nettisa: bool,
-    /// Flows of each table that have them once any are switched on, in percent, 1 to 100.
-    pub percent: u32,
 }
 
 impl Patterns {
+    /// Whether any are kept.
+    pub fn any(&self) -> bool {
+        self.histograms || self.first_packets != 0 || self.bursts || self.nettisa
+    }
+
     /// Constructs them, noting what is wrong.
     pub(crate) fn construct(patterns: v1::Patterns, check: &mut Check) -> Self {
-        let v1::Patterns { histograms, first_packets, bursts, nettisa, percent } = patterns;
+        let v1::Patterns { histograms, first_packets, bursts, nettisa, .. } = patterns;
         let first_packets = check.ranged("boot.patterns.first_packets".into(), first_packets, 0, 0..=30);
-        Self {
-            histograms,
-            first_packets: u8::try_from(first_packets).unwrap_or(0),
-            bursts,
-            nettisa,
-            percent: check.number("boot.patterns.percent".into(), percent, 25, 1..=100),
-        }
+        Self { histograms, first_packets: u8::try_from(first_packets).unwrap_or(0), bursts, nettisa }
     }
 }
 
 impl From<&Patterns> for v1::Patterns {
     fn from(patterns: &Patterns) -> Self {
-        let Patterns { histograms, first_packets, bursts, nettisa, percent } = *patterns;
-        Self { histograms, first_packets: first_packets.into(), bursts, nettisa, percent }
+        let Patterns { histograms, first_packets, bursts, nettisa } = *patterns;
+        Self { histograms, first_packets: first_packets.into(), bursts, nettisa, ..Self::default() }
     }
 }

@@ -84,11 +84,8 @@ fn every_rule_of_boot_is_checked() {
         check(&path, "both sides", "\"inner\", \"outer\", \"both\"", "both sides");
     }
     check("live.tunnels.depth_max", "9", "0 to 8", "9");
-    check("boot.table.layers_percent", "101", "0 to 100", "101");
-    check("boot.table.performance_percent", "101", "0 to 100", "101");
-    check("boot.table.udp_performance_percent", "101", "0 to 100", "101");
+    check("boot.annex.mib", "65537", "1 to 65536", "65537");
     check("boot.patterns.first_packets", "31", "0 to 30", "31");
-    check("boot.patterns.percent", "101", "1 to 100", "101");
     check("boot.instance", "Upper", "a-z", "\"Upper\"");
     check("boot.instance", &"x".repeat(33), "1 to 32", "xxx");
     check("boot.eal.huge_pages", "maybe", "\"auto\", \"require\", \"none\"", "maybe");
@@ -282,7 +279,7 @@ fn every_violation_is_listed_not_the_first() {
             "live.vlan_in_key"
         ]
     );
-    assert_eq!(all[0].rule, "one of the fields cores, eal, instance, patterns, ports, records, table");
+    assert_eq!(all[0].rule, "one of the fields annex, cores, eal, instance, patterns, ports, records, table");
     assert_eq!(
         all[3].to_string(),
         "live.timeouts.active_timeout_ms: must be a whole number from 0 to 4294967295; found the number 5000000000"

@@ -256,15 +256,18 @@ impl Post<'_> {
 
     fn sizing(&self) -> Sizing {
         let Args { flows, flood, fields, traffic, .. } = *self.args;
-        let room = |flows: u64| match fields {
-            Fields::Plain => Room::plain(flows),
-            Fields::Default => Room::whole(flows),
-            Fields::Patterns => Room { wants: Wants::ALL, ..Room::whole(flows) },
+        let ipv4 = if flood { FLOOD_FLOWS } else { flows.into() };
+        // A template has IPv4 only, of which flows in tunnels stand in the wide table; of a recording nobody knows.
+        let wide = if self.args.source == Origin::Template && traffic != Traffic::Vxlan { 1024 } else { flows.into() };
+        let annex = match fields {
+            Fields::Plain => Room::NONE,
+            Fields::Default => Room::whole(ipv4 + wide, Wants::NONE),
+            Fields::Patterns => Room::whole(ipv4 + wide, Wants::ALL),
         };
         Sizing {
-            ipv4: room(if flood { FLOOD_FLOWS } else { flows.into() }),
-            // A template has IPv4 only, of which flows in tunnels stand in the wide table; of a recording nobody knows.
-            wide: room(if self.args.source == Origin::Template && traffic != Traffic::Vxlan { 1024 } else { flows.into() }),
+            ipv4,
+            wide,
+            annex,
             wanted: Wanted { huge: true, populate: true },
             simd: Simd::detect(),
             seed: 99,

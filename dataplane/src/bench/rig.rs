@@ -74,7 +74,7 @@ impl<S: Source> Rig<S> {
         let block = Block::detached(Kind::Worker, "bench", &counter_names());
         let mailbox = Arc::new(Mailbox::new(Letter { generation: 1, value: Policy::default() }));
         let worker = Worker::new(tracker, Muted { output: ring, mute: false }, block, mailbox, Pace::Live);
-        let flows = sizing.ipv4.flows + sizing.wide.flows;
+        let flows = sizing.ipv4 + sizing.wide;
         Ok(Self { source, frames, worker, stages: Stages::default(), bytes, flows, backing, simd: sizing.simd, resident: 0 })
     }
 

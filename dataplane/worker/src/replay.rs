@@ -300,10 +300,10 @@ fn worker<O: Output>(settings: &ReplaySettings, output: O) -> Result<Worker<O>, 
         tunnels: settings.tunnels,
     };
     let flows = FLOWS_FIRST.min(settings.flows_max);
-    let room = Room { wants: settings.patterns, ..Room::whole(flows) };
     let sizing = Sizing {
-        ipv4: room,
-        wide: room,
+        ipv4: flows,
+        wide: flows,
+        annex: Room::whole(flows, settings.patterns),
         // Pages come as they are touched.
         wanted: Wanted { huge: false, populate: false },
         simd: Simd::detect(),

@@ -87,11 +87,22 @@ impl<O: Output> Worker<O> {
         self.show();
         while !stop.load(Ordering::Relaxed) {
             let (tracker, output, clock) = (&mut self.tracker, &mut self.output, &mut self.now);
+            // Receive: frames are lent until the end of this closure.
             let polled = source.burst(|frames, now| {
                 *clock = now;
-                tracker.sweep(now, budget, output); //  ended flows -> records
-                tracker.track(frames, now, output); //  frames -> flows
-                output.publish(); //                    records -> readers
+                tracker.sweep(now, budget, output); //         ended flows -> records
+                let mut left = frames;
+                loop {
+                    let taken = tracker.decode(left, now); // frames -> packets with keys
+                    tracker.track(left, now, output); //       packets -> flows
+                    // Classify: payload of tracked packets -> application. Not yet.
+                    // Mirror: received frames, tracked or not -> capture. Not yet.
+                    left = left.get(taken..).unwrap_or_default();
+                    if left.is_empty() {
+                        break;
+                    }
+                }
+                output.publish(); //                           records -> readers
             });
             self.bursts = self.bursts.wrapping_add(u64::from(polled == Polled::Frames));
             self.idle_polls = self.idle_polls.wrapping_add(u64::from(polled == Polled::Idle));

@@ -22,8 +22,8 @@ pub fn flows(data: &[u8]) {
     let choice = input.byte();
     let wanted = Wanted { huge: false, populate: false };
     // Two lines a table: the second line, eviction and growth are a few frames away.
-    let room = Room { wants: if choice & 2 == 0 { Wants::ALL } else { Wants::default() }, ..Room::whole(40) };
-    let sizing = Sizing { ipv4: room, wide: room, wanted, simd: simd(choice), seed: 7, worker: 3, first_id: 1 };
+    let annex = Room::whole(80, if choice & 2 == 0 { Wants::ALL } else { Wants::NONE });
+    let sizing = Sizing { ipv4: 40, wide: 40, annex, wanted, simd: simd(choice), seed: 7, worker: 3, first_id: 1 };
     let mut policy = policy(choice);
     let Ok(mut tracker) = Tracker::new(&sizing, policy) else { return };
     let mut records: Vec<Record> = Vec::new();
@@ -41,7 +41,7 @@ pub fn flows(data: &[u8]) {
         let frame = Frame { bytes, wire_len, link, port: u16::from(kind & 3), time };
         tracker.sweep(now, if choice & 4 != 0 { 1 } else { u32::MAX }, &mut records);
         // The frame twice, so that a burst has a flow that begins in it.
-        tracker.track(&[frame, frame], now, &mut records);
+        tracker.meter(&[frame, frame], now, &mut records);
         if choice & 8 != 0 {
             let _ = tracker.make_room(400, now, &mut records);
         }

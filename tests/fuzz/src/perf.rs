@@ -1,8 +1,9 @@
-//! The state machines of `sonde_flow::perf`, patterns of packets, and what leaves of them.
+//! The state machines of `sonde_flow::measure`, patterns of packets, and what leaves of them.
 
 use bytemuck::Zeroable;
+use sonde_flow::measure::tcp::{Segment, TcpState};
+use sonde_flow::measure::{QuicState, UdpState, message};
 use sonde_flow::pattern::{PatternState, Sample, Wants};
-use sonde_flow::perf::{QuicState, Segment, TcpState, UdpState, message};
 use sonde_packet::syn_options;
 use sonde_record::fact::{
     Application, Bursts, Fact, FirstPackets, Histograms, Layers, NetTisa, QuicPerformance, TcpPerformance, UdpPerformance,

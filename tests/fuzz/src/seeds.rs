@@ -195,14 +195,14 @@ fn flows() -> Vec<Vec<u8>> {
 /// Records as a worker writes them.
 fn records() -> Vec<Record> {
     let wanted = Wanted { huge: false, populate: false };
-    let room = Room { wants: Wants::ALL, ..Room::whole(1000) };
-    let sizing = Sizing { ipv4: room, wide: room, wanted, simd: Simd::Portable, seed: 7, worker: 3, first_id: 1 };
+    let annex = Room::whole(2000, Wants::ALL);
+    let sizing = Sizing { ipv4: 1000, wide: 1000, annex, wanted, simd: Simd::Portable, seed: 7, worker: 3, first_id: 1 };
     let policy = Policy::default();
     let mut tracker = Tracker::new(&sizing, policy).expect("memory for two thousand flows");
     let mut records = Vec::new();
     for Packet { time, bytes } in frames().into_iter().zip(START..).map(|(bytes, time)| Packet { time, bytes }) {
         let wire_len = u32::try_from(bytes.len()).expect("a frame");
-        tracker.track(&[Frame { bytes: &bytes, wire_len, link: Link::Ethernet, port: 1, time }], time, &mut records);
+        tracker.meter(&[Frame { bytes: &bytes, wire_len, link: Link::Ethernet, port: 1, time }], time, &mut records);
     }
     let mut flush = Flush::default();
     while tracker.flush(&mut flush, &mut records) {}

@@ -2,54 +2,14 @@
 
 use sonde_record::EndReason;
 
-use super::{DUE, Entry, state};
+use super::{Entry, state};
 use crate::key::Key;
-use crate::table::tick_after;
+use crate::tick::tick_after;
+use crate::timeouts::{DUE, Due, Timeouts};
 
 /// A packet that is earlier than the flow's first moves the start back by so much at most, in nanoseconds: what was captured by two
 /// queues or taps is out of order by less, and a clock that went back further did not.
 const LATE_MAX: u64 = 10_000_000_000;
-
-/// When flows end, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// No packet for so long: the flow ended.
-    pub idle: u64,
-    /// A flow that goes on is reported so often: no record is longer than this and one tick (2^27 ns, 134 ms).
-    pub active: u64,
-    /// A closed TCP connection waits so long for its last segments.
-    pub linger: u64,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self { idle: 30_000_000_000, active: 300_000_000_000, linger: 2_000_000_000 }
-    }
-}
-
-/// What is due for an entry whose deadline has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Due {
-    /// Nothing yet: look again at this time.
-    At(u64),
-    /// Write its record and keep it.
-    Report(EndReason),
-    /// Write its record and remove it.
-    End(EndReason),
-    /// Remove it: it was reported, and nothing came since.
-    Remove,
-}
-
-/// How far a packet may be from the latest of its flow to go by unseen: not later than the idle timeout, and not earlier but by a
-/// nanosecond. [`Hot::last_due`](super::Hot) of the entry is taken from its time, and one nanosecond added, in units of 2^-16 ns.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Near(pub(super) u64);
-
-impl Near {
-    pub(crate) fn new(timeouts: &Timeouts) -> Self {
-        Self((timeouts.idle.min((1 << 47) - 1) << 16).saturating_add(DUE + 1))
-    }
-}
 
 impl<K: Key> Entry<K> {
     /// Time of the latest packet.

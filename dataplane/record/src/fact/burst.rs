@@ -1,6 +1,6 @@
 //! Bursts: three and more packets with payload in one direction, each less than a second after the one before.
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 
 use super::kind::{Fact, Facts, Id, first_word};
 use crate::field::Value::{List, Time, Unsigned};
@@ -26,7 +26,7 @@ pub struct Burst {
 }
 
 /// A burst in two words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Zeroable, Pod)]
 #[repr(C)]
 pub struct RawBurst {
     /// Packets.
@@ -40,7 +40,7 @@ pub struct RawBurst {
 }
 
 /// The first bursts of each direction since the last record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Zeroable, Pod)]
 #[repr(C)]
 pub struct Bursts {
     /// What the times of the bursts count from, nanoseconds since 1970 UTC.

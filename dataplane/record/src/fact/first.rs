@@ -1,6 +1,6 @@
 //! The first packets of a flow, one by one: how large, when, with which TCP flags, which way.
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 
 use super::kind::{Fact, Facts, Id, first_word};
 use crate::field::Value::{Boolean, List, Time, Unsigned};
@@ -29,7 +29,7 @@ pub struct FirstPacket {
 }
 
 /// The first packets with payload since the last record, both directions, as they came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Zeroable, Pod)]
 #[repr(C)]
 pub struct FirstPackets {
     start: u64,

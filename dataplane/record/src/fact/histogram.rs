@@ -1,6 +1,6 @@
 //! How large packets are and how far apart, in eight bins whose limits double, for each direction.
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 
 use super::kind::{Fact, Facts, Id, open, read_fact};
 use crate::field::Value::{List, Unsigned};
@@ -12,7 +12,7 @@ use crate::word::pair;
 pub const BINS: usize = 8;
 
 /// Packets of each direction, forward first, by bin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Zeroable, Pod)]
 #[repr(C)]
 pub struct Histograms {
     /// By octets of payload (`phistSrcSizes` 8057:1060, `phistDstSizes` 8057:1062).
