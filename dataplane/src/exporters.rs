@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use sonde_export::DOCUMENTATION_PEN;
 use sonde_export::session::{self, Config};
 use sonde_record::ring::{Cursor, Reader};
 use sonde_settings::{EXPORTER_PREFIX, Exporter, Live, Transport};
@@ -179,6 +180,12 @@ impl Exporters {
     fn spawn(&self, settings: &Exporter, enriched: bool, block: Arc<Block>, readers: Vec<Reader>) -> Result<Thread, String> {
         let enrichment = enriched.then(|| Arc::clone(self.lookups.handle()));
         let config = Config { enrichment, ..self.config(settings) };
+        if config.fields.may_have_own() && config.enterprise == DOCUMENTATION_PEN {
+            tracing::warn!(
+                "{} sends elements of enterprise {DOCUMENTATION_PEN}, the number for documentation (RFC 5612): set `enterprise` to your own",
+                settings.name
+            );
+        }
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         // The kernel shows 15 octets of a thread's name.
@@ -202,6 +209,7 @@ impl Exporters {
             options_interval: Duration::from_secs(settings.options_interval_s.into()),
             interfaces: self.interfaces.clone(),
             fields: settings.fields.clone(),
+            enterprise: settings.enterprise,
             icmp_in_port: settings.icmp_in_port,
             ..Config::new(protocol, &settings.address())
         }

@@ -126,3 +126,24 @@ fn the_page_of_fields_is_the_catalogue() {
     let differs = kept.lines().zip(made.lines()).find(|(kept, made)| kept != made);
     assert!(kept == made, "make the page anew: sonde fields --markdown > docs/fields.md; the first line that differs: {differs:?}");
 }
+
+#[test]
+fn the_exporter_and_the_catalogue_have_the_same_elements() {
+    let options = [template::statistics(), template::interfaces(), template::types()];
+    let of_options: BTreeSet<u16> = options.iter().flat_map(|template| &template.fields).map(|field| field.element.id).collect();
+    // `ingressInterface` is a flow's, too. Containers and padding are no field.
+    let is_flows = |pen: u32, id: u16| pen != 0 || id == 10 || !(of_options.contains(&id) || matches!(id, 210 | 291));
+    let elements = template::all_fields().map(|field| (field.list.map_or(field.element, |list| list.item), field.reverse));
+    let sent: BTreeSet<_> = elements
+        .filter(|(element, _)| is_flows(element.pen, element.id))
+        .map(|(element, reverse)| (element.pen, element.id, reverse, element.name.to_owned()))
+        .collect();
+    let known: BTreeSet<_> = sonde_record::catalogue::fields()
+        .flat_map(|field| {
+            let elements: Vec<_> = field.elements().collect();
+            elements.into_iter().map(|(element, reverse)| (element.registry.pen(), element.id, reverse, element.name.to_owned()))
+        })
+        .collect();
+    assert_eq!(sent.difference(&known).collect::<Vec<_>>(), Vec::<&_>::new(), "no field of the catalogue");
+    assert_eq!(known.difference(&sent).collect::<Vec<_>>(), Vec::<&_>::new(), "not sent");
+}

@@ -93,6 +93,9 @@ pub(super) struct Fields {
     /// Which fields go out: standard (at most 60 a template), full, or names of elements separated by commas.
     #[arg(long = "fields", value_name = "FIELDS")]
     chosen: Option<String>,
+    /// Enterprise number of the elements that no registry has: your own.
+    #[arg(long, value_name = "NUMBER")]
+    enterprise: Option<u32>,
 }
 
 /// How a change is made.
@@ -123,6 +126,7 @@ impl Fields {
             ("enabled", self.enabled.is_some()),
             ("icmp_in_port", self.icmp_in_port.is_some()),
             ("fields", self.chosen.is_some()),
+            ("enterprise", self.enterprise.is_some()),
         ];
         let exporter = Exporter {
             name: full_name(name),
@@ -136,6 +140,7 @@ impl Fields {
             enabled: self.enabled,
             icmp_in_port: self.icmp_in_port,
             fields: self.chosen.unwrap_or_default(),
+            enterprise: self.enterprise.unwrap_or(0),
         };
         (exporter, given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()).collect())
     }

@@ -44,7 +44,7 @@ struct Element {
     registry: &'static str,
     enterprise: u32,
     id: u16,
-    name: Cow<'static, str>,
+    name: &'static str,
 }
 
 #[derive(Serialize)]
@@ -96,9 +96,7 @@ fn matches(field: &Field, wanted: &str) -> bool {
     let has = |text: &str| text.to_lowercase().contains(wanted);
     has(&field.name())
         || field.aliases().any(|alias| has(alias.name))
-        || field
-            .elements()
-            .any(|(element, reverse)| has(&name_of(field, element)) || number(element.registry.pen(), element.id, reverse) == wanted)
+        || field.elements().any(|(element, reverse)| has(element.name) || number(element.registry.pen(), element.id, reverse) == wanted)
 }
 
 /// "1", "8057:902", "29305:1".
@@ -113,15 +111,9 @@ fn type_of(field: &Field) -> String {
     if field.row.list { format!("list of {}", field.row.kind.name()) } else { field.row.kind.name().to_owned() }
 }
 
-/// The element's name in its registry; of the operator's own the one it is announced with.
-fn name_of(field: &Field, element: &'static sonde_record::field::Element) -> Cow<'static, str> {
-    if element.registry == Registry::Own { Cow::Owned(field.element_name()) } else { Cow::Borrowed(element.name) }
-}
-
 fn elements(field: &Field) -> String {
-    let each = field
-        .elements()
-        .map(|(element, reverse)| format!("{} {}", number(element.registry.pen(), element.id, reverse), name_of(field, element)));
+    let each =
+        field.elements().map(|(element, reverse)| format!("{} {}", number(element.registry.pen(), element.id, reverse), element.name));
     each.collect::<Vec<_>>().join(", ")
 }
 
@@ -153,7 +145,7 @@ fn shown(field: &Field) -> Shown {
                 registry: element.registry.name(),
                 enterprise: if reverse { REVERSE_PEN } else { element.registry.pen() },
                 id: element.id,
-                name: name_of(field, element),
+                name: element.name,
             })
             .collect(),
         aliases: field.aliases().map(|alias| Alias { of: alias.of.name(), name: alias.name }).collect(),
@@ -197,7 +189,7 @@ of day are nanoseconds since 1970 UTC inside, durations nanoseconds; the API's n
             let api = field.api().iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
             let elements = row.elements.iter().map(|element| {
                 if element.registry == Registry::Own {
-                    return format!("own:{}", element.id);
+                    return format!("own:{} `{}`", element.id, element.name);
                 }
                 let more = if element.reversible { " + reverse" } else { "" };
                 format!("{} `{}`{more}", number(element.registry.pen(), element.id, false), element.name)

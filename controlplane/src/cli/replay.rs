@@ -84,6 +84,10 @@ pub struct Args {
     /// Fields of an IPFIX file: standard (at most 60 a template, which Wireshark decodes), full, or names of elements separated by commas.
     #[arg(long, value_name = "FIELDS", default_value = "standard", value_parser = fields)]
     pub fields: Fields,
+    /// Enterprise number of the elements in an IPFIX file that no registry has (they go out with `--fields full`, or by name): your own. The
+    /// default is the number for documentation (RFC 5612).
+    #[arg(long, value_name = "NUMBER", default_value_t = sonde_export::DOCUMENTATION_PEN, value_parser = enterprise)]
+    pub enterprise: u32,
     /// One flow for all virtual networks (VNI, VSID, I-SID), instead of one for each: where each direction has its own.
     #[arg(long)]
     pub no_virtual_network_in_key: bool,
@@ -254,7 +258,7 @@ fn replay_all(
         Format::Csv => Box::new(csv::Csv::enriched(out, args.table, whose)?),
         Format::Json => Box::new(json::Json::new(out, args.table, whose)),
         Format::Detail => Box::new(json::Json::sheets(out, args.table, whose)),
-        Format::Ipfix => Box::new(ipfix::Ipfix::new(out, whose, args.fields.clone(), args.icmp_in_port)),
+        Format::Ipfix => Box::new(ipfix::Ipfix::new(out, whose, args.fields.clone(), args.icmp_in_port, args.enterprise)),
     };
     let progress = (progress && io::stderr().is_terminal()).then(Progress::start);
     let mut code = 0;
@@ -284,6 +288,14 @@ fn replay_all(
     }
     sink.finish()?;
     Ok(code)
+}
+
+/// The operator's enterprise.
+fn enterprise(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| *number != 0 && !sonde_export::TAKEN.contains(number));
+    number.ok_or_else(|| {
+        format!("an enterprise number of your own, none of {}", sonde_export::TAKEN.map(|number| number.to_string()).join(", "))
+    })
 }
 
 /// Which fields go out; the error names all that are none.

@@ -21,3 +21,11 @@ pub use format::ipfix::encoder::{Encoder, Options};
 pub use selection::Fields;
 pub use session::{COUNTERS, Config, Protocol, TEXTS, Timing, run};
 pub use transport::file::FileWriter;
+
+pub use sonde_record::field::DOCUMENTATION_PEN;
+
+/// Enterprises whose elements are sent, so that none of them can be the operator's own.
+pub const TAKEN: [u32; 4] = {
+    use format::ipfix::elements::{CESNET_PEN, FLOWMON_PEN, NTOP_PEN, REVERSE_PEN};
+    [CESNET_PEN, REVERSE_PEN, NTOP_PEN, FLOWMON_PEN]
+};

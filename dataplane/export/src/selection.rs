@@ -1,11 +1,11 @@
 //! Which fields go out: the most telling ones, all, or those that were named.
 //!
-//! Not here: fields of the operator's own enterprise (they will be rows of the catalogue of fields, and of [`PRECEDENCE`]).
+//! Fields of the operator's own enterprise go out with all, or by their names.
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::fact;
+use crate::fact::{self, own};
 use crate::format::ipfix::elements::{CESNET_PEN, FLOWMON_PEN, NTOP_PEN};
 use crate::format::ipfix::field::Field;
 
@@ -254,6 +254,15 @@ impl Fields {
         if unknown.is_empty() { Ok(Self::Named(named.into_iter().map(str::to_owned).collect())) } else { Err(unknown) }
     }
 
+    /// Whether elements of the operator's own may be among them.
+    pub fn may_have_own(&self) -> bool {
+        match self {
+            Self::Standard => false,
+            Self::Full => true,
+            Self::Named(names) => own::types().iter().any(|own| names.iter().any(|name| name == own.name)),
+        }
+    }
+
     /// Which of a record's fields go out, with so many others beside them.
     pub(crate) fn choose(&self, fields: impl Iterator<Item = &'static Field>, others: usize) -> Vec<bool> {
         let fields: Vec<&Field> = fields.collect();
@@ -261,6 +270,8 @@ impl Fields {
             Self::Full => vec![true; fields.len()],
             Self::Standard => {
                 let mut order: Vec<usize> = (0..fields.len()).collect();
+                // What no registry has tells a collector nothing that does not know it.
+                order.retain(|at| rank(fields[*at]) < PRECEDENCE.len());
                 order.sort_by_key(|at| (rank(fields[*at]), fields[*at].reverse));
                 let mut chosen = vec![false; fields.len()];
                 order.iter().take(STANDARD_MAX - others).for_each(|at| chosen[*at] = true);
@@ -314,7 +325,7 @@ mod tests {
     #[test]
     fn every_field_of_flows_has_its_place_in_the_order() {
         let numbers = |field: &Field| field.list.map_or((field.element.pen, field.element.id), |list| (list.item.pen, list.item.id));
-        let sent: BTreeSet<_> = fact::all_fields().map(numbers).collect();
+        let sent: BTreeSet<_> = fact::all_fields().filter(|field| field.element.pen != own::OWN_PEN).map(numbers).collect();
         assert_eq!(PRECEDENCE.iter().copied().collect::<BTreeSet<_>>(), sent);
         assert_eq!(PRECEDENCE.len(), sent.len(), "each once");
     }

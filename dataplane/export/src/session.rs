@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sonde_enrich::Handle;
+use sonde_record::field::DOCUMENTATION_PEN;
 use sonde_record::ring::Reader;
 use sonde_stats::Block;
 use sonde_threads::trap;
@@ -121,6 +122,8 @@ pub struct Config {
     pub enrichment: Option<Arc<Handle>>,
     /// Which fields go out.
     pub fields: Fields,
+    /// Enterprise number of the elements that no registry has.
+    pub enterprise: u32,
     /// Whether the destination port of ICMP is its type * 256 + code.
     pub icmp_in_port: bool,
     /// How long things may take.
@@ -140,6 +143,7 @@ impl Config {
             interfaces: Vec::new(),
             enrichment: None,
             fields: Fields::default(),
+            enterprise: DOCUMENTATION_PEN,
             icmp_in_port: false,
             timing: Timing::default(),
         }
@@ -161,6 +165,7 @@ pub fn run(config: &Config, inputs: &mut [Reader], block: impl Borrow<Block>, st
         messages_max: usize::MAX,
         equal_messages: config.protocol.wants_equal_messages(),
         fields: config.fields.clone(),
+        enterprise: config.enterprise,
         enrichment: config.enrichment.clone(),
         icmp_in_port: config.icmp_in_port,
     });

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use sonde_record::Kind;
 
+use crate::fact::own::OWN_PEN;
 use crate::fact::{self, FACTS, Facts, LEAVE, burst, first};
 use crate::format::ipfix::field::{Field, field, octets};
 use crate::selection::Fields;
@@ -29,8 +30,10 @@ pub struct Template {
 pub const STATISTICS: u16 = 256;
 /// Id of [`interfaces`].
 pub const INTERFACES: u16 = 257;
+/// Id of [`types`].
+pub const TYPES: u16 = 258;
 /// The least id of a template of data records.
-const DATA: u16 = 258;
+const DATA: u16 = 259;
 /// A session makes so many templates at most; records of further ones go out with their plain fields. Each takes a buffer of messages
 /// (65 kB over UDP), and whoever sends packets can ask for all combinations of facts.
 const TEMPLATES_MAX: usize = 512;
@@ -46,12 +49,17 @@ pub fn interfaces() -> Template {
     Template { id: INTERFACES, scope: 1, fields: [10, 82].map(field).into() }
 }
 
+/// What an element of the operator's own is (RFC 5610 section 3.9).
+pub fn types() -> Template {
+    Template { id: TYPES, scope: 2, fields: [346, 303, 339, 344, 345, 341, 340].map(field).into() }
+}
+
 /// Octets of zero behind a record that varies, so that messages have equal sizes.
 pub(crate) const PADDING: Field = field(210);
 
 /// Every field that may be sent, of flows and of options.
 pub fn all_fields() -> impl Iterator<Item = Field> {
-    fact::all_fields().copied().chain(statistics().fields).chain(interfaces().fields).chain([PADDING])
+    fact::all_fields().copied().chain(statistics().fields).chain(interfaces().fields).chain(types().fields).chain([PADDING])
 }
 
 impl Template {
@@ -150,6 +158,8 @@ pub(crate) struct Registry {
     always: Facts,
     /// Whether records that vary end with [`PADDING`].
     pads: bool,
+    /// Enterprise number of the elements that no registry has.
+    enterprise: u32,
     places: HashMap<(usize, Facts), Place>,
     templates: Vec<Template>,
     /// Kind and facts of each template. Two may have the same fields: those of TCP and QUIC that were chosen, say.
@@ -157,8 +167,8 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn new(fields: Fields, room: usize, always: Facts, pads: bool) -> Self {
-        Self { fields, room, always, pads, places: HashMap::new(), templates: Vec::new(), made: Vec::new() }
+    pub(crate) fn new(fields: Fields, room: usize, always: Facts, pads: bool, enterprise: u32) -> Self {
+        Self { fields, room, always, pads, enterprise, places: HashMap::new(), templates: Vec::new(), made: Vec::new() }
     }
 
     /// The templates of data records, in the order in which they were made.
@@ -172,10 +182,10 @@ impl Registry {
         if let Some(place) = self.places.get(&key) {
             return (*place, None);
         }
-        let wanted = facts.and(self.always).of_kind(kind);
+        let wanted = facts.and(self.always).with_own().of_kind(kind);
         let (mut kept, mut fields, mut layout) = self.fitting(kind, wanted);
         if self.templates.len() >= TEMPLATES_MAX {
-            (kept, fields, layout) = self.fitting(kind, self.always.of_kind(kind));
+            (kept, fields, layout) = self.fitting(kind, self.always.with_own().of_kind(kind));
         }
         // Facts without a chosen field are left out by choice, not for want of room.
         let missing = self.chosen(kind, wanted).without(kept).count();
@@ -227,7 +237,7 @@ impl Registry {
         loop {
             let facts = self.chosen(kind, kept);
             let (chosen, pads) = self.choose(kind, facts);
-            let fields = fact::fields(kind, facts).zip(&chosen).filter(|(_, chosen)| **chosen).map(|(field, _)| *field);
+            let fields = fact::fields(kind, facts).zip(&chosen).filter(|(_, chosen)| **chosen).map(|(field, _)| self.numbered(*field));
             let fields = fields.chain(pads.then_some(PADDING)).collect();
             let template = Template { id: 0, scope: 0, fields };
             let fits = template.record_octets() <= self.room && template.announced_octets() <= self.room;
@@ -236,6 +246,14 @@ impl Registry {
                 _ => return (facts, template.fields, Layout { pads, ..Layout::new(kind, facts, &chosen) }),
             }
         }
+    }
+
+    /// The field with the enterprise number that it goes out with.
+    fn numbered(&self, mut field: Field) -> Field {
+        if field.element.pen == OWN_PEN {
+            field.element.pen = self.enterprise;
+        }
+        field
     }
 
     /// The id of a template with these fields: a hash of them (FNV-1a), or the next one that is free.
@@ -285,7 +303,7 @@ mod tests {
 
     /// The template of these records in messages with so much room.
     fn template(fields: &Fields, room: usize, kind: Kind, facts: Facts) -> (Template, u32) {
-        of(Registry::new(fields.clone(), room, Facts::NONE, false), kind, facts)
+        of(Registry::new(fields.clone(), room, Facts::NONE, false, OWN_PEN), kind, facts)
     }
 
     fn of(mut registry: Registry, kind: Kind, facts: Facts) -> (Template, u32) {
@@ -296,7 +314,7 @@ mod tests {
 
     #[test]
     fn ids_are_those_of_data_sets_and_no_two_templates_have_one() {
-        let mut registry = Registry::new(Fields::Full, 65_000, Facts::NONE, false);
+        let mut registry = Registry::new(Fields::Full, 65_000, Facts::NONE, false, OWN_PEN);
         for (kind, facts) in sets().flat_map(|facts| KINDS.map(|kind| (kind, facts))) {
             registry.place(kind, facts);
         }
@@ -309,7 +327,7 @@ mod tests {
     fn the_same_fields_have_the_same_id_in_whatever_order_templates_are_made() {
         let some: Vec<_> = sets().step_by(37).flat_map(|facts| KINDS.map(|kind| (kind, facts))).collect();
         let made = |order: &mut dyn Iterator<Item = &(Kind, Facts)>| {
-            let mut registry = Registry::new(Fields::Standard, 1380, Facts::NONE, false);
+            let mut registry = Registry::new(Fields::Standard, 1380, Facts::NONE, false, OWN_PEN);
             order.for_each(|(kind, facts)| _ = registry.place(*kind, *facts));
             registry.templates().iter().map(|template| template.id).collect::<BTreeSet<_>>()
         };
@@ -318,7 +336,7 @@ mod tests {
 
     #[test]
     fn records_beyond_the_most_templates_have_their_plain_fields() {
-        let mut registry = Registry::new(Fields::Full, 65_000, Facts::NONE, false);
+        let mut registry = Registry::new(Fields::Full, 65_000, Facts::NONE, false, OWN_PEN);
         for facts in sets().filter(|facts| *facts != Facts::NONE) {
             registry.place(Kind::Ipv4, facts);
             registry.place(Kind::Ipv6, facts);
@@ -354,7 +372,7 @@ mod tests {
             let (template, missing) = template(&Fields::Standard, 1380, kind, facts);
             assert!(template.fields.len() <= STANDARD_MAX, "{kind:?} {facts:?}: {}", template.fields.len());
             assert_eq!(missing, 0, "what is left out by choice is not missing");
-            let (padded, _) = of(Registry::new(Fields::Standard, 1380, Facts::NONE, true), kind, facts);
+            let (padded, _) = of(Registry::new(Fields::Standard, 1380, Facts::NONE, true, OWN_PEN), kind, facts);
             assert!(padded.fields.len() <= STANDARD_MAX && padded.fields.contains(&PADDING) == template.varies(), "{kind:?} {facts:?}");
             let all = fact::fields(kind, facts.of_kind(kind)).count();
             assert!(template.fields.len() == all.min(STANDARD_MAX), "no more is left out than must be");
@@ -400,7 +418,7 @@ mod tests {
     #[test]
     fn a_layout_keeps_the_runs_of_chosen_fields() {
         let mut registry =
-            Registry::new(Fields::parse("flowId,octetDeltaCount,packetDeltaCount,packetTime").unwrap(), 1380, Facts::NONE, false);
+            Registry::new(Fields::parse("flowId,octetDeltaCount,packetDeltaCount,packetTime").unwrap(), 1380, Facts::NONE, false, OWN_PEN);
         let (_, layout) = registry.place(Kind::Ipv4, Facts::TCP | Facts::FIRST_PACKETS);
         // flowId; four times of 8 octets behind it; octets and packets in both directions.
         let runs = [Run { start: 0, end: 8 }, Run { start: 40, end: 72 }];

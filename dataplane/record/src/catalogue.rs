@@ -38,7 +38,7 @@ pub fn find(name: &str) -> Option<Field> {
     fields()
         .find(|field| field.name() == name)
         .or_else(|| fields().find(|field| field.aliases().any(|alias| alias.name == name)))
-        .or_else(|| fields().find(|field| field.elements().any(|(element, reverse)| !reverse && !name.is_empty() && element.name == name)))
+        .or_else(|| fields().find(|field| field.elements().any(|(element, reverse)| !reverse && element.name == name)))
 }
 
 /// The field whose heading in comma-separated values this is, or else the field with this name.

@@ -186,9 +186,9 @@ pub(crate) const fn flowmon(id: u16, name: &'static str) -> Element {
     Element { registry: Registry::Flowmon, id, name, way: 0, reversible: false }
 }
 
-/// An element of the operator's enterprise. Its name is the field's, as [`Field::element_name`] writes it. An id is never given anew.
-pub(crate) const fn own(id: u16) -> Element {
-    Element { registry: Registry::Own, id, name: "", way: 0, reversible: false }
+/// An element of the operator's enterprise: its number and name are never given to another field.
+pub(crate) const fn own(id: u16, name: &'static str) -> Element {
+    Element { registry: Registry::Own, id, name, way: 0, reversible: false }
 }
 
 impl Element {
@@ -416,16 +416,6 @@ impl Field {
             (false, true) => Some((element, true)),
             _ => None,
         })
-    }
-
-    /// Its name as an information element of the operator's enterprise: "sondeServerRtt".
-    pub fn element_name(&self) -> String {
-        let words = self.name();
-        let capital = |word: &str| {
-            let mut letters = word.chars();
-            letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect::<String>())
-        };
-        words.split('_').fold("sonde".to_owned(), |name, word| name + &capital(word))
     }
 
     /// Its value in a record; absent of what is looked up.

@@ -94,7 +94,7 @@ pub(crate) const KEY: Rows = Rows {
             Boolean(r.view() == View::Inner)
         })
         .api(&["inner"])
-        .elements(&[own(2)]),
+        .elements(&[own(2, "sondeInner")]),
         Row::new("view", Type::Text, "by which IP header the flow is metered: outer or inner", |r, _| {
             Text(if r.view() == View::Inner { "inner" } else { "outer" })
         })
@@ -105,7 +105,7 @@ pub(crate) const KEY: Rows = Rows {
             .elements(&[iana(10, "ingressInterface")]),
         Row::new("worker", Type::Unsigned, "worker that metered the flow", |r, _| Unsigned(r.worker().into()))
             .api(&["worker"])
-            .elements(&[own(1)]),
+            .elements(&[own(1, "sondeWorker")]),
         Row::new("end_reason", Type::Unsigned, "1 idle, 2 active, 3 end of flow, 4 forced, 5 lack of resources", |r, _| {
             Unsigned(r.end_reason() as u64)
         })
@@ -206,7 +206,7 @@ pub(crate) const COUNTS: Rows = Rows {
             .unit(Unit::Packets)
             .api(&["fragments"])
             .aliases(&[csv("fragments")])
-            .elements(&[own(3)]),
+            .elements(&[own(3, "sondeFragments")]),
     ],
 };
 
@@ -264,7 +264,7 @@ pub(crate) const FIRST_PACKET: Rows = Rows {
             .unit(Unit::Octets)
             .api(&["syn_window"])
             .aliases(&[csv("syn_win")])
-            .elements(&[own(4)]),
+            .elements(&[own(4, "sondeSynWindow")]),
         Row::new("syn_mss", Type::Unsigned, "maximum segment size; absent where the SYN had none", |r, _| {
             known(r.syn_len() > 0 && r.syn_mss() > 0, r.syn_mss())
         })
@@ -279,7 +279,7 @@ pub(crate) const FIRST_PACKET: Rows = Rows {
         .api(&["syn_window_scale"])
         .aliases(&[csv("syn_wscale")])
         .source("RFC 7323 section 2")
-        .elements(&[own(5)]),
+        .elements(&[own(5, "sondeSynWindowScale")]),
         Row::new("vlan_ids", Type::Unsigned, "VLAN ids, outermost first, two at most", |r, _| {
             List({ r.vlan() }.into_iter().take_while(|id| *id != NO_VLAN).map(|id| Unsigned(id.into())).collect())
         })

@@ -26,11 +26,11 @@ pub(crate) const ROWS: Rows = Rows {
         Row::looked_up("source_as_name", Type::Text, "name of the autonomous system", End::Source, Lookup::AsName)
             .api(&["source_place.as_name"])
             .aliases(&[csv("src_as_name")])
-            .elements(&[own(110)]),
+            .elements(&[own(110, "sondeSourceAsName")]),
         Row::looked_up("destination_as_name", Type::Text, "of the destination", End::Destination, Lookup::AsName)
             .api(&["destination_place.as_name"])
             .aliases(&[csv("dst_as_name")])
-            .elements(&[own(111)]),
+            .elements(&[own(111, "sondeDestinationAsName")]),
         Row::looked_up("source_country", Type::Text, "two letters, ISO 3166-1", End::Source, Lookup::Country)
             .api(&["source_place.country"])
             .elements(&[ntop(101, "SRC_IP_COUNTRY")])
@@ -42,11 +42,11 @@ pub(crate) const ROWS: Rows = Rows {
         Row::looked_up("source_country_number", Type::Unsigned, "three digits, ISO 3166-1", End::Source, Lookup::CountryNumber)
             .api(&["source_place.country_number"])
             .aliases(&[csv("src_country_number")])
-            .elements(&[own(112)]),
+            .elements(&[own(112, "sondeSourceCountryNumber")]),
         Row::looked_up("destination_country_number", Type::Unsigned, "of the destination", End::Destination, Lookup::CountryNumber)
             .api(&["destination_place.country_number"])
             .aliases(&[csv("dst_country_number")])
-            .elements(&[own(113)]),
+            .elements(&[own(113, "sondeDestinationCountryNumber")]),
         Row::looked_up("source_city", Type::Text, "city", End::Source, Lookup::City)
             .api(&["source_place.city"])
             .elements(&[ntop(102, "SRC_IP_CITY")])

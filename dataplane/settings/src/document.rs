@@ -326,6 +326,7 @@ fn everything() -> v1::Settings {
         enabled: Some(true),
         icmp_in_port: Some(false),
         fields: s(),
+        enterprise: N,
     };
     let enrichment = v1::Enrichment {
         asn_database: s(),

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use sonde_enrich::Sources;
-use sonde_export::Fields;
+use sonde_export::{DOCUMENTATION_PEN, Fields, TAKEN};
 use sonde_packet::{TUNNEL_DEPTH_MAX, Tunnel, Tunnels, View};
 use sonde_proto::v1;
 use toml::{Table, Value};
@@ -78,6 +78,8 @@ pub struct Exporter {
     pub icmp_in_port: bool,
     /// Which fields go out.
     pub fields: Fields,
+    /// Enterprise number of the elements that no registry has.
+    pub enterprise: u32,
 }
 
 /// How records are written.
@@ -196,7 +198,18 @@ fn construct_exporter(at: usize, exporter: &v1::Exporter, check: &mut Check) -> 
         enabled: exporter.enabled.unwrap_or(true),
         icmp_in_port: exporter.icmp_in_port.unwrap_or(false),
         fields: construct_fields(path("fields"), &exporter.fields, check),
+        enterprise: construct_enterprise(path("enterprise"), exporter.enterprise, check),
     }
+}
+
+/// The operator's enterprise: not one of those whose elements Sonde sends.
+fn construct_enterprise(path: String, number: u32, check: &mut Check) -> u32 {
+    let enterprise = check.number(path.clone(), number, DOCUMENTATION_PEN, 1..=u32::MAX);
+    if TAKEN.contains(&enterprise) {
+        let taken = TAKEN.map(|number| number.to_string()).join(", ");
+        check.refuse(path, format!("the operator's own enterprise number, none of {taken}"), enterprise.to_string());
+    }
+    enterprise
 }
 
 /// Which fields go out; each name that is none is a violation of its own.
@@ -281,6 +294,7 @@ impl From<&Exporter> for v1::Exporter {
             enabled: Some(exporter.enabled),
             icmp_in_port: Some(exporter.icmp_in_port),
             fields: exporter.fields.to_string(),
+            enterprise: exporter.enterprise,
         }
     }
 }

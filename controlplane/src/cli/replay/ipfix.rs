@@ -21,14 +21,14 @@ pub struct Ipfix<W: Write> {
 impl<W: Write> Ipfix<W> {
     /// Writes these fields to `out`; with a table to look up addresses, each record of an IP flow says what was found. `icmp_in_port`: the
     /// destination port of ICMP is its type * 256 + code.
-    pub fn new(out: W, whose: Option<Enricher>, fields: Fields, icmp_in_port: bool) -> Self {
+    pub fn new(out: W, whose: Option<Enricher>, fields: Fields, icmp_in_port: bool, enterprise: u32) -> Self {
         let out = BufWriter::with_capacity(256 << 10, out);
         let enrichment = whose.map(|table| {
             let handle = Handle::default();
             handle.post(Some(table));
             Arc::new(handle)
         });
-        let writer = FileWriter::new(out, DOMAIN, Options { fields, enrichment, icmp_in_port, ..Options::default() });
+        let writer = FileWriter::new(out, DOMAIN, Options { fields, enrichment, icmp_in_port, enterprise, ..Options::default() });
         Self { writer: Some(writer), fault: None }
     }
 }

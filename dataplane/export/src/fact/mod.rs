@@ -12,6 +12,7 @@ pub(crate) mod histogram;
 pub(crate) mod layers;
 mod measured;
 pub(crate) mod nettisa;
+pub(crate) mod own;
 pub mod plain;
 pub(crate) mod quic;
 pub(crate) mod tags;
@@ -60,6 +61,21 @@ impl Facts {
     /// Bursts.
     pub const BURSTS: Self = Self(1 << 12);
 
+    /// Layers of any kind: what [`own`] has of them.
+    pub const LAYERS: Self = Self(1 << 13);
+    /// What no registry has, of every record; where it goes out, the sets below follow from those above.
+    pub const OWN: Self = Self(1 << 14);
+    /// Of layers.
+    pub const OWN_LAYERS: Self = Self(1 << 15);
+    /// Of TCP.
+    pub const OWN_TCP: Self = Self(1 << 16);
+    /// Of UDP.
+    pub const OWN_UDP: Self = Self(1 << 17);
+    /// Of QUIC.
+    pub const OWN_QUIC: Self = Self(1 << 18);
+    /// Of what is looked up.
+    pub const OWN_PLACES: Self = Self(1 << 19);
+
     /// All patterns.
     pub const PATTERNS: Self = Self(Self::HISTOGRAMS.0 | Self::NETTISA.0 | Self::FIRST_PACKETS.0 | Self::BURSTS.0);
 
@@ -76,7 +92,7 @@ impl Facts {
         let [tcp, udp, quic] = [record.has::<TcpPerformance>(), record.has::<UdpPerformance>(), record.has::<QuicPerformance>()];
         bits |= has(Self::TCP, tcp) | has(Self::UDP, udp & !tcp) | has(Self::QUIC, quic & !(tcp | udp));
         if let Some(layers) = layers {
-            bits |= has(Self::LABELS, layers::is_there(layers));
+            bits |= Self::LAYERS.0 | has(Self::LABELS, layers::is_there(layers));
             bits |= has(Self::TUNNEL, tunnel::is_there(layers));
             bits |= has(Self::ARP, arp::is_there(layers));
         }
@@ -117,6 +133,22 @@ impl Facts {
         self.0
     }
 
+    /// With what is [`own`] of these facts, where that goes out at all.
+    #[must_use]
+    pub fn with_own(self) -> Self {
+        if !self.has(Self::OWN) {
+            return self;
+        }
+        let pairs = [
+            (Self::LAYERS, Self::OWN_LAYERS),
+            (Self::TCP, Self::OWN_TCP),
+            (Self::UDP, Self::OWN_UDP),
+            (Self::QUIC, Self::OWN_QUIC),
+            (Self::ENRICHED, Self::OWN_PLACES),
+        ];
+        pairs.into_iter().filter(|(fact, _)| self.has(*fact)).fold(self, |all, (_, own)| all.and(own))
+    }
+
     /// Those that records of this kind have fields for.
     #[must_use]
     pub fn of_kind(self, kind: Kind) -> Self {
@@ -148,7 +180,7 @@ impl Fact {
 }
 
 /// All facts, in the order of their fields in a record.
-pub(crate) const FACTS: [Fact; 13] = [
+pub(crate) const FACTS: [Fact; 19] = [
     Fact { bit: Facts::TAG, fields: [&tags::OUTER; 3] },
     Fact { bit: Facts::INNER_TAG, fields: [&tags::INNER; 3] },
     Fact { bit: Facts::ENRICHED, fields: [&enriched::IPV4_FIELDS, &enriched::IPV6_FIELDS, &[]] },
@@ -160,13 +192,25 @@ pub(crate) const FACTS: [Fact; 13] = [
     Fact { bit: Facts::QUIC, fields: [&quic::FIELDS, &quic::FIELDS, &[]] },
     Fact { bit: Facts::HISTOGRAMS, fields: [&histogram::FIELDS; 3] },
     Fact { bit: Facts::NETTISA, fields: [&nettisa::FIELDS; 3] },
+    Fact { bit: Facts::OWN, fields: [&own::HEAD; 3] },
+    Fact { bit: Facts::OWN_LAYERS, fields: [&own::LAYERS; 3] },
+    Fact { bit: Facts::OWN_TCP, fields: [&own::TCP, &own::TCP, &[]] },
+    Fact { bit: Facts::OWN_UDP, fields: [&own::UDP, &own::UDP, &[]] },
+    Fact { bit: Facts::OWN_QUIC, fields: [&own::QUIC, &own::QUIC, &[]] },
+    Fact { bit: Facts::OWN_PLACES, fields: [&own::PLACES, &own::PLACES, &[]] },
     // Lists that vary are last: they have what is left of the message.
     Fact { bit: Facts::FIRST_PACKETS, fields: [&first::FIELDS; 3] },
     Fact { bit: Facts::BURSTS, fields: [burst::FIELDS; 3] },
 ];
 
 /// Facts that go first where a record or its template would not fit a message.
-pub(crate) const LEAVE: [Facts; 13] = [
+pub(crate) const LEAVE: [Facts; 19] = [
+    Facts::OWN_LAYERS,
+    Facts::OWN_PLACES,
+    Facts::OWN_TCP,
+    Facts::OWN_UDP,
+    Facts::OWN_QUIC,
+    Facts::OWN,
     Facts::BURSTS,
     Facts::FIRST_PACKETS,
     Facts::HISTOGRAMS,

@@ -1,7 +1,7 @@
 //! How a QUIC connection performed: the round trip of its handshake, in the elements of [`super::tcp`].
 //!
 //! Every record of a connection has it. It is 0 where the client's Initial or the server's answer was sent more than once (Karn's rule).
-//! Round trips by the spin bit are in the API and in `sonde replay`: nothing has elements for them.
+//! Round trips by the spin bit are in the API and in `sonde replay`: no registry has elements for them, but the operator's own ([`super::own`]) does.
 
 use sonde_record::fact::{QuicPerformance, quic_valid};
 

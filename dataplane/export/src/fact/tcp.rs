@@ -2,8 +2,8 @@
 //!
 //! IANA's elements where there are some: flags by direction (218 to 223), payload of client and server (231, 232), and what the SYNs
 //! say. Flowmon's for round trip, response time, delay and jitter, which have no reverse and mean the forward direction; ntop's where they
-//! come in pairs, "in" being forward. Nothing has elements for windows, kinds of retransmissions, duplicate acknowledgements,
-//! quantiles of response times and the way a connection was opened: those are in the API and in `sonde replay`.
+//! come in pairs, "in" being forward. No registry has elements for windows, kinds of retransmissions, duplicate acknowledgements,
+//! quantiles of response times and the way a connection was opened: those are in [`super::own`].
 //!
 //! **What was not measured** is 0 ([`measured`]), as is a round trip whose SYN was sent more than once (Karn's rule: nobody knows which
 //! was answered). Where no SYN of a direction was seen its `tcpOptions`, window, MSS and scale are 0; where one was seen without an option, the bit of

@@ -1,8 +1,8 @@
 //! How requests over UDP were answered, since the flow's last record: DNS, NTP, SNMP, RADIUS.
 //!
 //! The application is IANA's `applicationId`, by the port that IANA gave to the protocol (RFC 6759 section 4.1: classification engine 3,
-//! "IANA-L4"). The mean time of an answer is Flowmon's and ntop's. Nothing has elements for how many there were, their least and
-//! greatest times, quantiles, and requests that were repeated or not answered: those are in the API and in `sonde replay`.
+//! "IANA-L4"). The mean time of an answer is Flowmon's and ntop's. No registry has elements for how many there were, their least and
+//! greatest times, quantiles, and requests that were repeated or not answered: those are in [`super::own`].
 
 use sonde_record::fact::{Application, UdpPerformance};
 

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::kind::{Fact, Facts, Id, first_word};
 use crate::field::Value::{Boolean, List, Time, Unsigned};
-use crate::field::{Row, Rows, Type, Unit, Value, cesnet, own};
+use crate::field::{Row, Rows, Type, Unit, Value, cesnet};
 use crate::view::RecordView;
 
 /// Most packets.
@@ -105,11 +105,11 @@ pub(crate) const ROWS: Rows = Rows {
         Row::new("first_packet_times", Type::Time, "when they came", |r, _| list(r, |p| Time(p.time)))
             .list()
             .api(&["first_packets.time_us"])
-            .elements(&[cesnet(1014, "packetTime"), own(120)]),
+            .elements(&[cesnet(1014, "packetTime")]),
         Row::new("first_packet_flags", Type::Unsigned, "their TCP flags", |r, _| list(r, |p| Unsigned(p.flags.into())))
             .list()
             .api(&["first_packets.tcp_control_bits"])
-            .elements(&[cesnet(1015, "packetFlag"), own(121)]),
+            .elements(&[cesnet(1015, "packetFlag")]),
         Row::new("first_packet_directions", Type::Boolean, "whether they go in the reverse direction", |r, _| {
             list(r, |p| Boolean(p.way == 1))
         })

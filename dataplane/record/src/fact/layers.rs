@@ -183,7 +183,7 @@ pub(crate) const ROWS: Rows = Rows {
         )
         .list()
         .api(&["layers.vlan_tci"])
-        .elements(&[own(20)]),
+        .elements(&[own(20, "sondeStackedVlanTci")]),
         Row::new(
             "mpls",
             Type::Unsigned,
@@ -215,14 +215,14 @@ pub(crate) const ROWS: Rows = Rows {
             .api(&["layers.pppoe_session"])
             .aliases(&[wireshark("pppoe.session_id")])
             .source("RFC 2516 section 4")
-            .elements(&[own(21)]),
+            .elements(&[own(21, "sondePppoeSession")]),
         Row::new("tunnels", Type::Text, "outermost first: vxlan, gre, 4in6, ...", |r, _| {
             layers(r, |l| List(l.tunnel_names().map(Text).collect()))
         })
         .list()
         .api(&["layers.tunnels"])
         .aliases(&[csv("tunnel")])
-        .elements(&[own(22)]),
+        .elements(&[own(22, "sondeTunnels")]),
         Row::new("tunnel_id", Type::Unsigned, "VNI, VSID, TEID, key or session of the innermost tunnel that has one", |r, _| {
             layers(r, |l| Value::maybe(l.tunnel_id, |id| Unsigned(id.into())))
         })
@@ -232,7 +232,7 @@ pub(crate) const ROWS: Rows = Rows {
             layers(r, |l| Value::maybe(l.identified, |kind| Text(kind.name())))
         })
         .api(&["layers.tunnel_id_kind"])
-        .elements(&[own(23)]),
+        .elements(&[own(23, "sondeTunnelIdKind")]),
         Row::new(
             "tunnel_label",
             Type::Text,
@@ -269,12 +269,12 @@ pub(crate) const ROWS: Rows = Rows {
         })
         .unit(Unit::Hops)
         .api(&["layers.outer_ttl"])
-        .elements(&[own(24)]),
+        .elements(&[own(24, "sondeOuterTtl")]),
         Row::new("outer_tos", Type::Unsigned, "type of service or traffic class of the outermost header", |r, _| {
             layers(r, |l| if has_outer(l) { Unsigned(l.outer_tos.into()) } else { Absent })
         })
         .api(&["layers.outer_tos"])
-        .elements(&[own(25)]),
+        .elements(&[own(25, "sondeOuterTos")]),
         Row::new("inner_source_mac", Type::Mac, "of the Ethernet header in the tunnel", |r, _| layers(r, |l| mac(&l.inner_macs, 6)))
             .api(&["layers.inner_source_mac"])
             .elements(&[iana(414, "dot1qCustomerSourceMacAddress")]),
@@ -285,10 +285,10 @@ pub(crate) const ROWS: Rows = Rows {
             layers(r, |l| Value::maybe(l.inner_vlan, |tci| Unsigned(tci.into())))
         })
         .api(&["layers.inner_vlan_tci"])
-        .elements(&[own(26)]),
+        .elements(&[own(26, "sondeInnerVlanTci")]),
         Row::new("inner_mpls", Type::Unsigned, "MPLS label stack entry inside the tunnel", |r, _| layers(r, |l| some(l.inner_mpls)))
             .api(&["layers.inner_mpls"])
-            .elements(&[own(27)]),
+            .elements(&[own(27, "sondeInnerMpls")]),
         Row::new("gre_key", Type::Unsigned, "key of GRE", |r, _| layers(r, |l| Value::maybe(l.gre_key, |key| Unsigned(key.into()))))
             .api(&["layers.gre_key"])
             .elements(&[iana(296, "greKey")])
@@ -317,7 +317,7 @@ pub(crate) const ROWS: Rows = Rows {
         })
         .api(&["layers.srh_segments"])
         .source("RFC 8754 section 2")
-        .elements(&[own(28)]),
+        .elements(&[own(28, "sondeSrhSegments")]),
         Row::new("srh_segments_left", Type::Unsigned, "segments left", |r, _| {
             layers(r, |l| if l.srh.segments == 0 { Absent } else { Unsigned(l.srh.segments_left.into()) })
         })
@@ -346,7 +346,7 @@ pub(crate) const ROWS: Rows = Rows {
             |r, _| layers(r, |l| Value::maybe(l.service_instance, |tag| Unsigned(tag.into()))),
         )
         .api(&["layers.service_instance_tag"])
-        .elements(&[iana(412, "dot1qServiceInstanceId"), own(29)])
+        .elements(&[iana(412, "dot1qServiceInstanceId"), own(29, "sondeServiceInstanceTag")])
         .source("IEEE 802.1ah"),
     ],
 };

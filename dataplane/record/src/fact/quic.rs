@@ -74,23 +74,23 @@ pub(crate) const ROWS: Rows = Rows {
         .both()
         .api(&["quic.forward_spin.count", "quic.reverse_spin.count"])
         .source("RFC 9312 section 4")
-        .elements(&[own(100), own(1100).back()]),
+        .elements(&[own(100, "sondeSpinCount"), own(1100, "sondeSpinCountReverse").back()]),
         Row::new("spin_min", Type::Duration, "shortest: the best estimate of the network's", |r, w| spin(r, w, |s| Duration(s.min)))
             .both()
             .api(&["quic.forward_spin.min_us", "quic.reverse_spin.min_us"])
-            .elements(&[own(101), own(1101).back()]),
+            .elements(&[own(101, "sondeSpinMin"), own(1101, "sondeSpinMinReverse").back()]),
         Row::new("spin_mean", Type::Duration, "mean", |r, w| spin(r, w, |s| Duration(s.mean())))
             .both()
             .api(&["quic.forward_spin.mean_us", "quic.reverse_spin.mean_us"])
-            .elements(&[own(102), own(1102).back()]),
+            .elements(&[own(102, "sondeSpinMean"), own(1102, "sondeSpinMeanReverse").back()]),
         Row::new("spin_max", Type::Duration, "longest", |r, w| spin(r, w, |s| Duration(s.max)))
             .both()
             .api(&["quic.forward_spin.max_us", "quic.reverse_spin.max_us"])
-            .elements(&[own(103), own(1103).back()]),
+            .elements(&[own(103, "sondeSpinMax"), own(1103, "sondeSpinMaxReverse").back()]),
         Row::new("spin_last", Type::Duration, "latest", |r, w| spin(r, w, |s| Duration(s.last)))
             .both()
             .api(&["quic.forward_spin.last_us", "quic.reverse_spin.last_us"])
-            .elements(&[own(104), own(1104).back()]),
+            .elements(&[own(104, "sondeSpinLast"), own(1104, "sondeSpinLastReverse").back()]),
     ],
 };
 

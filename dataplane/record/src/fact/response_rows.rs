@@ -30,28 +30,28 @@ pub(crate) const ROWS: Rows = Rows {
         })
         .unit(Unit::Packets)
         .api(&["tcp.responses", "udp.responses"])
-        .elements(&[own(50)]),
+        .elements(&[own(50, "sondeResponses")]),
         Row::new("response_min", Type::Duration, "shortest time from a request to its answer", |r, _| time(r, |t| t.min))
             .api(&["tcp.response_min_us", "udp.response_min_us"])
-            .elements(&[own(51)]),
+            .elements(&[own(51, "sondeResponseMin")]),
         Row::new("response_mean", Type::Duration, "mean", |r, _| time(r, ResponseTimes::mean))
             .api(&["tcp.response_mean_us", "udp.response_mean_us"])
-            .elements(&[flowmon(70, "npmServerResponseTime"), ntop(125, "APPL_LATENCY_MS"), own(52)]),
+            .elements(&[flowmon(70, "npmServerResponseTime"), ntop(125, "APPL_LATENCY_MS"), own(52, "sondeResponseMean")]),
         Row::new("response_max", Type::Duration, "longest", |r, _| time(r, |t| t.max))
             .api(&["tcp.response_max_us", "udp.response_max_us"])
-            .elements(&[own(53)]),
+            .elements(&[own(53, "sondeResponseMax")]),
         Row::new("response_last", Type::Duration, "latest", |r, _| time(r, |t| t.last))
             .api(&["tcp.response_last_us", "udp.response_last_us"])
-            .elements(&[own(54)]),
+            .elements(&[own(54, "sondeResponseLast")]),
         Row::new("response_p50", Type::Duration, "half of the answers came within so long", |r, _| time(r, |t| quantile(t, 0)))
             .api(&["tcp.response_p50_us", "udp.response_p50_us"])
-            .elements(&[own(55)]),
+            .elements(&[own(55, "sondeResponseP50")]),
         Row::new("response_p95", Type::Duration, "95 % did", |r, _| time(r, |t| quantile(t, 1)))
             .api(&["tcp.response_p95_us", "udp.response_p95_us"])
-            .elements(&[own(56)]),
+            .elements(&[own(56, "sondeResponseP95")]),
         Row::new("response_p99", Type::Duration, "99 % did", |r, _| time(r, |t| quantile(t, 2)))
             .api(&["tcp.response_p99_us", "udp.response_p99_us"])
-            .elements(&[own(57)]),
+            .elements(&[own(57, "sondeResponseP99")]),
     ],
 };
 

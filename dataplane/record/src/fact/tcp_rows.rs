@@ -63,23 +63,23 @@ pub(crate) const ROWS: Rows = Rows {
             Value::maybe(client, |client| Boolean(client == 1))
         })
         .api(&["tcp.client_is_reverse", "quic.client_is_reverse"])
-        .elements(&[own(40)]),
+        .elements(&[own(40, "sondeClientIsReverse")]),
         Row::new("tcp_result", Type::Text, "mid-stream, unanswered, refused, half-open or established", |r, _| {
             tcp(r, |tcp| Text(tcp.result.name()))
         })
         .api(&["tcp.result"])
-        .elements(&[own(41)]),
+        .elements(&[own(41, "sondeTcpResult")]),
         Row::new("tcp_closing", Type::Text, "who closed it, and how: fin-forward, fin-reverse, rst-forward, rst-reverse", |r, _| {
             tcp(r, |tcp| if tcp.closing == Closing::None { Absent } else { Text(tcp.closing.name()) })
         })
         .api(&["tcp.closing"])
-        .elements(&[own(42)]),
+        .elements(&[own(42, "sondeTcpClosing")]),
         Row::new("syn_retries", Type::Unsigned, "SYNs of the client after its first, before an answer", |r, _| {
             tcp(r, |tcp| Unsigned(tcp.syn_retries.into()))
         })
         .unit(Unit::Packets)
         .api(&["tcp.syn_retries"])
-        .elements(&[own(43)]),
+        .elements(&[own(43, "sondeSynRetries")]),
         Row::new(
             "server_rtt",
             Type::Duration,
@@ -90,14 +90,14 @@ pub(crate) const ROWS: Rows = Rows {
             },
         )
         .api(&["tcp.server_rtt_us", "quic.server_rtt_us"])
-        .elements(&[ntop(124, "SERVER_NW_LATENCY_MS"), own(44)])
+        .elements(&[ntop(124, "SERVER_NW_LATENCY_MS"), own(44, "sondeServerRtt")])
         .aliases(&[csv("server_rtt")]),
         Row::new("client_rtt", Type::Duration, "between tap and client: from there to the client's next packet", |r, _| {
             let [_, client] = halves(r);
             Value::maybe(client, Duration)
         })
         .api(&["tcp.client_rtt_us", "quic.client_rtt_us"])
-        .elements(&[ntop(123, "CLIENT_NW_LATENCY_MS"), own(45)])
+        .elements(&[ntop(123, "CLIENT_NW_LATENCY_MS"), own(45, "sondeClientRtt")])
         .aliases(&[csv("client_rtt")]),
         Row::new("rtt", Type::Duration, "both together, where neither was sent twice", |r, _| match (halves(r), unambiguous(r)) {
             ([Some(server), Some(client)], Some(true)) => Duration(server.saturating_add(client)),
@@ -111,22 +111,22 @@ pub(crate) const ROWS: Rows = Rows {
         })
         .api(&["tcp.rtt_unambiguous", "quic.rtt_unambiguous"])
         .source("Karn's rule: RFC 6298 section 3")
-        .elements(&[own(46)]),
+        .elements(&[own(46, "sondeRttUnambiguous")]),
         Row::new("data_transfer_time", Type::Duration, "from the first to the last octets of the answers, all together", |r, _| {
             tcp(r, |tcp| if tcp.valid & valid::TRANSFER == 0 { Absent } else { Duration(tcp.transfer_time) })
         })
         .api(&["tcp.data_transfer_time_us"])
-        .elements(&[own(47)]),
+        .elements(&[own(47, "sondeDataTransferTime")]),
         Row::new("transfers", Type::Unsigned, "answers", |r, _| {
             tcp(r, |tcp| if tcp.valid & valid::TRANSFER == 0 { Absent } else { Unsigned(tcp.transfers.into()) })
         })
         .api(&["tcp.transfers"])
-        .elements(&[own(48)]),
+        .elements(&[own(48, "sondeTransfers")]),
         Row::new("segments", Type::Unsigned, "segments", |r, w| count(r, w, |d| d.packets))
             .both()
             .unit(Unit::Packets)
             .api(&["tcp.forward.segments", "tcp.reverse.segments"])
-            .elements(&[own(60), own(1060).back()]),
+            .elements(&[own(60, "sondeSegments"), own(1060, "sondeSegmentsReverse").back()]),
         Row::new("payload_octets", Type::Unsigned, "payload, sent again or not; the elements: of the client, of the server", |r, w| {
             direction(r, w, |d, _| Unsigned(d.payload))
         })
@@ -140,7 +140,7 @@ pub(crate) const ROWS: Rows = Rows {
             .unit(Unit::Packets)
             .api(&["tcp.forward.data_packets", "tcp.reverse.data_packets"])
             .aliases(&[csv("data_packets_fwd"), csv("data_packets_rev").back()])
-            .elements(&[own(61), own(1061).back()]),
+            .elements(&[own(61, "sondeDataPackets"), own(1061, "sondeDataPacketsReverse").back()]),
         Row::new("retransmissions", Type::Unsigned, "segments sent again: fast and spurious ones included, keep-alives not", |r, w| {
             count(r, w, |d| d.retransmitted)
         })
@@ -156,7 +156,7 @@ pub(crate) const ROWS: Rows = Rows {
         .unit(Unit::Packets)
         .api(&["tcp.forward.fast_retransmissions", "tcp.reverse.fast_retransmissions"])
         .aliases(&[csv("fast_retrans_fwd"), csv("fast_retrans_rev").back(), wireshark("tcp.analysis.fast_retransmission")])
-        .elements(&[own(62), own(1062).back()]),
+        .elements(&[own(62, "sondeFastRetransmissions"), own(1062, "sondeFastRetransmissionsReverse").back()]),
         Row::new("spurious_retransmissions", Type::Unsigned, "of these, those of what had been acknowledged", |r, w| {
             count(r, w, |d| d.spurious.into())
         })
@@ -164,27 +164,27 @@ pub(crate) const ROWS: Rows = Rows {
         .unit(Unit::Packets)
         .api(&["tcp.forward.spurious_retransmissions", "tcp.reverse.spurious_retransmissions"])
         .aliases(&[csv("spurious_fwd"), csv("spurious_rev").back(), wireshark("tcp.analysis.spurious_retransmission")])
-        .elements(&[own(63), own(1063).back()]),
+        .elements(&[own(63, "sondeSpuriousRetransmissions"), own(1063, "sondeSpuriousRetransmissionsReverse").back()]),
         Row::new("lost_upstream", Type::Unsigned, "of these, those that the tap had not seen before", |r, w| {
             count(r, w, |d| d.lost_upstream.into())
         })
         .both()
         .unit(Unit::Packets)
         .api(&["tcp.forward.lost_upstream", "tcp.reverse.lost_upstream"])
-        .elements(&[own(64), own(1064).back()]),
+        .elements(&[own(64, "sondeLostUpstream"), own(1064, "sondeLostUpstreamReverse").back()]),
         Row::new("lost_downstream", Type::Unsigned, "of these, those that the tap had seen", |r, w| {
             count(r, w, |d| d.lost_downstream.into())
         })
         .both()
         .unit(Unit::Packets)
         .api(&["tcp.forward.lost_downstream", "tcp.reverse.lost_downstream"])
-        .elements(&[own(65), own(1065).back()]),
+        .elements(&[own(65, "sondeLostDownstream"), own(1065, "sondeLostDownstreamReverse").back()]),
         Row::new("holes", Type::Unsigned, "segments before which something is missing", |r, w| count(r, w, |d| d.holes.into()))
             .both()
             .unit(Unit::Packets)
             .api(&["tcp.forward.holes", "tcp.reverse.holes"])
             .aliases(&[csv("lost_segment_fwd"), csv("lost_segment_rev").back(), wireshark("tcp.analysis.lost_segment")])
-            .elements(&[own(66), own(1066).back()]),
+            .elements(&[own(66, "sondeHoles"), own(1066, "sondeHolesReverse").back()]),
         Row::new("out_of_order", Type::Unsigned, "segments that later ones had overtaken", |r, w| count(r, w, |d| d.out_of_order))
             .both()
             .unit(Unit::Packets)
@@ -197,13 +197,13 @@ pub(crate) const ROWS: Rows = Rows {
             .api(&["tcp.forward.duplicate_acks", "tcp.reverse.duplicate_acks"])
             .aliases(&[csv("dup_ack_fwd"), csv("dup_ack_rev").back(), wireshark("tcp.analysis.duplicate_ack")])
             .source("RFC 5681 section 2")
-            .elements(&[own(67), own(1067).back()]),
+            .elements(&[own(67, "sondeDuplicateAcks"), own(1067, "sondeDuplicateAcksReverse").back()]),
         Row::new("zero_window", Type::Unsigned, "segments with a window of 0", |r, w| count(r, w, |d| d.zero_window.into()))
             .both()
             .unit(Unit::Packets)
             .api(&["tcp.forward.zero_window", "tcp.reverse.zero_window"])
             .aliases(&[csv("zero_window_fwd"), csv("zero_window_rev").back(), wireshark("tcp.analysis.zero_window")])
-            .elements(&[own(68), own(1068).back()]),
+            .elements(&[own(68, "sondeZeroWindow"), own(1068, "sondeZeroWindowReverse").back()]),
         Row::new("window_full", Type::Unsigned, "segments that used up the receiver's window", |r, w| {
             count(r, w, |d| d.window_full.into())
         })
@@ -211,13 +211,13 @@ pub(crate) const ROWS: Rows = Rows {
         .unit(Unit::Packets)
         .api(&["tcp.forward.window_full", "tcp.reverse.window_full"])
         .aliases(&[wireshark("tcp.analysis.window_full")])
-        .elements(&[own(69), own(1069).back()]),
+        .elements(&[own(69, "sondeWindowFull"), own(1069, "sondeWindowFullReverse").back()]),
         Row::new("keep_alive", Type::Unsigned, "keep-alives", |r, w| count(r, w, |d| d.keep_alive.into()))
             .both()
             .unit(Unit::Packets)
             .api(&["tcp.forward.keep_alive", "tcp.reverse.keep_alive"])
             .aliases(&[csv("keep_alive_fwd"), csv("keep_alive_rev").back(), wireshark("tcp.analysis.keep_alive")])
-            .elements(&[own(70), own(1070).back()]),
+            .elements(&[own(70, "sondeKeepAlive"), own(1070, "sondeKeepAliveReverse").back()]),
         Row::new("syn_count", Type::Unsigned, "segments with SYN of the whole flow, over all its records", |r, w| {
             count(r, w, |d| d.syn_count.into())
         })
@@ -257,12 +257,12 @@ pub(crate) const ROWS: Rows = Rows {
             .unit(Unit::Packets)
             .api(&["tcp.forward.ece_count", "tcp.reverse.ece_count"])
             .source("RFC 3168 section 6.1")
-            .elements(&[own(71), own(1071).back()]),
+            .elements(&[own(71, "sondeEceCount"), own(1071, "sondeEceCountReverse").back()]),
         Row::new("cwr_count", Type::Unsigned, "with CWR in this record", |r, w| count(r, w, |d| d.cwr_count.into()))
             .both()
             .unit(Unit::Packets)
             .api(&["tcp.forward.cwr_count", "tcp.reverse.cwr_count"])
-            .elements(&[own(72), own(1072).back()]),
+            .elements(&[own(72, "sondeCwrCount"), own(1072, "sondeCwrCountReverse").back()]),
         Row::new("delay_min", Type::Duration, "shortest time between two segments", |r, w| spread(r, w, valid::DELAY, |d| d.delay.min))
             .both()
             .api(&["tcp.forward.delay_min_us", "tcp.reverse.delay_min_us"])
@@ -282,19 +282,19 @@ pub(crate) const ROWS: Rows = Rows {
         Row::new("jitter_min", Type::Duration, "least difference of two delays", |r, w| spread(r, w, valid::JITTER, |d| d.jitter.min))
             .both()
             .api(&["tcp.forward.jitter_min_us", "tcp.reverse.jitter_min_us"])
-            .elements(&[flowmon(63, "npmJitterMin"), own(1080).back()]),
+            .elements(&[flowmon(63, "npmJitterMin"), own(1080, "sondeJitterMinReverse").back()]),
         Row::new("jitter_mean", Type::Duration, "mean", |r, w| spread(r, w, valid::JITTER, |d| d.jitter.mean))
             .both()
             .api(&["tcp.forward.jitter_mean_us", "tcp.reverse.jitter_mean_us"])
-            .elements(&[flowmon(62, "npmJitterAvg"), own(1081).back()]),
+            .elements(&[flowmon(62, "npmJitterAvg"), own(1081, "sondeJitterMeanReverse").back()]),
         Row::new("jitter_max", Type::Duration, "greatest", |r, w| spread(r, w, valid::JITTER, |d| d.jitter.max))
             .both()
             .api(&["tcp.forward.jitter_max_us", "tcp.reverse.jitter_max_us"])
-            .elements(&[flowmon(64, "npmJitterMax"), own(1082).back()]),
+            .elements(&[flowmon(64, "npmJitterMax"), own(1082, "sondeJitterMaxReverse").back()]),
         Row::new("jitter_deviation", Type::Duration, "standard deviation", |r, w| spread(r, w, valid::JITTER, |d| d.jitter.deviation))
             .both()
             .api(&["tcp.forward.jitter_deviation_us", "tcp.reverse.jitter_deviation_us"])
-            .elements(&[flowmon(61, "npmJitterDev"), own(1083).back()]),
+            .elements(&[flowmon(61, "npmJitterDev"), own(1083, "sondeJitterDeviationReverse").back()]),
         Row::new("initial_sequence_number", Type::Unsigned, "one less than the first seen where the SYN was not seen", |r, w| {
             direction(r, w, |d, _| Unsigned(d.isn.into()))
         })
@@ -311,12 +311,12 @@ pub(crate) const ROWS: Rows = Rows {
         .both()
         .unit(Unit::Octets)
         .api(&["tcp.forward.syn_octets", "tcp.reverse.syn_octets"])
-        .elements(&[flowmon(80, "tcpSynSize"), own(1084).back()]),
+        .elements(&[flowmon(80, "tcpSynSize"), own(1084, "sondeTcpSynOctetsReverse").back()]),
         Row::new("tcp_syn_ttl", Type::Unsigned, "its TTL or hop limit", |r, w| syn(r, w, valid::SYN, |syn| Unsigned(syn.ttl.into())))
             .both()
             .unit(Unit::Hops)
             .api(&["tcp.forward.syn_ttl", "tcp.reverse.syn_ttl"])
-            .elements(&[flowmon(81, "tcpSynTtl"), own(1085).back()]),
+            .elements(&[flowmon(81, "tcpSynTtl"), own(1085, "sondeTcpSynTtlReverse").back()]),
         Row::new("tcp_syn_window", Type::Unsigned, "its window, unscaled", |r, w| syn(r, w, valid::SYN, |syn| Unsigned(syn.window.into())))
             .both()
             .unit(Unit::Octets)
@@ -343,7 +343,7 @@ pub(crate) const ROWS: Rows = Rows {
         .both()
         .api(&["tcp.forward.sack_permitted", "tcp.reverse.sack_permitted"])
         .source("RFC 2018 section 2")
-        .elements(&[own(73), own(1073).back()]),
+        .elements(&[own(73, "sondeSackPermitted"), own(1073, "sondeSackPermittedReverse").back()]),
         Row::new("tcp_options", Type::Unsigned, "kinds of its options, kind 0 in the lowest bit", |r, w| {
             syn(r, w, valid::SYN, |syn| Unsigned(syn.kinds))
         })

@@ -84,13 +84,13 @@ pub(crate) const ROWS: Rows = Rows {
         })
         .unit(Unit::Packets)
         .api(&["udp.repeated"])
-        .elements(&[own(90)]),
+        .elements(&[own(90, "sondeRepeatedRequests")]),
         Row::new("unanswered_requests", Type::Unsigned, "given up, because four later ones waited too", |r, _| {
             udp(r, |udp| Unsigned(udp.unanswered.into()))
         })
         .unit(Unit::Packets)
         .api(&["udp.unanswered"])
-        .elements(&[own(91)]),
+        .elements(&[own(91, "sondeUnansweredRequests")]),
     ],
 };
 

@@ -1,6 +1,7 @@
 //! What an exporter says of itself: templates, its statistics, the names of interfaces. On the operator's clock: it allocates.
 
 use super::header::{HEADER_OCTETS, SET_HEADER_OCTETS, padding, seal};
+use crate::fact::own;
 use crate::format::{Message, Statistics};
 use crate::template::{self, Template};
 
@@ -100,7 +101,14 @@ pub fn templates<'a>(templates: impl IntoIterator<Item = &'a Template>, message_
 }
 
 /// The options data: exporter statistics, and the name of each interface (number, name).
-pub fn options(message_octets_max: usize, domain: u32, statistics: &Statistics, interfaces: &[(u32, String)]) -> Vec<Message> {
+/// With the number of the operator's enterprise, what its elements are (RFC 5610).
+pub fn options(
+    message_octets_max: usize,
+    domain: u32,
+    statistics: &Statistics,
+    interfaces: &[(u32, String)],
+    enterprise: Option<u32>,
+) -> Vec<Message> {
     let mut builder = Builder::new(message_octets_max);
     let mut record = Vec::with_capacity(64);
     record.extend(domain.to_be_bytes());
@@ -114,7 +122,24 @@ pub fn options(message_octets_max: usize, domain: u32, statistics: &Statistics, 
         put_string(&mut record, name);
         builder.add(template::INTERFACES, &record);
     }
+    if let Some(enterprise) = enterprise {
+        put_types(&mut builder, enterprise);
+    }
     builder.finish()
+}
+
+/// What the elements of the operator's own enterprise are.
+fn put_types(builder: &mut Builder, enterprise: u32) {
+    for element in own::types() {
+        let mut record = Vec::with_capacity(128);
+        record.extend(enterprise.to_be_bytes());
+        record.extend(element.id.to_be_bytes());
+        record.extend([element.data_type, element.semantics]);
+        record.extend(element.units.to_be_bytes());
+        put_string(&mut record, element.name);
+        put_string(&mut record, element.about);
+        builder.add(template::TYPES, &record);
+    }
 }
 
 /// A string of variable length (RFC 7011 section 7), cut to the 254 octets of the short form at a character's boundary.

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use sonde_enrich::Handle;
+use sonde_enrich::{Handle, Place as Found};
 use sonde_record::fact::{Bursts, FirstPackets, Histograms, Layers, NetTisa, QuicPerformance, TcpPerformance, UdpPerformance};
 use sonde_record::{Kind, RecordView};
 
@@ -16,9 +16,9 @@ use super::announce;
 use super::batch::{self, Batch};
 use super::header::Header;
 use crate::cursor::Cursor;
-use crate::fact::enriched::Enrichment;
+use crate::fact::enriched::{self, Enrichment};
 use crate::fact::{
-    self, FIXED_OCTETS_MAX, Facts, KINDS, arp, burst, first, histogram, layers, nettisa, plain, quic, tags, tcp, tunnel, udp,
+    self, FIXED_OCTETS_MAX, Facts, KINDS, arp, burst, first, histogram, layers, nettisa, own, plain, quic, tags, tcp, tunnel, udp,
 };
 use crate::format::{self, Format, LeftOut, Message, Sink, Statistics};
 use crate::selection::Fields;
@@ -43,6 +43,8 @@ pub struct Options {
     pub enrichment: Option<Arc<Handle>>,
     /// Whether the destination port of ICMP and ICMPv6 is type * 256 + code.
     pub icmp_in_port: bool,
+    /// Enterprise number of the elements that no registry has: the operator's own.
+    pub enterprise: u32,
 }
 
 impl Default for Options {
@@ -54,6 +56,7 @@ impl Default for Options {
             fields: Fields::default(),
             enrichment: None,
             icmp_in_port: false,
+            enterprise: own::OWN_PEN,
         }
     }
 }
@@ -131,6 +134,8 @@ struct Context {
 #[derive(Debug)]
 pub struct Encoder {
     registry: Registry,
+    /// The enterprise whose elements are described; `None`: none of them goes out.
+    own: Option<u32>,
     /// One for each template of the registry.
     lanes: Vec<Lane>,
     cache: Cache,
@@ -200,13 +205,11 @@ fn put_facts(record: &RecordView<'_>, layers: Option<&Layers>, facts: Facts, enr
     if facts.has(Facts::INNER_TAG) {
         tags::encode(inner, out.take());
     }
+    let ends = enrichment.filter(|_| facts.has(Facts::ENRICHED | Facts::OWN_PLACES)).map(|enrichment| enrichment.ends(record));
     if facts.has(Facts::ENRICHED)
-        && let Some(enrichment) = enrichment
+        && let Some(ends) = &ends
     {
-        match record.kind() {
-            Kind::Ipv6 => enrichment.ipv6(record, out.take()),
-            _ => enrichment.ipv4(record, out.take()),
-        }
+        enriched::encode(ends, out.take());
     }
     if let Some(layers) = layers {
         if facts.has(Facts::LABELS) {
@@ -238,6 +241,42 @@ fn put_facts(record: &RecordView<'_>, layers: Option<&Layers>, facts: Facts, enr
     }
     if facts.has(Facts::PATTERNS) {
         put_patterns(record, facts, out);
+    }
+    if facts.has(Facts::OWN | Facts::OWN_LAYERS | Facts::OWN_TCP | Facts::OWN_UDP | Facts::OWN_QUIC | Facts::OWN_PLACES) {
+        put_own(record, layers, facts, ends.as_ref(), out);
+    }
+}
+
+/// What no registry has.
+#[inline(never)]
+fn put_own(record: &RecordView<'_>, layers: Option<&Layers>, facts: Facts, ends: Option<&[Found<'_>; 2]>, out: &mut Cursor<'_>) {
+    if facts.has(Facts::OWN) {
+        own::head(record, out.take());
+    }
+    if facts.has(Facts::OWN_LAYERS)
+        && let Some(layers) = layers
+    {
+        own::layers(layers, out.take());
+    }
+    if facts.has(Facts::OWN_TCP)
+        && let Some(tcp) = record.get::<TcpPerformance>()
+    {
+        own::tcp(&tcp, out.take());
+    }
+    if facts.has(Facts::OWN_UDP)
+        && let Some(udp) = record.get::<UdpPerformance>()
+    {
+        own::udp(&udp, out.take());
+    }
+    if facts.has(Facts::OWN_QUIC)
+        && let Some(quic) = record.get::<QuicPerformance>()
+    {
+        own::quic(&quic, out.take());
+    }
+    if facts.has(Facts::OWN_PLACES)
+        && let Some(ends) = ends
+    {
+        own::places(ends, out.take());
     }
 }
 
@@ -277,9 +316,12 @@ impl Encoder {
     /// An encoder that has seen no record.
     pub fn new(options: Options) -> Self {
         let message_octets_max = options.message_octets_max.clamp(*MESSAGE_OCTETS.start(), *MESSAGE_OCTETS.end());
-        let always = if options.enrichment.is_some() { Facts::ENRICHED } else { Facts::NONE };
+        let looked_up = if options.enrichment.is_some() { Facts::ENRICHED } else { Facts::NONE };
+        let own = options.fields.may_have_own();
+        let always = looked_up.and(if own { Facts::OWN } else { Facts::NONE });
         Self {
-            registry: Registry::new(options.fields, batch::room(message_octets_max), always, options.equal_messages),
+            registry: Registry::new(options.fields, batch::room(message_octets_max), always, options.equal_messages, options.enterprise),
+            own: own.then_some(options.enterprise),
             lanes: Vec::new(),
             cache: Cache::new(),
             context: Context {
@@ -295,7 +337,8 @@ impl Encoder {
 
     /// The templates that were announced yet: those of options, then those of records.
     pub fn known(&self) -> impl Iterator<Item = Template> {
-        [template::statistics(), template::interfaces()].into_iter().chain(self.registry.templates().iter().cloned())
+        let options = [template::statistics(), template::interfaces()].into_iter().chain(self.own.map(|_| template::types()));
+        options.chain(self.registry.templates().iter().cloned())
     }
 
     /// Writes a record whose place is not in the cache: the registry makes the template if it is new.
@@ -348,7 +391,7 @@ impl Format for Encoder {
     }
 
     fn options(&self, domain: u32, statistics: &Statistics, interfaces: &[(u32, String)]) -> Vec<Message> {
-        announce::options(self.message_octets_max, domain, statistics, interfaces)
+        announce::options(self.message_octets_max, domain, statistics, interfaces, self.own)
     }
 
     fn records(&self) -> usize {
