@@ -16,6 +16,7 @@ mod lookup_fields;
 mod output;
 mod record;
 pub mod ring;
+pub mod text;
 mod validate;
 mod view;
 mod word;

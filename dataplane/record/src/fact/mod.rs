@@ -2,6 +2,7 @@
 //!
 //! The first word of a fact is its length in words (16 bits), its [`Id`] (8 bits), and what the fact makes of the rest. A reader passes
 //! over facts that it does not know. One file is one fact: its values, its layout in words, its rows of the catalogue, its tests.
+//! Strings are written and read by [`crate::text`].
 
 pub(crate) mod burst;
 pub(crate) mod first;
