@@ -95,7 +95,8 @@ struct PatternChunk([PatternState; PATTERN_SLOTS]);
 #[derive(Clone, Copy, Zeroable, Pod)]
 #[repr(C, align(64))]
 struct BothChunk {
-    patterns: [PatternState; BOTH_SLOTS],
+    /// As in a [`PatternChunk`].
+    _patterns: [PatternState; BOTH_SLOTS],
     layers: [LayersWords; BOTH_SLOTS],
     _spare: [u64; spare(BOTH_SLOTS * (size_of::<PatternState>() + size_of::<LayersWords>()))],
 }
@@ -420,26 +421,18 @@ impl Annex {
         }
     }
 
-    /// The pattern of a flow's packets.
+    /// The pattern of a flow's packets. Patterns stand at the beginning of a chunk, whether layers follow them or not.
     #[inline]
     pub(crate) fn pattern(&self, extras: Extras) -> Option<&PatternState> {
-        let (chunk, slot) = self.chunk(extras.place())?;
-        match extras.class() {
-            Class::Pattern => must_cast_ref::<_, PatternChunk>(chunk).0.get(slot),
-            Class::Both => must_cast_ref::<_, BothChunk>(chunk).patterns.get(slot),
-            Class::Tcp | Class::Udp | Class::Layers => None,
-        }
+        let (chunk, slot) = self.chunk(extras.place()).filter(|_| extras.has_pattern())?;
+        must_cast_ref::<_, PatternChunk>(chunk).0.get(slot)
     }
 
     /// As [`Annex::pattern`].
     #[inline]
     pub(crate) fn pattern_mut(&mut self, extras: Extras) -> Option<&mut PatternState> {
-        let (chunk, slot) = self.chunk_mut(extras.place())?;
-        match extras.class() {
-            Class::Pattern => must_cast_mut::<_, PatternChunk>(chunk).0.get_mut(slot),
-            Class::Both => must_cast_mut::<_, BothChunk>(chunk).patterns.get_mut(slot),
-            Class::Tcp | Class::Udp | Class::Layers => None,
-        }
+        let (chunk, slot) = self.chunk_mut(extras.place()).filter(|_| extras.has_pattern())?;
+        must_cast_mut::<_, PatternChunk>(chunk).0.get_mut(slot)
     }
 
     /// Keeps the layers of a new flow, with room for a pattern where patterns are kept; `None` when there is no memory for them.

@@ -446,6 +446,7 @@ impl<K: Key> Followed for Entry<K> {
         (direction ^ state::low(self.hot.state)) & state::low(state::FORWARD)
     }
 
+    #[inline(always)]
     fn protocol(&self) -> (Kind, u8) {
         let ends = self.key.ends(0);
         (ends.kind, ends.protocol)

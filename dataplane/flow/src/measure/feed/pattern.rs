@@ -44,6 +44,7 @@ pub(crate) fn add<K>(entry: &impl Followed, packet: &Packet<K>, frame: &Frame<'_
 }
 
 /// What the pattern of its flow is told of a packet.
+#[inline(always)]
 fn sample<K>(entry: &impl Followed, packet: &Packet<K>, frame: &Frame<'_>) -> Sample {
     let (kind, protocol) = entry.protocol();
     let (ip, transport) = match (packet.l4, kind) {
