@@ -73,8 +73,12 @@ fn tables_fit_the_terminal_and_columns_are_chosen() {
     let wrong = replay(&[file, "--columns", "sauce"], "80");
     assert_eq!(wrong.code, Some(1), "{wrong:?}");
     assert!(wrong.stderr.contains("there is no column sauce; there are: start-utc, seconds, proto, source"), "{}", wrong.stderr);
-    let csv = replay(&[file, "--columns", "source", "--format", "csv"], "80");
-    assert!(csv.stderr.contains("--columns: chooses columns of the table"), "{}", csv.stderr);
+    // Those of csv have the names of the catalogue.
+    let csv = replay(&[file, "--columns", "octets,source_address", "--format", "csv"], "80").stdout;
+    assert_eq!((csv.lines().next(), csv.lines().count()), (Some("octets,source_address"), flows), "{csv}");
+    let wrong = replay(&[file, "--columns", "source", "--format", "csv"], "80");
+    assert_eq!(wrong.code, Some(1), "{wrong:?}");
+    assert!(wrong.stderr.contains("there is no field source; `sonde fields` lists all"), "{}", wrong.stderr);
 
     let json = replay(&[file, "--json"], "80").stdout;
     let flow: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();

@@ -5,10 +5,6 @@ use std::collections::BTreeMap;
 use sonde_tests::imports::{circles, describe, imports};
 use sonde_tests::source::{files, root};
 
-/// Crates that have circles still, with the reason.
-const EXCEPTIONS: &[(&str, &str)] =
-    &[("dataplane/flow", "the entry, its side state and the record are parted when the annex replaces the pools")];
-
 /// The circles of every crate, in words, by the crate's folder.
 fn circles_by_crate() -> BTreeMap<String, String> {
     let read = |name: &str| std::fs::read_to_string(root().join(name)).ok();
@@ -29,16 +25,6 @@ fn circles_by_crate() -> BTreeMap<String, String> {
 
 #[test]
 fn the_files_of_a_crate_form_no_circle() {
-    let excused = |name: &str| EXCEPTIONS.iter().any(|(excused, _)| *excused == name);
-    let faults: String = circles_by_crate().into_iter().filter(|(name, _)| !excused(name)).map(|(_, text)| text).collect();
+    let faults: String = circles_by_crate().into_values().collect();
     assert!(faults.is_empty(), "{faults}");
-}
-
-#[test]
-fn exceptions_are_needed() {
-    let circles = circles_by_crate();
-    for (name, reason) in EXCEPTIONS {
-        let needed = circles.get(*name).is_some_and(|text| !text.is_empty());
-        assert!(needed && !reason.is_empty(), "{name} needs no exception any more, or has no reason");
-    }
 }

@@ -3,10 +3,10 @@
 use sonde_proto::v1;
 use toml::{Table as Toml, Value};
 
-use crate::boot::Table;
 use crate::check::Check;
-use crate::convert::Converted;
+use crate::converted::Converted;
 use crate::patterns::Patterns;
+use crate::table::Table;
 
 /// Most MiB: an entry has 29 bits for a place of 128 octets.
 const MIB_MAX: u64 = 1 << 16;

@@ -10,6 +10,7 @@ use crate::arguments;
 use crate::check::{Check, quote, word};
 use crate::devices::Vdev;
 use crate::patterns::Patterns;
+use crate::table::Table;
 
 /// Most workers of one dataplane: DPDK 22.11 knows 128 threads, one of them is the control thread's.
 pub const WORKERS_MAX: usize = 127;
@@ -144,23 +145,6 @@ pub struct Cores {
     pub service: Option<u32>,
 }
 
-/// Sizes of one worker's flow tables, in flows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Table {
-    /// IPv4 flows, 1024 to 2^28.
-    pub ipv4_flows: u64,
-    /// IPv6 and layer-2 flows and flows inside tunnels, 1024 to 2^28.
-    pub wide_flows: u64,
-}
-
-impl Table {
-    /// IPv4 flows where nothing is said.
-    pub(crate) const IPV4_FLOWS: u64 = 1 << 20;
-    /// Flows of the other table where nothing is said.
-    pub(crate) const WIDE_FLOWS: u64 = 1 << 18;
-}
-
 /// Size of one worker's record ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -240,12 +224,7 @@ pub(crate) fn construct(boot: &v1::Boot, check: &mut Check) -> Boot {
     let cores = cores(boot.cores.as_ref().unwrap_or(&v1::Cores::default()), check);
     let ports = ports(&boot.ports, cores.worker_count(), check);
     let eal = eal(boot.eal.as_ref().unwrap_or(&v1::Eal::default()), &ports, check);
-    let table = boot.table.unwrap_or_default();
-    let flows = 1024..=1 << 28;
-    let table = Table {
-        ipv4_flows: check.number("boot.table.ipv4_flows".into(), table.ipv4_flows, Table::IPV4_FLOWS, flows.clone()),
-        wide_flows: check.number("boot.table.wide_flows".into(), table.wide_flows, Table::WIDE_FLOWS, flows),
-    };
+    let table = Table::construct(boot.table.unwrap_or_default(), check);
     let records = records(boot.records.unwrap_or_default(), check);
     let patterns = Patterns::construct(boot.patterns.unwrap_or_default(), check);
     let annex = Annex::construct(boot, check);

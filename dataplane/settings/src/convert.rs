@@ -5,13 +5,12 @@
 //! document says each conversion with the new value. A new document with an old value is not converted: it is refused, with the same
 //! sentence where the row has one.
 
-use std::fmt;
-
 use sonde_proto::v1;
 use toml::{Table, Value};
 
+pub use crate::converted::Converted;
 use crate::trust::Trust;
-use crate::{EXCERPT_MAX, Settings, annex, arguments, excerpt};
+use crate::{Settings, annex, arguments};
 
 /// The version that writes documents now.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -59,26 +58,6 @@ const DATABASE: &str = "files are those of the profile, or named inside its trus
 
 fn database(value: &Value, trust: Option<&Trust>) -> Option<Option<Value>> {
     Some(Some(trust?.instead(value.as_str()?)?.into()))
-}
-
-/// A value that was converted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Converted {
-    /// The field.
-    pub path: String,
-    /// The value it had.
-    pub from: String,
-    /// The value it has; `None`: its default.
-    pub to: Option<String>,
-    /// Why.
-    pub sentence: &'static str,
-}
-
-impl fmt::Display for Converted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let to = self.to.as_deref().map_or_else(|| "its default".to_owned(), |to| excerpt(to, EXCERPT_MAX));
-        write!(f, "{} is now {to}, it was {} ({})", self.path, excerpt(&self.from, EXCERPT_MAX), self.sentence)
-    }
 }
 
 /// Converts a document that a version wrote (empty: one that did not say). Without a trust, what depends on it stays as it is.

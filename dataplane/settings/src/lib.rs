@@ -15,6 +15,7 @@ mod arguments;
 mod boot;
 mod check;
 pub mod convert;
+mod converted;
 mod devices;
 pub mod document;
 mod enrichment;
@@ -23,16 +24,18 @@ pub mod paths;
 mod patterns;
 pub mod profiles;
 mod settings;
+mod table;
 pub mod terminal;
 mod trust;
 
 pub use annex::Annex;
-pub use boot::{Boot, Cores, Device, Eal, HugePages, Placement, PlacementError, Port, Records, Rss, Table, WORKERS_MAX};
+pub use boot::{Boot, Cores, Device, Eal, HugePages, Placement, PlacementError, Port, Records, Rss, WORKERS_MAX};
 pub use check::{EXCERPT_MAX, Violation, excerpt, quote};
 pub use document::parse_toml;
 pub use live::{EXPORTER_PREFIX, Exporter, Live, Protocol, Timeouts, Transport};
 pub use patterns::Patterns;
 pub use settings::{Settings, differing, restart_required};
+pub use table::Table;
 pub use trust::Trust;
 
 #[cfg(test)]
