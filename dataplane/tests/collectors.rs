@@ -31,11 +31,19 @@ impl Net {
             ip(&["netns", "add", namespace]);
             ip(&["-n", namespace, "link", "set", "lo", "up"]);
         }
-        ip(&["-n", &net.here, "link", "add", "v0", "type", "veth", "peer", "name", "v0", "netns", &net.there]);
+        let mac = |end: u8| format!("02:00:00:00:00:0{end}");
+        let pair = ["address", &mac(1), "type", "veth", "peer", "name", "v0", "address", &mac(2), "netns", &net.there];
+        ip(&[&["-n", &net.here, "link", "add", "v0"], pair.as_slice()].concat());
         for (namespace, end) in [(&net.here, 1), (&net.there, 2)] {
             ip(&["-n", namespace, "addr", "add", &format!("192.0.2.{end}/24"), "dev", "v0"]);
             ip(&["-n", namespace, "addr", "add", &format!("2001:db8::{end}/64"), "dev", "v0", "nodad"]);
             ip(&["-n", namespace, "link", "set", "v0", "up"]);
+        }
+        // Who is there is known: on a busy machine to ask for it takes longer than a collector is tried.
+        for (namespace, other) in [(&net.here, 2), (&net.there, 1)] {
+            for address in [format!("192.0.2.{other}"), format!("2001:db8::{other}")] {
+                ip(&["-n", namespace, "neigh", "replace", &address, "lladdr", &mac(other), "dev", "v0", "nud", "permanent"]);
+            }
         }
         net
     }

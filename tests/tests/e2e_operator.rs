@@ -70,6 +70,9 @@ fn tables_fit_the_terminal_and_columns_are_chosen() {
     let chosen = replay(&[file, "--columns", "octets,source"], "80").stdout;
     assert!(chosen.lines().all(|line| line.split_whitespace().count() == 2), "{chosen}");
     assert!(chosen.lines().next().is_some_and(|line| line.trim_start().starts_with("OCTETS  SOURCE")), "{chosen}");
+    let fields = replay(&[file, "--columns", "octets,destination_port,ingress_interface"], "80").stdout;
+    assert!(fields.lines().next().is_some_and(|line| line.trim() == "OCTETS  DESTINATION_PORT  INGRESS_INTERFACE"), "{fields}");
+    assert!(fields.lines().any(|line| line.split_whitespace().nth(1) == Some("443")), "{fields}");
     let wrong = replay(&[file, "--columns", "sauce"], "80");
     assert_eq!(wrong.code, Some(1), "{wrong:?}");
     assert!(wrong.stderr.contains("there is no column sauce; there are: start-utc, seconds, proto, source"), "{}", wrong.stderr);

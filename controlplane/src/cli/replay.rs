@@ -206,17 +206,7 @@ const UNREADABLE: u8 = 2;
 /// # Errors
 /// When the output cannot be written. What is wrong with a capture is said on standard error and shows in the exit code.
 pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
-    if args.format == Format::Table {
-        screen.check(&table::HEADINGS)?;
-    } else {
-        let takes = matches!(args.format, Format::Csv | Format::Json) && args.table != Table::TcpRtt;
-        anyhow::ensure!(
-            takes || screen.columns_are_free(),
-            "--columns: chooses columns of --format table, csv and json; detail, ipfix and --table tcp_rtt always have theirs"
-        );
-    }
-    let of_table = args.format == Format::Table;
-    let columns = chosen::Columns::named(screen.columns().filter(|_| !of_table))?;
+    let columns = columns(args, screen)?;
     let whose = args.whose.load()?;
     let tunnels = args.chosen_tunnels()?;
     let target = args.out.as_deref().filter(|path| *path != Path::new("-"));
@@ -243,6 +233,23 @@ pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// The fields that were asked for as columns, beside a table's own.
+fn columns(args: &Args, screen: &Out) -> anyhow::Result<chosen::Columns> {
+    if args.format == Format::Table {
+        let fields: Vec<&str> = screen.beyond(&table::HEADINGS).collect();
+        if !fields.iter().all(|name| chosen::Columns::has(name)) {
+            screen.check(&table::HEADINGS).map_err(|error| anyhow::anyhow!("{error}, and the fields that `sonde fields` lists"))?;
+        }
+        return chosen::Columns::named(fields);
+    }
+    let takes = matches!(args.format, Format::Csv | Format::Json) && args.table != Table::TcpRtt;
+    anyhow::ensure!(
+        takes || screen.columns_are_free(),
+        "--columns: chooses columns of --format table, csv and json; detail, ipfix and --table tcp_rtt always have theirs"
+    );
+    chosen::Columns::named(screen.columns())
+}
+
 fn replay_all(
     args: &Args,
     (tunnels, whose, columns): (Tunnels, Option<Enricher>, chosen::Columns),
@@ -251,7 +258,7 @@ fn replay_all(
     screen: &Out,
 ) -> io::Result<u8> {
     let mut sink: Box<dyn Sink> = match args.format {
-        Format::Table => Box::new(table::Columns::new(out, args.table, whose, screen)),
+        Format::Table => Box::new(table::Columns::new(out, args.table, whose, columns, screen)),
         Format::Csv if args.table == Table::TcpRtt => Box::new(rtt::Rtt::new(out)?),
         Format::Csv if !screen.columns_are_free() => Box::new(chosen::Chosen::csv(out, args.table, columns, whose)?),
         Format::Json if !screen.columns_are_free() => Box::new(chosen::Chosen::json(out, args.table, columns, whose)),

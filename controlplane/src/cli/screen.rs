@@ -38,10 +38,15 @@ impl Out {
         Self { json, color, terminal, width: width(), columns: columns.iter().map(|name| name.trim().to_lowercase()).collect() }
     }
 
+    /// The columns that were asked for and that no heading names.
+    pub(super) fn beyond<'a>(&'a self, headings: &'a [&str]) -> impl Iterator<Item = &'a str> {
+        self.columns().filter(move |asked| !headings.iter().any(|heading| name(heading) == *asked))
+    }
+
     /// Refuses columns that none of these tables has.
     pub(super) fn check(&self, headings: &[&str]) -> anyhow::Result<()> {
         let names: Vec<String> = headings.iter().map(|heading| name(heading)).filter(|name| !name.is_empty()).collect();
-        let unknown: Vec<&str> = self.columns.iter().filter(|asked| !names.contains(asked)).map(String::as_str).collect();
+        let unknown: Vec<&str> = self.beyond(headings).collect();
         anyhow::ensure!(unknown.is_empty(), "--columns: there is no column {}; there are: {}", unknown.join(", "), names.join(", "));
         Ok(())
     }
@@ -111,9 +116,9 @@ impl Out {
 /// Between two columns.
 pub(super) const GAP: &str = "  ";
 
-/// A column's name on the command line: its heading in small letters, words joined by hyphens.
+/// A column's name on the command line: its heading in small letters, words joined by hyphens; fields have underscores.
 fn name(heading: &str) -> String {
-    let words = heading.split(|c: char| !c.is_alphanumeric() && c != '<' && c != '#').filter(|word| !word.is_empty());
+    let words = heading.split(|c: char| !c.is_alphanumeric() && !matches!(c, '<' | '#' | '_')).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-").to_lowercase()
 }
 

@@ -25,8 +25,24 @@ enum Column {
 }
 
 /// The columns that were asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Columns(Vec<Column>);
+
+/// Where flows are from.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origins {
+    file: String,
+    /// Whether frames of this file have MAC addresses.
+    ethernet: bool,
+}
+
+impl Origins {
+    /// Another file begins.
+    pub(super) fn begin(&mut self, file: &str, ethernet: bool) {
+        file.clone_into(&mut self.file);
+        self.ethernet = ethernet;
+    }
+}
 
 impl Columns {
     /// The columns of these names: headings, canonical names, or others of the catalogue.
@@ -46,10 +62,31 @@ impl Columns {
         Ok(Self(columns))
     }
 
-    fn names(&self) -> impl Iterator<Item = &str> {
+    /// Whether a name is one of theirs.
+    pub(super) fn has(name: &str) -> bool {
+        name == FILE || column(name).is_some()
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|column| match column {
             Column::File => FILE,
             Column::Field(name, _) => name,
+        })
+    }
+
+    /// Whether the values of each are numbers.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = bool> {
+        self.0.iter().map(|column| match column {
+            Column::File => false,
+            Column::Field(_, field) => matches!(field.row.kind, Type::Unsigned | Type::Float | Type::Duration),
+        })
+    }
+
+    /// What each says of a flow, as text; empty where there is nothing.
+    pub(super) fn cells(&self, record: &RecordView<'_>, from: &Origins, places: Option<&[Place; 2]>) -> impl Iterator<Item = String> {
+        self.0.iter().map(move |column| match column {
+            Column::File => from.file.clone(),
+            Column::Field(_, field) => text(field, &value(field, record, from, places)),
         })
     }
 }
@@ -61,9 +98,7 @@ pub(super) struct Chosen<W: Write> {
     table: Table,
     columns: Columns,
     json: bool,
-    file: String,
-    /// Whether frames of this file have MAC addresses.
-    ethernet: bool,
+    from: Origins,
     whose: Option<Enricher>,
     fault: Option<io::Error>,
 }
@@ -83,37 +118,40 @@ impl<W: Write> Chosen<W> {
     /// One object a line.
     pub(super) fn json(out: W, table: Table, columns: Columns, whose: Option<Enricher>) -> Self {
         let out = io::BufWriter::with_capacity(256 << 10, out);
-        Self { out, table, columns, json: true, file: String::new(), ethernet: false, whose, fault: None }
+        Self { out, table, columns, json: true, from: Origins::default(), whose, fault: None }
     }
 
     fn line(&mut self, record: &RecordView<'_>) -> io::Result<()> {
         let places = self.whose.as_ref().and_then(|table| place::ends(record, table));
-        let value = |field: &Field| match field.row.origin {
-            Origin::Lookup(end, lookup) => looked_up(places.as_ref(), end, lookup),
-            // Addresses of a link that has none are zeros in a record.
-            Origin::Record(_) if field.row.kind == Type::Mac && !self.ethernet => Value::Absent,
-            Origin::Record(_) => field.read(record),
-        };
         if self.json {
             let mut object = Map::new();
             for column in &self.columns.0 {
                 match column {
-                    Column::File => _ = object.insert(FILE.to_owned(), self.file.clone().into()),
-                    Column::Field(name, field) => _ = object.insert(name.clone(), json(&value(field))),
+                    Column::File => _ = object.insert(FILE.to_owned(), self.from.file.clone().into()),
+                    Column::Field(name, field) => {
+                        _ = object.insert(name.clone(), json(&value(field, record, &self.from, places.as_ref())));
+                    }
                 }
             }
             serde_json::to_writer(&mut self.out, &object)?;
             return self.out.write_all(b"\n");
         }
         let mut line = String::new();
-        for (at, column) in self.columns.0.iter().enumerate() {
+        for (at, cell) in self.columns.cells(record, &self.from, places.as_ref()).enumerate() {
             line.push_str(if at == 0 { "" } else { "," });
-            match column {
-                Column::File => line.push_str(&quoted(&self.file)),
-                Column::Field(_, field) => line.push_str(&quoted(&text(field, &value(field)))),
-            }
+            line.push_str(&quoted(&cell));
         }
         writeln!(self.out, "{line}")
+    }
+}
+
+/// What a field says of a flow.
+fn value(field: &Field, record: &RecordView<'_>, from: &Origins, places: Option<&[Place; 2]>) -> Value {
+    match field.row.origin {
+        Origin::Lookup(end, lookup) => looked_up(places, end, lookup),
+        // Addresses of a link that has none are zeros in a record.
+        Origin::Record(_) if field.row.kind == Type::Mac && !from.ethernet => Value::Absent,
+        Origin::Record(_) => field.read(record),
     }
 }
 
@@ -195,8 +233,7 @@ impl<W: Write> Output for Chosen<W> {
 
 impl<W: Write> Sink for Chosen<W> {
     fn begin(&mut self, file: &str, ethernet: bool) {
-        file.clone_into(&mut self.file);
-        self.ethernet = ethernet;
+        self.from.begin(file, ethernet);
     }
 
     fn end(&mut self) -> io::Result<()> {

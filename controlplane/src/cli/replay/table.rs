@@ -1,5 +1,6 @@
-//! Flows as a table for people.
+//! Flows as a table for people. Its own columns join several fields; any field of the catalogue may stand beside them.
 
+use super::chosen;
 use super::sink::{Sink, Table};
 use crate::cli::screen::{Align, GAP, Out, set};
 use crate::cli::timing::{self, RESPONSE, RTT};
@@ -7,6 +8,7 @@ use crate::cli::value_names::reason;
 use crate::notation::{address, mac, protocol};
 use crate::{detail, place};
 use sonde_enrich::Enricher;
+use sonde_proto::v1::Place;
 use sonde_record::fact::{Layers, QuicPerformance, TcpPerformance, UdpPerformance};
 use sonde_record::{Kind, NO_VLAN, Output, RecordView, View};
 use std::io::{self, Write};
@@ -20,6 +22,7 @@ pub(super) const HEADINGS: [&str; COLUMNS] = [
 /// Columns of numbers, which are set flush right.
 const NUMBERS: std::ops::Range<usize> = 6..12;
 const SECONDS: usize = 1;
+const WHERE: usize = COLUMNS - 1;
 /// What is left out where the terminal is too narrow, the first one first.
 const LEAVE_OUT: [&str; 10] = ["WHERE", RESPONSE, RTT, "VLAN", "TUNNEL", "END", "SECONDS", "START (UTC)", "<PKTS", "PKTS"];
 /// Columns that a flow without an IP header has nothing for.
@@ -33,8 +36,13 @@ pub struct Columns<W: Write> {
     out: io::BufWriter<W>,
     table: Table,
     whose: Option<Enricher>,
-    lines: Vec<[String; COLUMNS]>,
-    widths: [usize; COLUMNS],
+    /// Fields of the catalogue that stand after the columns of the table's own.
+    more: chosen::Columns,
+    headings: Vec<String>,
+    align: Vec<Align>,
+    lines: Vec<Vec<String>>,
+    widths: Vec<usize>,
+    from: chosen::Origins,
     screen: Out,
     /// The columns of the heading that was printed last.
     shown: Vec<usize>,
@@ -42,11 +50,16 @@ pub struct Columns<W: Write> {
 }
 
 impl<W: Write> Columns<W> {
-    /// Writes to `out`; with a table to look up addresses, each flow with an IP header says what was found.
-    pub(in crate::cli) fn new(out: W, table: Table, whose: Option<Enricher>, screen: &Out) -> Self {
-        let widths = HEADINGS.map(str::len);
-        let out = io::BufWriter::with_capacity(256 << 10, out);
-        Self { out, table, whose, lines: Vec::new(), widths, screen: screen.clone(), shown: Vec::new(), fault: None }
+    /// Writes to `out`; with a table to look up addresses, each flow with an IP header says what was found. `more` are the columns that
+    /// were asked for and are not the table's own.
+    pub(super) fn new(out: W, table: Table, whose: Option<Enricher>, more: chosen::Columns, screen: &Out) -> Self {
+        let headings: Vec<String> = HEADINGS.into_iter().map(str::to_owned).chain(more.names().map(str::to_uppercase)).collect();
+        let numbers = (0..COLUMNS).map(|at| at == SECONDS || NUMBERS.contains(&at)).chain(more.numbers());
+        let align = numbers.map(|number| if number { Align::Right } else { Align::Left }).collect();
+        let widths = headings.iter().map(String::len).collect();
+        let (out, screen) = (io::BufWriter::with_capacity(256 << 10, out), screen.clone());
+        let (lines, from, shown) = (Vec::new(), chosen::Origins::default(), Vec::new());
+        Self { out, table, whose, more, headings, align, lines, widths, from, screen, shown, fault: None }
     }
 
     fn set(&mut self) -> io::Result<()> {
@@ -58,28 +71,28 @@ impl<W: Write> Columns<W> {
         if self.lines.is_empty() {
             return Ok(());
         }
-        // Where nothing is looked up there is no last column.
-        let headings = &HEADINGS[..COLUMNS - usize::from(self.whose.is_none())];
-        let mut shown = self.screen.choose(headings, &self.widths, &LEAVE_OUT);
-        shown.retain(|at| !(self.table == Table::L2 && MEASURED.contains(at)));
+        let headings: Vec<&str> = self.headings.iter().map(String::as_str).collect();
+        let mut shown = self.screen.choose(&headings, &self.widths, &LEAVE_OUT);
+        // Where nothing is looked up there is nothing to say where.
+        let empty = |at: usize| (self.table == Table::L2 && MEASURED.contains(&at)) || (self.whose.is_none() && at == WHERE);
+        shown.retain(|at| !empty(*at));
         if shown != self.shown {
             self.shown = shown;
-            self.print(&HEADINGS)?;
+            self.print(&self.headings.clone())?;
         }
         for line in std::mem::take(&mut self.lines) {
-            self.print(&line.each_ref().map(String::as_str))?;
+            self.print(&line)?;
         }
         Ok(())
     }
 
-    fn print(&mut self, fields: &[&str; COLUMNS]) -> io::Result<()> {
-        let align = |at: usize| if at == SECONDS || NUMBERS.contains(&at) { Align::Right } else { Align::Left };
-        let cells: Vec<String> = self.shown.iter().map(|at| set(fields[*at], align(*at), self.widths[*at])).collect();
+    fn print(&mut self, fields: &[String]) -> io::Result<()> {
+        let cells: Vec<String> = self.shown.iter().map(|at| set(&fields[*at], self.align[*at], self.widths[*at])).collect();
         writeln!(self.out, "{}", cells.join(GAP).trim_end())
     }
 }
 
-fn fields(record: &RecordView<'_>, whose: Option<&Enricher>) -> [String; COLUMNS] {
+fn fields(record: &RecordView<'_>, places: Option<&[Place; 2]>) -> [String; COLUMNS] {
     let [packets, packets_reverse] = record.packets();
     let [octets, octets_reverse] = record.octets();
     let (proto, source, destination) = match record.kind() {
@@ -109,7 +122,7 @@ fn fields(record: &RecordView<'_>, whose: Option<&Enricher>) -> [String; COLUMNS
         response,
         reason(record.end_reason() as u32).to_owned(),
         tunnel(record),
-        whose.and_then(|table| place::ends(record, table)).map(|ends| place::both(&ends)).unwrap_or_default(),
+        places.map(place::both).unwrap_or_default(),
     ]
 }
 
@@ -156,7 +169,9 @@ impl<W: Write> Output for Columns<W> {
         if !self.table.takes(record) || self.fault.is_some() {
             return;
         }
-        self.lines.push(fields(record, self.whose.as_ref()));
+        let places = self.whose.as_ref().and_then(|table| place::ends(record, table));
+        let more = self.more.cells(record, &self.from, places.as_ref());
+        self.lines.push(fields(record, places.as_ref()).into_iter().chain(more).collect());
         if self.lines.len() >= SETTING
             && let Err(error) = self.set()
         {
@@ -166,7 +181,9 @@ impl<W: Write> Output for Columns<W> {
 }
 
 impl<W: Write> Sink for Columns<W> {
-    fn begin(&mut self, _file: &str, _ethernet: bool) {}
+    fn begin(&mut self, file: &str, ethernet: bool) {
+        self.from.begin(file, ethernet);
+    }
 
     fn end(&mut self) -> io::Result<()> {
         self.fault.take().map_or(Ok(()), Err)
@@ -201,7 +218,7 @@ mod tests {
     #[test]
     fn a_flow_without_an_ip_header_has_no_columns_of_performance() {
         let mut out = Vec::new();
-        let mut table = Columns::new(&mut out, Table::L2, None, &Out::new(false, true, &[]).without_width());
+        let mut table = Columns::new(&mut out, Table::L2, None, chosen::Columns::default(), &Out::new(false, true, &[]).without_width());
         Record::new(Head { kind: Kind::Layer2, ..Head::default() }).put(&mut table);
         table.finish().expect("memory");
         drop(table);
@@ -210,9 +227,21 @@ mod tests {
     }
 
     #[test]
+    fn fields_of_the_catalogue_stand_beside_the_columns_of_the_table() {
+        let asked = ["destination_port", "octets", "ttl"].map(str::to_owned);
+        let more = chosen::Columns::named(["destination_port", "ttl"]).expect("fields");
+        let mut out = Vec::new();
+        let mut table = Columns::new(&mut out, Table::Flows, None, more, &Out::new(false, true, &asked));
+        Record::new(Head { proto: 6, dport: 443, packets: [1, 0], octets: [60, 0], ttl: [64, 0], ..Head::default() }).put(&mut table);
+        table.finish().expect("memory");
+        drop(table);
+        assert_eq!(String::from_utf8(out).expect("text"), "DESTINATION_PORT  OCTETS  TTL\n             443      60   64\n");
+    }
+
+    #[test]
     fn columns_are_aligned() {
         let mut out = Vec::new();
-        let mut table = Columns::new(&mut out, Table::Flows, None, &Out::new(false, true, &[]).without_width());
+        let mut table = Columns::new(&mut out, Table::Flows, None, chosen::Columns::default(), &Out::new(false, true, &[]).without_width());
         let mut head = Head { proto: 6, sport: 1, dport: 443, packets: [1, 12_345_678], vlan_tci: [NO_VLAN; 2], ..Head::default() };
         let valid = valid::SERVER_RTT | valid::CLIENT_RTT;
         let tcp = TcpPerformance { valid, server_rtt: 20_000_000, client_rtt: 3_456_000, ..TcpPerformance::default() };
