@@ -12,6 +12,11 @@ pub(crate) fn timestamp(ns: u64) -> Timestamp {
     Timestamp { seconds, nanos }
 }
 
+/// Seconds, with nine decimals.
+pub(crate) fn seconds(ns: u64) -> String {
+    format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000)
+}
+
 /// An address of a record; `None` where the flow has none.
 pub(crate) fn ip(kind: Kind, bytes: &[u8; 16]) -> Option<IpAddr> {
     let [.., a, b, c, d] = *bytes;

@@ -5,6 +5,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use sonde_record::catalogue::distance;
+
 use crate::fact::{self, own};
 use crate::format::ipfix::elements::{CESNET_PEN, FLOWMON_PEN, NTOP_PEN};
 use crate::format::ipfix::field::Field;
@@ -297,23 +299,8 @@ fn rank(field: &Field) -> usize {
 
 /// The name that is the most like this one: the fewest letters changed, without regard to their case.
 fn nearest(name: &str, known: &[&'static str]) -> &'static str {
-    let letters = |text: &str| text.to_ascii_lowercase().into_bytes();
-    let name = letters(name.get(..64).unwrap_or(name));
-    known.iter().copied().min_by_key(|known| distance(&name, &letters(known))).unwrap_or_default()
-}
-
-/// Letters to insert, remove or replace to make one text of the other (Levenshtein).
-fn distance(a: &[u8], b: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (at, x) in a.iter().enumerate() {
-        let mut before = std::mem::replace(&mut row[0], at + 1);
-        for (column, y) in b.iter().enumerate() {
-            let changed = before + usize::from(x != y);
-            before = row[column + 1];
-            row[column + 1] = changed.min(before + 1).min(row[column] + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
+    let name = name.get(..64).unwrap_or(name).to_ascii_lowercase();
+    known.iter().copied().min_by_key(|known| distance(&name, &known.to_ascii_lowercase())).unwrap_or_default()
 }
 
 #[cfg(test)]

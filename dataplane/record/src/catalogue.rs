@@ -55,7 +55,7 @@ pub fn nearest(name: &str) -> Option<String> {
 }
 
 /// How many letters must be put in, taken out or changed to make one text of the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, left) in a.chars().enumerate() {
         let mut diagonal = std::mem::replace(row.first_mut().unwrap_or(&mut 0), i + 1);

@@ -2,7 +2,7 @@
 
 use super::sink::{Sink, Table};
 use super::whose::quoted;
-use crate::notation::mac;
+use crate::notation::{mac, seconds};
 use crate::place;
 use serde_json::{Map, Value as Json};
 use sonde_enrich::Enricher;
@@ -175,11 +175,6 @@ fn looked_up(places: Option<&[Place; 2]>, end: End, lookup: Lookup) -> Value {
     }
 }
 
-/// Seconds, with nine decimals.
-fn seconds(ns: u64) -> String {
-    format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000)
-}
-
 /// A value as text: empty where it is absent, lists joined by "|", those of tunnels by "/".
 fn text(field: &Field, value: &Value) -> String {
     match value {
@@ -248,6 +243,7 @@ impl<W: Write> Sink for Chosen<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::replay::csv::tests::tcp;
     use crate::cli::replay::csv::{Csv, FLOW_COLUMNS, L2_COLUMNS};
     use sonde_packet::{Layers, Tunnel};
     use sonde_record::{Head, Kind, NO_VLAN, NO_WSCALE, Record, View};
@@ -273,31 +269,7 @@ mod tests {
     }
 
     fn records() -> Vec<Record> {
-        let head = Head {
-            start: 1_700_000_000_000_000_001,
-            end: 1_700_000_001_000_000_000,
-            src: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 192, 0, 2, 1],
-            dst: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 192, 0, 2, 2],
-            sport: 40_000,
-            dport: 443,
-            proto: 6,
-            packets: [3, 2],
-            octets: [180, 104],
-            wire: [222, 132],
-            tcp_flags: [0x1b, 0x12],
-            ttl: [64, 57],
-            tos: 184,
-            vlan_tci: [0xa064, 7],
-            smac: [2, 0, 0, 0, 0, 1],
-            dmac: [2, 0, 0, 0, 0, 2],
-            ethertype: 0x0800,
-            fragments: 3,
-            syn_len: 60,
-            syn_window: 64_240,
-            syn_mss: 1460,
-            syn_wscale: 7,
-            ..Head::default()
-        };
+        let head = Head { vlan_tci: [0xa064, 7], ethertype: 0x0800, fragments: 3, ..tcp() };
         let layers = Layers {
             mpls: [0x0006_4140, 0x0006_5140, 0, 0, 0, 0],
             mpls_labels: 2,

@@ -230,7 +230,7 @@ fn macs<W: Write>(writer: &mut TextWriter<W>, record: &RecordView<'_>, ethernet:
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use sonde_record::{Head, Record};
 
@@ -250,7 +250,8 @@ mod tests {
         String::from_utf8(out).expect("text").lines().map(str::to_owned).collect()
     }
 
-    fn tcp() -> Head {
+    /// A connection with a SYN, behind one VLAN tag.
+    pub(in crate::cli::replay) fn tcp() -> Head {
         let mut record = Head {
             start: 1_700_000_000_000_000_001,
             end: 1_700_000_001_000_000_000,

@@ -5,7 +5,7 @@
 
 use super::sink::Sink;
 use super::whose::quoted;
-use crate::notation::address;
+use crate::notation::{address, seconds};
 use sonde_packet::Layers;
 use sonde_record::fact::{TcpDirection, TcpPerformance, valid};
 use sonde_record::{Output, Record, RecordView};
@@ -80,7 +80,6 @@ fn ends(record: &Record, tcp: &TcpPerformance) -> (String, String) {
 }
 
 fn line(file: &str, client: &str, server: &str, nth: u32, record: &Record, tcp: &TcpPerformance) -> String {
-    let seconds = |ns: u64| format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000);
     let rtt = |bit: u64, ns: u64| if tcp.valid & bit == 0 { String::new() } else { seconds(ns) };
     let [forward, reverse] = &tcp.ways;
     let (fwd, rev) = if tcp.client == 0 { (forward, reverse) } else { (reverse, forward) };
