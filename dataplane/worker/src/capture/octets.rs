@@ -1,5 +1,22 @@
 //! Octets of a capture file as numbers.
 
+use sonde_memory::prefetch::prefetch_slice;
+
+/// Octets of a cache line.
+const LINE: usize = 64;
+/// How far behind the record that is read lines are prefetched, in octets.
+const AHEAD: usize = 4096;
+/// Most octets that are prefetched for one record: the largest frame of Ethernet without jumbo frames, and a header.
+const AHEAD_MOST: usize = 1536;
+
+/// Prefetches, for a record of so many octets at the beginning of `rest`, as many octets further on in the file. Where a record begins
+/// is known only when the header of the one before it has come from memory; without this, each header is waited for.
+#[inline(always)]
+pub(super) fn prefetch_ahead(rest: &[u8], octets: usize) {
+    let lines = rest.get(AHEAD..).unwrap_or_default().chunks(LINE);
+    lines.take(octets.min(AHEAD_MOST).div_ceil(LINE)).for_each(prefetch_slice);
+}
+
 /// The byte order a file, or a section of it, was written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {

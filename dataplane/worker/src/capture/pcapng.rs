@@ -4,7 +4,7 @@ use super::batch::Batch;
 use super::fault::Damage;
 use super::limits::WIRE_MAX;
 use super::linktype::Frames;
-use super::octets::{Order, words};
+use super::octets::{Order, prefetch_ahead, words};
 use super::passed::Passed;
 use sonde_packet::Frame;
 
@@ -101,6 +101,7 @@ impl Reader {
     pub(super) fn fill<'a>(&mut self, rest: &mut &'a [u8], batch: &mut Batch<'a>, passed: &mut Passed) -> Result<(), Damage> {
         while !rest.is_empty() {
             let block = self.block(rest)?;
+            prefetch_ahead(rest, block.body.len());
             let packet = match block.kind {
                 PACKET => Some(self.enhanced(block.body)?),
                 PACKET_SIMPLE => Some(self.simple(block.body)?),
