@@ -2,7 +2,8 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use sonde_tests::skip::{Need, skip};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -283,7 +284,7 @@ async fn a_full_disk_is_said_and_nothing_is_lost() {
     let script = r#"mount -t tmpfs -o size=64k none "$1" && shift && exec "$@""#;
     let able = Command::new("unshare").args(["-m", "sh", "-c", script, "sh"]).arg(&state).arg("true").output();
     if !able.is_ok_and(|o| o.status.success()) {
-        eprintln!("SKIPPED: a mount namespace of its own needs root (unshare -m)");
+        skip(Need::Namespaces, "a full disk");
         return;
     }
     let fake = FakeDataplane::start(&name, &home.path().join("run"), 1, 1);
@@ -374,7 +375,7 @@ async fn a_disk_that_is_full_from_the_beginning_is_said() {
         r#"mount -t tmpfs -o size=16k none "$1" && mkdir "$2" && touch "$2/lock" && { cat /dev/zero > "$1/fill"; shift 2; exec "$@"; }"#;
     let able = Command::new("unshare").args(["-m", "sh", "-c", script, "sh"]).arg(&state).arg(&folder).arg("true").output();
     if !able.is_ok_and(|o| o.status.success()) {
-        eprintln!("SKIPPED: a mount namespace of its own needs root (unshare -m)");
+        skip(Need::Namespaces, "a full disk");
         return;
     }
     let _fake = FakeDataplane::start(&name, &home.path().join("run"), 1, 1);
@@ -397,9 +398,7 @@ async fn a_python_client_made_from_the_protos_calls_every_method() {
     let python = std::env::var("SONDE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let able = Command::new(&python).args(["-c", "import grpc, grpc_reflection, grpc_tools"]).output();
     if !able.is_ok_and(|o| o.status.success()) {
-        let note = "SKIPPED: the Python client was not run: pip install grpcio grpcio-reflection grpcio-tools (or set SONDE_PYTHON)\n";
-        // Past the capture of the test harness: a test that was not run should be seen.
-        std::io::stderr().write_all(note.as_bytes()).expect("written");
+        skip(Need::PythonGrpc, "a client in Python");
         return;
     }
     let (name, home, _cleared) = place();

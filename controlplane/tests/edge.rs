@@ -3,6 +3,7 @@
 mod support;
 
 use sonde_proto::v1::*;
+use sonde_tests::skip::root;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -339,8 +340,7 @@ async fn the_socket_is_for_its_group_and_says_who_asked() {
     let mut home_made = Command::new(env!("CARGO_BIN_EXE_sonde"));
     home_made.arg("version").env_remove("SONDE_API").env("SONDE_INSTANCE", &name).env("SONDE_RUN_DIR", home.path().join("run"));
     assert!(text(&home_made.output().expect("runs").stdout).contains(&format!(" at {socket}")));
-    if !us.is_root() {
-        eprintln!("SKIPPED: to be another user needs root");
+    if !root("another user at the socket") {
         return;
     }
     // Another user, who may reach the socket; and one who may not.

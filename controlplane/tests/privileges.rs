@@ -12,6 +12,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use sonde_system::Account;
 use sonde_tests::attacker::attack;
+use sonde_tests::skip::{Need, skip};
 use support::{Cleared, FakeDataplane, instance, until};
 use tempfile::TempDir;
 
@@ -90,11 +91,11 @@ fn refused(mut command: Command) -> String {
     said
 }
 
-/// Root, on a machine with the service user; says loudly that a test is skipped where it is not.
+/// Root, on a machine with the service user. Where it is not, the test is skipped.
 fn service(what: &str) -> Option<Account> {
     let account = Account::service().filter(|_| rustix::process::geteuid().is_root());
     if account.is_none() {
-        eprintln!("SKIPPED, because it needs root and the user sonde (`make deps` as root): {what}");
+        skip(Need::ServiceUser, what);
     }
     account
 }

@@ -374,8 +374,7 @@ mod tests {
     #[test]
     fn root_obeys_only_a_profile_that_nobody_else_can_write() {
         use std::os::unix::fs::PermissionsExt;
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED, because it needs root: a profile that somebody else can write");
+        if !sonde_tests::skip::root("a profile that somebody else can write") {
             return;
         }
         let dir = tempfile::tempdir().expect("a directory");

@@ -8,9 +8,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{Place, Running, root, udp};
+use common::{Place, Running, udp};
 use sonde_system::{Sharing, account};
 use sonde_tests::attacker::{NOBODY, attack};
+use sonde_tests::skip::{Need, root, skip};
 
 /// A folder of root's with a file that matters.
 struct Victim {
@@ -247,7 +248,7 @@ fn a_port_that_reads_an_interface_keeps_one_capability_and_names_it_when_it_is_m
     }
     let able = Command::new("unshare").args(["-n", "true"]).stderr(Stdio::null()).status();
     if !able.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED, because it needs a network namespace: the capabilities of net_af_packet");
+        skip(Need::Namespaces, "the capabilities of net_af_packet");
         return;
     }
     let programs = program_for_everybody();

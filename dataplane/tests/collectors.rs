@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, Running, root, udp};
+use common::{Place, Running, udp};
 use sonde_stats::{BlockView, Kind};
+use sonde_tests::skip::root;
 
 /// Flows, one record each, when it stops.
 const FLOWS: u16 = 500;
@@ -67,7 +68,7 @@ impl Net {
         inside.args(["netns", "exec", &self.here]).arg(command.get_program()).args(command.get_args());
         inside.env_remove("RUST_LOG").env_remove("SONDE_PROFILE").env_remove("SONDE_RUN_DIR");
         let running = Running::of(place, inside);
-        running.until("all received", |r| r.counter(Kind::Worker, "received") == FLOWS.into());
+        running.until("all received", |r| r.counter(Kind::Worker, "received") == u64::from(FLOWS));
         running
     }
 
@@ -126,7 +127,7 @@ fn a_udp_collector_that_is_away_is_sent_no_records_and_they_count_as_lost() {
     let place = Place::new();
     let net = Net::new(&place);
     let running = net.runs(&place, "192.0.2.2:4739");
-    running.until("the records to be dropped", |r| count(r, "lost_send") == FLOWS.into());
+    running.until("the records to be dropped", |r| count(r, "lost_send") == u64::from(FLOWS));
     assert_eq!((count(&running, "records"), exporter(&running).text("state")), (0, Some("failed")));
     assert!(trouble(&running).starts_with("collector 192.0.2.2:4739 refuses datagrams (ICMP port unreachable)"), "{}", trouble(&running));
     let text = running.stop();
@@ -143,7 +144,7 @@ fn a_udp_collector_that_comes_within_the_hold_gets_everything() {
     let running = net.runs(&place, "192.0.2.2:4739");
     running.until("the refusal", |r| exporter(r).text("state") == Some("failed"));
     let _collector = net.collector("192.0.2.2", 4739);
-    running.until("all sent", |r| count(r, "records") == FLOWS.into());
+    running.until("all sent", |r| count(r, "records") == u64::from(FLOWS));
     let text = running.stop();
     assert!(text.contains(&format!("exporters/a: {FLOWS} records sent (unconfirmed), 0 lost")), "{text}");
 }
@@ -157,7 +158,7 @@ fn a_neighbour_that_does_not_answer_is_found_out() {
     let net = Net::new(&place);
     // Nobody has this address: the kernel asks for it, and gives up after three seconds. What was sent meanwhile is lost.
     let running = net.runs(&place, "192.0.2.9:4739");
-    running.until("the records to be told", |r| count(r, "lost_send") + count(r, "lost_refused") == FLOWS.into());
+    running.until("the records to be told", |r| count(r, "lost_send") + count(r, "lost_refused") == u64::from(FLOWS));
     assert!(trouble(&running).contains("host or network unreachable") || trouble(&running).contains("no route"), "{}", trouble(&running));
     let before = Instant::now();
     let text = running.stop();
@@ -176,7 +177,7 @@ fn the_next_address_of_a_name_is_tried_after_a_refusal() {
         net.hosts("2001:db8::2 collector.example\n192.0.2.2 collector.example\n");
         let _collector = net.collector(works, 4739);
         let running = net.runs(&place, "collector.example:4739");
-        running.until("all sent", |r| count(r, "records") == FLOWS.into());
+        running.until("all sent", |r| count(r, "records") == u64::from(FLOWS));
         assert_eq!((count(&running, "lost_refused"), count(&running, "lost_send")), (0, 0), "{refuses}: {}", trouble(&running));
         let text = running.stop();
         assert!(text.contains(&format!("exporters/a: {FLOWS} records sent (unconfirmed), 0 lost")), "{text}");
@@ -207,7 +208,7 @@ fn an_interface_that_takes_nothing_holds_up_no_apply_and_no_stop() {
         assert!(before.elapsed() < Duration::from_secs(20), "{:?}", before.elapsed());
     }
     running.until("the records are written", |r| {
-        r.counter(Kind::Worker, "records_idle") + r.counter(Kind::Worker, "records_active") == FLOWS.into()
+        r.counter(Kind::Worker, "records_idle") + r.counter(Kind::Worker, "records_active") == u64::from(FLOWS)
     });
     let text = running.stop();
     let of = |behind: &str| -> u16 {

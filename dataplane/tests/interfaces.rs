@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{Place, Running, root};
+use common::{Place, Running};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use sonde_stats::{BlockView, Kind};
+use sonde_tests::skip::{Need, root, skip};
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -45,7 +46,7 @@ impl Wire {
         }
         let name = format!("sonde-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         if !try_ip(&format!("netns add {name}a")) {
-            eprintln!("SKIPPED, because network namespaces cannot be made (iproute2 and CAP_SYS_ADMIN are needed)");
+            skip(Need::Namespaces, "two network namespaces with a wire between them");
             return None;
         }
         let wire = Self { name };
@@ -315,7 +316,7 @@ fn several_queues_share_the_packets() {
     let (place, Some(wire)) = (Place::new(), Wire::new()) else { return };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     if cores < 2 {
-        eprintln!("SKIPPED, because it needs two cores: several queues");
+        skip(Need::TwoCores, "several queues");
         return;
     }
     let running = wire.probe_with(&place, "net_af_packet0,iface=probe,qpairs=2", &["boot.cores.workers=[0, 1]"]);

@@ -6,12 +6,13 @@ use std::net::UdpSocket;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
-use common::{Place, Running, Tiny, root, udp};
+use common::{Place, Running, Tiny, udp};
 use sonde_proto::southbound::ApplyRequest;
 use sonde_proto::v1;
 use sonde_stats::{Kind, View};
 use sonde_tests::collector::{Collected, Collector};
 use sonde_tests::mmdb::{Data, Writer};
+use sonde_tests::skip::root;
 
 /// 200 flows of 10 packets, and 20 frames that are no packets.
 fn traffic() -> Vec<Vec<u8>> {

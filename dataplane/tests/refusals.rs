@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Place, Tiny, root, udp};
+use common::{Place, Tiny, udp};
+use sonde_tests::skip::root;
 
 /// The sentence has all of the words.
 fn check(said: &str, words: &[&str]) {

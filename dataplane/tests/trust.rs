@@ -5,10 +5,11 @@ mod common;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use common::{Place, root, udp};
+use common::{Place, udp};
 use sonde_proto::southbound::ApplyRequest;
 use sonde_proto::v1;
 use sonde_stats::Kind;
+use sonde_tests::skip::root;
 
 const PORT: [&str; 2] = ["boot.ports[0].device=net_null0", "boot.ports[0].pace_pps=100"];
 

@@ -234,12 +234,3 @@ pub fn until<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
         std::thread::sleep(Duration::from_millis(50));
     }
 }
-
-/// Whether this process may do what only root may (raw sockets, network namespaces). Says loudly that a test is skipped when not.
-pub fn is_root(test: &str) -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("SKIPPED: {test} needs root");
-    }
-    root
-}

@@ -16,6 +16,7 @@ pub mod imports;
 pub mod mmdb;
 pub mod mrt;
 pub mod packed;
+pub mod skip;
 pub mod source;
 pub mod traffic;
 pub mod tshark;

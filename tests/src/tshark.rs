@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use crate::harness::{Said, run};
+use crate::skip::{Need, skip};
 use crate::traffic::{Packet, SECOND, Stack, capture};
 
 /// Values of a flow record by the name of their field, in the order in which they came: forward and reverse have one name.
@@ -21,7 +22,7 @@ pub fn tshark(path: &Path) -> Option<Command> {
     static FAULT: OnceLock<Option<String>> = OnceLock::new();
     let fault = FAULT.get_or_init(|| Command::new("tshark").arg("-v").output().err().map(|error| error.to_string()));
     if let Some(error) = fault {
-        eprintln!("SKIPPED: tshark does not run ({error}); `make deps` installs it");
+        skip(Need::Tshark, &format!("what tshark reads of {} ({error})", path.display()));
         return None;
     }
     let mut command = Command::new("tshark");

@@ -9,6 +9,7 @@ use netflow_parser::variable_versions::ipfix::lookup::IPFixField;
 use netflow_parser::{NetflowPacket, NetflowParser};
 use sonde_tests::collector::{Collected, Collector, Decoder, elements};
 use sonde_tests::harness::{Lab, PATIENCE, Process, binary, run, until};
+use sonde_tests::skip::{Need, skip};
 use sonde_tests::traffic::{Mix, Packet, Population, SECOND, Size, Totals, capture, office};
 use sonde_tests::tshark;
 
@@ -97,7 +98,7 @@ fn an_office_is_reported_over_tcp() {
 #[test]
 fn two_workers_report_the_same_through_the_dispatcher() {
     if std::thread::available_parallelism().unwrap().get() < 2 {
-        eprintln!("SKIPPED: two workers need two cores");
+        skip(Need::TwoCores, "two workers behind the dispatcher");
         return;
     }
     let lab = Lab::new("two");
@@ -220,7 +221,7 @@ fn a_library_reads_the_same_sums() {
 /// An nfcapd on a free UDP port, and where it writes.
 fn nfcapd(lab: &Lab) -> Option<(Process, u16, PathBuf)> {
     if Command::new("nfcapd").arg("-V").output().is_err() {
-        eprintln!("SKIPPED: nfcapd does not run; `make deps` installs it");
+        skip(Need::Nfdump, "what nfcapd collects");
         return None;
     }
     // Free a moment ago: nfcapd cannot be told to choose one itself.

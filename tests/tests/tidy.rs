@@ -53,6 +53,14 @@ fn nothing_is_left_undone() {
     no_faults(&faults);
 }
 
+/// What does not go through it cannot be required: `SONDE_REQUIRE` would say nothing.
+#[test]
+fn tests_are_skipped_in_one_place() {
+    let word = concat!("SKIP", "PED");
+    let faults = sources().into_iter().filter(|s| s.text.contains(word) && s.name != "tests/src/skip.rs");
+    no_faults(&faults.map(|s| format!("{}: {word}; call sonde_tests::skip", s.name)).collect::<Vec<_>>());
+}
+
 #[test]
 fn no_file_knows_the_machine_it_was_written_on() {
     let mut faults = Vec::new();

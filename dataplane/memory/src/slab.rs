@@ -292,7 +292,7 @@ mod tests {
             done += 1;
         }
         if done == 0 {
-            eprintln!("SKIPPED: no huge pages could be reserved (this needs root and free memory)");
+            sonde_tests::skip::skip(sonde_tests::skip::Need::HugePages, "a slab in reserved huge pages");
         }
     }
 

@@ -9,15 +9,8 @@ use std::process::Command;
 
 use sonde_system::{Folder, FolderError, Sharing};
 use sonde_tests::attacker::{NOBODY, attack};
+use sonde_tests::skip::root;
 use tempfile::TempDir;
-
-fn root(what: &str) -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("SKIPPED, because it needs root: {what}");
-    }
-    root
-}
 
 /// A folder like /tmp: everybody writes, nobody exchanges what is another's.
 fn sticky() -> TempDir {

@@ -258,15 +258,6 @@ pub(crate) fn pcap(packets: &[Vec<u8>]) -> Vec<u8> {
     file
 }
 
-/// Whether the test may mount and change what is root's. Says so loudly when not.
-pub(crate) fn root(what: &str) -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("SKIPPED, because it needs root: {what}");
-    }
-    root
-}
-
 /// A tiny file system, unmounted when dropped.
 pub(crate) struct Tiny(PathBuf);
 
