@@ -53,6 +53,25 @@ fn every_packet_of_an_aggregate_is_metered_and_the_frame_counted_once() {
     }
 }
 
+/// The packets that were left of an aggregate fill the next burst, and IPv6 goes to the same table as they do.
+#[test]
+fn what_follows_an_aggregate_finds_room_in_a_later_burst() {
+    let bytes = aggregate(&(1..=200).collect::<Vec<u16>>());
+    let plain = ipv4([10, 0, 0, 1], [10, 0, 0, 2], 5000, 53, 17, 0);
+    let octets = u16::try_from(plain.len() - 34).expect("short").to_be_bytes();
+    let header = [0x60, 0, 0, 0, octets[0], octets[1], 17, 61];
+    let six = [&plain[..12], &[0x86, 0xdd], &header, &[0x20; 32], &plain[34..]].concat();
+    let mut world = World::new(Policy::default());
+    let frames: Vec<Frame<'_>> = (0..300).map(|n| frame(if n < 2 { &bytes } else { &six }, START + n)).collect();
+    world.tracker.meter(&frames, START, &mut world.records);
+    let counters = *world.tracker.counters();
+    assert!(counters.balances());
+    assert_eq!((counters.metered(), counters.get(Counter::Subframes)), (300, 2 * 199));
+    let records = world.end();
+    let packets = |six: bool| records.iter().filter(|r| (r.sport == 5000) == six).map(|r| r.packets[0]).sum::<u64>();
+    assert_eq!((packets(false), packets(true)), (400, 298));
+}
+
 #[test]
 fn service_instances_are_networks_of_their_own_unless_they_are_not_wanted() {
     let bridged = |instance: u8, packet: &[u8]| {
