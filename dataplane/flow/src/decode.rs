@@ -4,7 +4,9 @@
 //! over the whole burst: apart, each packet would be written and read once more.
 
 use sonde_memory::prefetch::prefetch_slice;
-use sonde_packet::{Fast4, Frame, Network, Packets, Part, Tunnels, decapsulate, decapsulate_part, fast4, inner4, proto};
+use sonde_packet::{
+    Fast4, Fast6, FastIp, Frame, Located, Network, Packets, Part, Tunnels, decapsulate, decapsulate_part, fast4, inner4, located, proto,
+};
 use sonde_record::View;
 
 use crate::counters::{Counter, Counters};
@@ -13,11 +15,13 @@ use crate::icmp::{self, is_icmp};
 use crate::key::{Key4, KeyWide, ports, vlan_bits};
 use crate::packet::{BIG, BURST, COMMON, FRAGMENT, GENERAL, INNER, Packet, SEGMENT};
 use crate::policy::Policy;
-use crate::stage::Lane;
+use crate::stage::{AHEAD, Lane};
 use crate::table::Table;
 
 /// Octets of a cache line.
 const LINE: usize = 64;
+/// Octets of an Ethernet header without tags.
+const ETHERNET: u16 = 14;
 
 /// The packets of a burst, and what decoding keeps from one burst to the next.
 #[derive(Debug)]
@@ -88,6 +92,9 @@ impl Decoding<'_> {
                 return 0;
             }
             self.count_received(std::slice::from_ref(frame));
+            if !self.has_room_for(behind.len()) {
+                return 1;
+            }
             rest = behind;
         }
         let begun = burst.len() - rest.len();
@@ -102,10 +109,13 @@ impl Decoding<'_> {
                 rest = &[];
                 break;
             };
-            let inner = self.stage_inner(others, first + taken);
-            common += inner as u64;
-            rest = others.get(inner..).unwrap_or_default();
-            if inner == 0
+            let mut done = self.stage_located(others, first + taken);
+            if done == 0 {
+                done = self.stage_inner(others, first + taken);
+                common += done as u64;
+            }
+            rest = others.get(done..).unwrap_or_default();
+            if done == 0
                 && let Some((frame, behind)) = rest.split_first()
             {
                 let several = self.stage_general(frame, u16::try_from(first + taken).unwrap_or(u16::MAX));
@@ -135,6 +145,35 @@ impl Decoding<'_> {
     fn has_room_for(&self, frames: usize) -> bool {
         let packets = if self.policy.tunnels.any_both() { 2 * frames } else { frames };
         self.decoder.lane4.room().min(self.decoder.lane_wide.room()) >= packets
+    }
+
+    /// The common frames with tags, labels or IPv6, and whatever common frames stand between them, in a loop of their own, up to the first
+    /// other one. `first`: place of the first frame in the burst. How many it has taken.
+    #[inline(never)]
+    fn stage_located(&mut self, frames: &[Frame<'_>], first: usize) -> usize {
+        let Self { decoder: Decoder { lane4, lane_wide, mark, .. }, ipv4, wide, policy, counters } = self;
+        let vlans = if policy.vlan_in_key { u32::MAX } else { 0 };
+        let (mut taken, mut metered4) = (0, 0);
+        for (at, frame) in frames.iter().enumerate() {
+            if let Some(frame) = frames.get(at + AHEAD) {
+                prefetch_slice(frame.bytes);
+                // Where IPv6, or IPv4 behind tags and labels, has its ports.
+                prefetch_slice(frame.bytes.get(LINE..).unwrap_or_default());
+            }
+            let found = located_packet(frame, first + at, *mark, (&policy.tunnels, vlans));
+            match found.filter(|_| lane4.has_room() & lane_wide.has_room()) {
+                Some(Found::V4(packet)) => {
+                    metered4 += 1;
+                    lane4.push(ipv4, packet);
+                }
+                Some(Found::V6(packet)) => lane_wide.push(wide, packet),
+                None => break,
+            }
+            taken += 1;
+        }
+        counters.add(Counter::MeteredIpv4, metered4);
+        counters.add(Counter::MeteredIpv6, taken as u64 - metered4);
+        taken
     }
 
     /// The common frames in tunnels, in a loop of their own, up to the first other one. `first`: place of the first frame in the burst.
@@ -234,7 +273,7 @@ impl Decoding<'_> {
     }
 
     fn stage_packet(&mut self, mut packet: Held, frame: &Frame<'_>, at: u16) {
-        packet.vlan = if self.policy.vlan_in_key { vlan_bits(&packet.headers) } else { 0 };
+        packet.vlan = if self.policy.vlan_in_key { vlan_bits(packet.headers.vlan) } else { 0 };
         let icmp = self.policy.icmp_type_in_key;
         if icmp && is_icmp(packet.headers.protocol) {
             let number = icmp::number(&packet.headers);
@@ -330,7 +369,7 @@ impl Lanes<'_> {
 #[inline(always)]
 fn common_packet(frame: &Frame<'_>, at: usize, mark: u16, tunnels: &Tunnels) -> Option<Packet<Key4>> {
     let fast = fast4(frame, tunnels)?;
-    let (key, direction) = Key4::of(&fast);
+    let (key, direction) = Key4::of(&fast, 0);
     // Ethernet and an IPv4 header without options are before it.
     Some(fast_packet(key, direction, &fast, frame, at, (COMMON, mark, 34)))
 }
@@ -340,6 +379,31 @@ pub(crate) fn inner_packet(frame: &Frame<'_>, at: usize, mark: u16, (tunnels, ne
     let inner = inner4(frame, tunnels)?;
     let (key, direction) = KeyWide::inner4(&inner, networks);
     Some(fast_packet(key, direction, &inner.packet, frame, at, (INNER, mark, inner.l4_offset)))
+}
+
+/// A packet by the table it goes to.
+#[derive(Debug)]
+pub(crate) enum Found {
+    V4(Packet<Key4>),
+    V6(Packet<KeyWide>),
+}
+
+/// `vlans`: the bits of the VLAN ids that are part of the key, all or none.
+#[inline(always)]
+pub(crate) fn located_packet(frame: &Frame<'_>, at: usize, mark: u16, (tunnels, vlans): (&Tunnels, u32)) -> Option<Found> {
+    let Located { packet, vlan, l3_offset } = located(frame, tunnels)?;
+    let vlan = vlan_bits(vlan) & vlans;
+    Some(match packet {
+        FastIp::V4(packet) => {
+            let (key, direction) = Key4::of(&packet, vlan);
+            let origin = if l3_offset == ETHERNET { COMMON } else { GENERAL };
+            Found::V4(fast_packet(key, direction, &packet, frame, at, (origin, mark, l3_offset + 20)))
+        }
+        FastIp::V6(packet) => {
+            let (key, direction) = KeyWide::six(&packet, vlan);
+            Found::V6(fast6_packet(key, direction, &packet, frame, at, (mark, l3_offset)))
+        }
+    })
 }
 
 /// A packet that a fast decoder knows: what decoded it, its mark, and where its transport header stands, behind an IPv4 header without
@@ -361,6 +425,28 @@ fn fast_packet<K>(key: K, direction: u8, fast: &Fast4, frame: &Frame<'_>, at: us
         frame: at as u16,
         l4,
         ip_header: 20,
+        part: 0,
+    }
+}
+
+/// As [`fast_packet`], for an IPv6 packet without extension headers, which stands at `l3`.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a place in a burst")]
+fn fast6_packet<K>(key: K, direction: u8, fast: &Fast6, frame: &Frame<'_>, at: usize, (mark, l3): (u16, u16)) -> Packet<K> {
+    Packet {
+        key,
+        hash: 0,
+        time: frame.time,
+        octets: fast.octets,
+        overhead: frame.wire_len.wrapping_sub(fast.octets).cast_signed(),
+        flags: mark | fast.tcp_flags | if fast.protocol == proto::TCP { SEGMENT } else { 0 },
+        ttl: fast.ttl,
+        tos: fast.tos,
+        direction,
+        origin: GENERAL,
+        frame: at as u16,
+        l4: l3 + 40,
+        ip_header: 40,
         part: 0,
     }
 }

@@ -5,7 +5,7 @@
 //! way a packet went. It is compared whole after a tag match: identity by hash would merge two customers' flows.
 
 use bytemuck::Zeroable;
-use sonde_packet::{Fast4, Headers, Inner4, Network, has_ports};
+use sonde_packet::{Fast4, Fast6, Headers, Inner4, Network, has_ports};
 use sonde_record::{Kind, View};
 
 use crate::icmp::is_icmp;
@@ -58,8 +58,7 @@ pub(crate) struct Ends {
 
 /// VLAN ids of a packet as the key holds them: outer in the high twelve bits. Untagged and VLAN 0 (priority tag) are the same.
 #[inline(always)]
-pub(crate) fn vlan_bits(headers: &Headers) -> u32 {
-    let [outer, inner] = headers.vlan;
+pub(crate) fn vlan_bits([outer, inner]: [u16; 2]) -> u32 {
     u32::from(outer & 0xfff) << 12 | u32::from(inner & 0xfff)
 }
 
@@ -102,10 +101,10 @@ impl Key4 {
         (key, u8::from(from > to))
     }
 
-    /// The key of a packet the fast decoder knows. It has no VLAN tag.
+    /// The key of a packet a fast decoder knows.
     #[inline(always)]
-    pub(crate) fn of(fast: &Fast4) -> (Self, u8) {
-        Self::new(fast.src, fast.dst, fast.sport, fast.dport, fast.protocol, 0)
+    pub(crate) fn of(fast: &Fast4, vlan: u32) -> (Self, u8) {
+        Self::new(fast.src, fast.dst, fast.sport, fast.dport, fast.protocol, vlan)
     }
 }
 
@@ -146,16 +145,28 @@ pub(crate) struct KeyWide {
 }
 
 impl KeyWide {
-    /// The key of an IPv6 packet, or of any packet inside a tunnel, and its direction.
-    fn ip(version: u8, view: View, src: u128, dst: u128, headers: &Headers, vlan: u32, network: u32) -> (Self, u8) {
-        let (sport, dport) = ports(headers);
-        let (from, to) = ((src, sport), (dst, dport));
-        let (low, high) = (from.min(to), from.max(to));
+    /// The key of an IPv6 packet, or of any packet inside a tunnel, and its direction. `from` and `to` are addresses with ports; `kind` is
+    /// the word of that name.
+    #[inline(always)]
+    fn ip(from: (u128, u16), to: (u128, u16), protocol: u8, vlan: u32, kind: u64) -> (Self, u8) {
+        let turned = from > to;
+        let (low, high) = if turned { (to, from) } else { (from, to) };
         #[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
         let halves = |address: u128| [(address >> 64) as u64, address as u64];
-        let rest = u64::from(low.1) << 48 | u64::from(high.1) << 32 | u64::from(headers.protocol) << 24 | u64::from(vlan);
-        let kind = u64::from(version) | (view as u64) << 8 | u64::from(network) << 32;
-        (Self { low: halves(low.0), high: halves(high.0), rest, kind }, u8::from(from > to))
+        let rest = u64::from(low.1) << 48 | u64::from(high.1) << 32 | u64::from(protocol) << 24 | u64::from(vlan);
+        (Self { low: halves(low.0), high: halves(high.0), rest, kind }, u8::from(turned))
+    }
+
+    /// The word `kind` of a packet of this IP version.
+    #[inline(always)]
+    fn kind(version: u8, view: View, network: u32) -> u64 {
+        u64::from(version) | (view as u64) << 8 | u64::from(network) << 32
+    }
+
+    /// The key of an IPv6 packet that the fast decoder knows, and its direction: as [`KeyWide::of`] makes it.
+    #[inline(always)]
+    pub(crate) fn six(packet: &Fast6, vlan: u32) -> (Self, u8) {
+        Self::ip((packet.src, packet.sport), (packet.dst, packet.dport), packet.protocol, vlan, Self::kind(6, View::First, 0))
     }
 
     /// The key of a packet in a tunnel that the fast decoder knows, and its direction: as [`KeyWide::of`] makes it. It has no VLAN tag.
@@ -167,7 +178,7 @@ impl KeyWide {
         let to = u64::from(packet.dst) << 16 | u64::from(packet.dport);
         let (low, high) = (from.min(to), from.max(to));
         let rest = low << 48 | (high & 0xffff) << 32 | u64::from(packet.protocol) << 24;
-        let kind = 4 | (View::Inner as u64) << 8 | u64::from(inner.network & networks) << 32;
+        let kind = Self::kind(4, View::Inner, inner.network & networks);
         (Self { low: [0, low >> 16], high: [0, high >> 16], rest, kind }, u8::from(from > to))
     }
 
@@ -182,11 +193,15 @@ impl KeyWide {
 
     /// Key and direction of whatever is not IPv4 by its first header. `network` is that of the tunnel a packet was in.
     pub(crate) fn of(headers: &Headers, view: View, vlan: u32, network: u32) -> (Self, u8) {
+        let ip = |version, src: u128, dst: u128| {
+            let (sport, dport) = ports(headers);
+            Self::ip((src, sport), (dst, dport), headers.protocol, vlan, Self::kind(version, view, network))
+        };
         match &headers.network {
-            Network::V6(src, dst) => Self::ip(6, view, u128::from_be_bytes(*src), u128::from_be_bytes(*dst), headers, vlan, network),
+            Network::V6(src, dst) => ip(6, u128::from_be_bytes(*src), u128::from_be_bytes(*dst)),
             Network::V4(src, dst) => {
                 let number = |address: &[u8; 4]| u128::from(u32::from_be_bytes(*address));
-                Self::ip(4, view, number(src), number(dst), headers, vlan, network)
+                ip(4, number(src), number(dst))
             }
             Network::None => Self::layer2(headers, vlan, network),
         }

@@ -1,11 +1,12 @@
 //! `decode/*`: nanoseconds a frame. `decode/nothing` reads one octet of each: what the loop costs. `decode/fast4` is the straight-line
-//! decoder on the frames it knows, half TCP, half UDP; `decode/inner4` the one on those in VXLAN, which `decode/vxlan` gives to
+//! decoder on the frames it knows, half TCP, half UDP; `decode/located_*` the one on those with tags, labels or IPv6, which the row without
+//! that word gives to the general decoder; `decode/inner4` the one on those in VXLAN, which `decode/vxlan` gives to
 //! [`sonde_packet::decapsulate`]; the others are [`sonde_packet::decode`] on one kind of frame each.
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use sonde_packet::{Frame, Headers, Link, Tunnels, decapsulate, decode, fast4, inner4};
+use sonde_packet::{FastIp, Frame, Headers, Link, Tunnels, decapsulate, decode, fast4, inner4, located};
 
 /// Different frames: 128 kB of them, in level-2 cache, and too many for the branch predictor to learn by heart.
 const FRAMES: usize = 1024;
@@ -86,6 +87,17 @@ fn inner(frame: &Frame<'_>, tunnels: &Tunnels) -> u64 {
     u64::from(packet.src ^ packet.dst ^ found.network) ^ u64::from(packet.sport ^ packet.octets ^ packet.tcp_flags)
 }
 
+#[inline(always)]
+fn ahead(frame: &Frame<'_>, tunnels: &Tunnels) -> u64 {
+    let found = located(frame, tunnels).expect("a frame it knows");
+    let sum = match found.packet {
+        FastIp::V4(packet) => u64::from(packet.src ^ packet.dst) ^ u64::from(packet.sport ^ packet.octets ^ packet.tcp_flags),
+        #[expect(clippy::cast_possible_truncation, reason = "any of its octets")]
+        FastIp::V6(packet) => (packet.src ^ packet.dst) as u64 ^ u64::from(packet.sport ^ packet.tcp_flags) ^ u64::from(packet.octets),
+    };
+    sum ^ u64::from(found.vlan[0] ^ found.vlan[1] ^ found.l3_offset)
+}
+
 fn general(frame: &Frame<'_>) -> u64 {
     some_of(&decode(frame).expect("a good frame"))
 }
@@ -106,9 +118,18 @@ fn main() {
     measure("decode/fast4", plain, |frame| fast(frame, &tunnels));
     measure("decode/inner4", |tcp| vxlan(&plain(tcp)), |frame| inner(frame, &tunnels));
     measure("decode/vxlan", |tcp| vxlan(&plain(tcp)), |frame| through(frame, &tunnels));
+    let tagged = |tcp| ethernet(&[0x81, 0, 0, 7], [8, 0], ipv4(transport(tcp)));
+    let doubly = |tcp| ethernet(&[0x88, 0xa8, 0, 7, 0x81, 0, 0, 9], [8, 0], ipv4(transport(tcp)));
+    let six = |tcp| ethernet(&[], [0x86, 0xdd], ipv6(false, transport(tcp)));
+    let labelled = |tcp| ethernet(&[], [0x88, 0x47], [&[0, 6, 0x40, 64, 0, 6, 0x51, 64], ipv4(transport(tcp)).as_slice()].concat());
+    measure("decode/located_vlan", tagged, |frame| ahead(frame, &tunnels));
+    measure("decode/located_qinq", doubly, |frame| ahead(frame, &tunnels));
+    measure("decode/located_mpls", labelled, |frame| ahead(frame, &tunnels));
+    measure("decode/located_ipv6", six, |frame| ahead(frame, &tunnels));
     measure("decode/ipv4", plain, general);
-    measure("decode/ipv6", |tcp| ethernet(&[], [0x86, 0xdd], ipv6(false, transport(tcp))), general);
+    measure("decode/mpls", labelled, general);
+    measure("decode/ipv6", six, general);
     measure("decode/ipv6_extension", |tcp| ethernet(&[], [0x86, 0xdd], ipv6(true, transport(tcp))), general);
-    measure("decode/vlan", |tcp| ethernet(&[0x81, 0, 0, 7], [8, 0], ipv4(transport(tcp))), general);
-    measure("decode/qinq", |tcp| ethernet(&[0x88, 0xa8, 0, 7, 0x81, 0, 0, 9], [8, 0], ipv4(transport(tcp))), general);
+    measure("decode/vlan", tagged, general);
+    measure("decode/qinq", doubly, general);
 }

@@ -21,6 +21,7 @@ use crate::fast::{Fast4, fast4, inner4};
 use crate::frame::{Frame, Link};
 use crate::headers::{Headers, Network};
 use crate::link::ethernet;
+use crate::located::{FastIp, located};
 use crate::tunnel::Tunnel;
 
 /// Datagrams whose fragments are remembered; one takes the place of another.
@@ -99,6 +100,16 @@ impl Hasher {
 
     #[inline(never)]
     fn uncommon(&self, frame: &Frame<'_>) -> Choice {
+        if let Some(found) = located(frame, &self.tunnels) {
+            return Choice::Flow(match found.packet {
+                FastIp::V4(packet) => self.common(&packet),
+                FastIp::V6(packet) => {
+                    let ends = Ends::V6(halves(packet.src), halves(packet.dst));
+                    let [from, to] = self.ends(&ends, [packet.sport, packet.dport]);
+                    self.pair(from, to, packet.protocol)
+                }
+            });
+        }
         if let Some(inner) = inner4(frame, &self.tunnels) {
             return Choice::Flow(self.common(&inner.packet));
         }
@@ -178,16 +189,19 @@ enum Ends {
 
 impl Ends {
     fn of(network: &Network) -> Option<Self> {
-        let halves = |address: &[u8; 16]| {
-            let [high, low] = [address.first_chunk(), address.last_chunk()];
-            [high.map_or(0, |half| u64::from_be_bytes(*half)), low.map_or(0, |half| u64::from_be_bytes(*half))]
-        };
         match network {
             Network::None => None,
             Network::V4(source, destination) => Some(Self::V4(u32::from_be_bytes(*source), u32::from_be_bytes(*destination))),
-            Network::V6(source, destination) => Some(Self::V6(halves(source), halves(destination))),
+            Network::V6(source, destination) => {
+                Some(Self::V6(halves(u128::from_be_bytes(*source)), halves(u128::from_be_bytes(*destination))))
+            }
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
+fn halves(address: u128) -> [u64; 2] {
+    [(address >> 64) as u64, address as u64]
 }
 
 fn number([a, b, c, d, e, f]: [u8; 6]) -> u64 {

@@ -78,7 +78,7 @@ pub(crate) fn follow(at: &mut Cursor<'_>, headers: &mut Headers, listener: &mut 
 fn layer(at: &mut Cursor<'_>, headers: &mut Headers, listener: &mut impl Listener) -> Result<bool, Malformed> {
     match headers.ethertype {
         ethertype::IPV4 | ethertype::IPV6 => return Ok(false),
-        ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD | ethertype::QINQ_OLDER => vlan::read(at, headers, listener)?,
+        tag if vlan::is_tag(tag) => vlan::read(at, headers, listener)?,
         ethertype::VN_TAG => skipped_tag::read(at, headers, skipped_tag::VN_TAG_OCTETS)?,
         ethertype::E_TAG => skipped_tag::read(at, headers, skipped_tag::E_TAG_OCTETS)?,
         ethertype::FABRIC_PATH => fabric_path::read(at, headers, listener)?,

@@ -38,9 +38,9 @@ pub struct Fast4 {
 
 /// Ethernet's header and an IPv4 header without options.
 const ETHERNET: usize = ethernet::OCTETS;
-const IPV4: usize = v4::OCTETS;
+pub(crate) const IPV4: usize = v4::OCTETS;
 /// What is read of a packet: the two octets before its IPv4 header, that header, and TCP's without options.
-const WINDOW: usize = 2 + IPV4 + 20;
+pub(crate) const WINDOW: usize = 2 + IPV4 + 20;
 /// Bytes of the smallest frame that [`fast4`] looks at. Ethernet's minimum of 60 is more.
 const LENGTH: usize = ETHERNET + IPV4 + 20;
 
@@ -63,7 +63,7 @@ fn is_whole(octets: u16, frame: &Frame<'_>) -> bool {
 
 /// Reads an IPv4 packet that has nothing uncommon. `ethernet`: whether the two octets before it are the ethertype.
 #[inline(always)]
-fn common(bytes: &[u8; WINDOW], ethernet: bool, link: Link, ports: &UdpPorts) -> Option<Fast4> {
+pub(crate) fn common(bytes: &[u8; WINDOW], ethernet: bool, link: Link, ports: &UdpPorts) -> Option<Fast4> {
     // Ethertype and IPv4; ports; the rest of TCP as far as its flags. Laid out by hand: a name a line would take sixty.
     #[rustfmt::skip]
     let [

@@ -1,8 +1,8 @@
 //! What holds of every frame, whoever made it: the decoders give a value or a reason, and agree.
 
 use sonde_packet::{
-    Affinity, Fast4, Frame, Headers, Network, Packets, Tunnel, Tunnels, View, decapsulate, decapsulate_part, fast4, inner4, layers,
-    layers_part, syn_options,
+    Affinity, Fast4, FastIp, Frame, Headers, Network, Packets, Tunnel, Tunnels, View, decapsulate, decapsulate_part, fast4, inner4, layers,
+    layers_part, located, syn_options,
 };
 
 /// Decodes a frame in every way, tunnels `depth` deep.
@@ -33,6 +33,7 @@ pub fn agreement(frame: &Frame<'_>, depth: u8) {
     if let Some(fast) = fast4(frame, &tunnels) {
         same(&fast, &general.expect("the fast decoder knows it"), frame);
     }
+    ahead(frame, &tunnels);
     let mut affinity = Affinity::new(7, &tunnels);
     assert_eq!(affinity.hash(frame, 5), affinity.hash(frame, 5), "a frame has one worker");
     for tunnels in [Tunnels::new(View::Inner, depth), tunnels, tunnels.with(Tunnel::Vxlan, View::Inner)] {
@@ -55,6 +56,32 @@ fn parts(frame: &Frame<'_>, tunnels: &Tunnels, first: &Packets) {
         next = packets.next;
     }
     assert!(first.next.is_none() || share <= u64::from(frame.wire_len).max(frame.bytes.len() as u64), "{share} octets of a frame");
+}
+
+/// What the fast decoder finds behind tags and labels, the general one finds too, and nothing besides.
+fn ahead(frame: &Frame<'_>, tunnels: &Tunnels) {
+    let Some(found) = located(frame, tunnels) else { return };
+    let packets = decapsulate(frame, tunnels).expect("the fast decoder knows it");
+    assert_eq!((packets.too_deep, packets.unreadable, packets.inner.is_none(), packets.network), (false, false, true, 0));
+    let headers = packets.outer;
+    let header = match found.packet {
+        FastIp::V4(packet) => {
+            same(&packet, &Headers { tags: 0, ..headers }, frame);
+            20
+        }
+        FastIp::V6(packet) => {
+            let ends = Network::V6(packet.src.to_be_bytes(), packet.dst.to_be_bytes());
+            assert_eq!((headers.network, headers.sport, headers.dport), (ends, packet.sport, packet.dport));
+            assert_eq!((headers.protocol, headers.ttl, headers.tos), (packet.protocol, packet.ttl, packet.tos));
+            assert_eq!((headers.octets, headers.tcp.map_or(0, |tcp| tcp.flags)), (packet.octets, packet.tcp_flags));
+            assert_eq!((headers.fragment.is_fragment(), headers.transport_truncated(frame)), (false, false));
+            40
+        }
+    };
+    let [outer, inner] = headers.vlan;
+    let ids = [outer, if headers.tags > 1 { inner } else { 0 }];
+    assert_eq!((ids, headers.tags < 3, headers.service_instance.id()), (found.vlan, true, None));
+    assert_eq!([headers.l3_offset, headers.l4_offset], [found.l3_offset, found.l3_offset + header]);
 }
 
 /// What the fast decoder finds in a tunnel, the general one finds too, and nothing besides.

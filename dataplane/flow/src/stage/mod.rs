@@ -18,6 +18,7 @@ use self::find::{approach, find, find_second, plan};
 use self::insert::insert;
 use self::lane::STEP;
 pub(crate) use self::lane::{Lane, belongs};
+pub(crate) use self::prepare::AHEAD;
 use self::update::update;
 pub(crate) use self::work::Work;
 use crate::key::Key;

@@ -8,7 +8,7 @@ use crate::packet::Packet;
 use crate::table::Table;
 
 /// How far ahead header lines are prefetched.
-const AHEAD: usize = 24;
+pub(crate) const AHEAD: usize = 24;
 
 impl<K: Key> Lane<K> {
     /// Takes a packet into the burst and prefetches its line of tags.

@@ -55,22 +55,25 @@ pub(crate) fn read_in_tunnel(at: &mut Cursor<'_>, headers: &mut Headers, listene
 
 /// Whether an Ethernet header that Sonde can go on from seems to follow after `offset` octets.
 pub(crate) fn seems_next(mut at: Cursor<'_>, offset: usize) -> bool {
-    at.skip(offset).is_some()
-        && matches!(
-            Header::peek(at).map(Header::ethertype),
-            Some(
-                ethertype::IPV4
-                    | ethertype::IPV6
-                    | ethertype::ARP
-                    | ethertype::VLAN
-                    | ethertype::QINQ
-                    | ethertype::MPLS
-                    | ethertype::PPPOE_SESSION
-                    | ethertype::I_TAG
-                    | ethertype::CISCO_METADATA
-                    | ethertype::TTAG
-            )
-        )
+    at.skip(offset).is_some() && Header::peek(at).is_some_and(|header| goes_on(header.ethertype()))
+}
+
+/// Whether Sonde can go on from an Ethernet header with this ethertype inside of another header.
+#[inline(always)]
+pub(crate) fn goes_on(ethertype: u16) -> bool {
+    matches!(
+        ethertype,
+        ethertype::IPV4
+            | ethertype::IPV6
+            | ethertype::ARP
+            | ethertype::VLAN
+            | ethertype::QINQ
+            | ethertype::MPLS
+            | ethertype::PPPOE_SESSION
+            | ethertype::I_TAG
+            | ethertype::CISCO_METADATA
+            | ethertype::TTAG
+    )
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::listener::Listener;
 /// Most entries of a stack: a limit on work.
 const LABELS_MAX: u8 = 24;
 
-const OCTETS: usize = 4;
+pub(crate) const OCTETS: usize = 4;
 /// Label (20 bits), traffic class (3), bottom of stack (1), TTL (8).
 const ENTRY: usize = 0;
 const BOTTOM: u32 = 0x100;
@@ -25,8 +25,14 @@ impl Entry<'_> {
     }
 
     fn is_bottom(self) -> bool {
-        self.word() & BOTTOM != 0
+        is_bottom(self.word())
     }
+}
+
+/// Whether an entry is the last of its stack.
+#[inline(always)]
+pub(crate) fn is_bottom(entry: u32) -> bool {
+    entry & BOTTOM != 0
 }
 
 /// Reads a stack, and tells the listener its entries; `false` when what follows is not known.

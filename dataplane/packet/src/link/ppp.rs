@@ -8,8 +8,8 @@ use crate::link::ethertype;
 const ADDRESS_AND_CONTROL: [u8; 2] = [0xff, 0x03];
 
 // Numbers of IANA's PPP protocol registry.
-const IPV4: u16 = 0x0021;
-const IPV6: u16 = 0x0057;
+pub(crate) const IPV4: u16 = 0x0021;
+pub(crate) const IPV6: u16 = 0x0057;
 const MPLS: u16 = 0x0281;
 
 /// Reads as far as what PPP carries. The ethertype stays as it is when PPP carries its own protocols.

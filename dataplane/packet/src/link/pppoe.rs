@@ -5,11 +5,11 @@ use crate::headers::{Headers, Malformed};
 use crate::link::ppp;
 use crate::listener::Listener;
 
-const OCTETS: usize = 6;
-/// Version and type, both 1.
-const VERSION_AND_TYPE: usize = 0;
-/// 0 in a session.
-const CODE: usize = 1;
+pub(crate) const OCTETS: usize = 6;
+/// The first two octets where PPP follows: version 1, type 1, code 0.
+pub(crate) const SESSION_DATA: u16 = 0x1100;
+/// Version (4 bits), type (4), code (8).
+const VERSION_TYPE_CODE: usize = 0;
 const SESSION: usize = 2;
 
 /// A PPPoE header.
@@ -18,7 +18,7 @@ struct Header<'a>(&'a [u8; OCTETS]);
 
 impl Header<'_> {
     fn carries_ppp(self) -> bool {
-        self.0.u8::<VERSION_AND_TYPE>() == 0x11 && self.0.u8::<CODE>() == 0
+        self.0.u16::<VERSION_TYPE_CODE>() == SESSION_DATA
     }
 
     fn session(self) -> u16 {

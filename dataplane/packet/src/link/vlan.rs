@@ -2,15 +2,22 @@
 
 use crate::cursor::{Cursor, Fields};
 use crate::headers::{Headers, Malformed};
+use crate::link::ethertype;
 use crate::listener::Listener;
 
 /// Most VLAN tags of a frame.
 pub const TAGS_MAX: u8 = 8;
 
-const OCTETS: usize = 4;
+pub(crate) const OCTETS: usize = 4;
 /// Priority (3 bits), drop eligible (1), VLAN id (12).
 const CONTROL: usize = 0;
 const ETHERTYPE: usize = 2;
+
+/// Whether a tag follows an ethertype.
+#[inline(always)]
+pub(crate) fn is_tag(ethertype: u16) -> bool {
+    matches!(ethertype, ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD | ethertype::QINQ_OLDER)
+}
 
 /// A VLAN tag.
 #[derive(Clone, Copy)]
