@@ -20,7 +20,7 @@ use sonde_memory::slab::Wanted;
 use sonde_memory::tags::Simd;
 use sonde_settings::paths::Paths;
 use sonde_worker::source::LoopSource;
-use sonde_worker::source::template::{self, PLAIN, Size, TUNNELLED, TemplateSource};
+use sonde_worker::source::template::{self, LONG, PLAIN, Size, TemplateSource};
 
 use crate::machine;
 use export::Exporting;
@@ -36,6 +36,12 @@ pub struct Args {
     /// What the frames of the template are; tcp and connections are simple IMIX
     #[arg(long, value_enum, default_value_t = Traffic::Udp, conflicts_with = "flood")]
     traffic: Traffic,
+    /// What stands before the IP header, in a tunnel before the tunnel's; frames are longer by it
+    #[arg(long, value_enum, default_value_t = Behind::Ethernet)]
+    behind: Behind,
+    /// IPv6 in place of IPv4, in a tunnel that of the tunnel; frames are 20 octets longer
+    #[arg(long)]
+    ipv6: bool,
     /// Octets of a frame with FCS, in a tunnel of the inner one, or "imix"; for udp and vxlan
     #[arg(long, default_value = "64", value_parser = size)]
     size: Size,
@@ -65,6 +71,13 @@ pub struct Args {
     json: bool,
 }
 
+impl Args {
+    /// Whether the headers of a frame are longer than a cache line may be.
+    fn is_long(&self) -> bool {
+        self.ipv6 || self.traffic == Traffic::Vxlan || self.behind != Behind::Ethernet
+    }
+}
+
 /// What the frames of the template are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Traffic {
@@ -76,6 +89,21 @@ enum Traffic {
     Tcp,
     /// TCP connections of 24 segments, from the first SYN to the last FIN
     Connections,
+}
+
+/// What stands between Ethernet and IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Behind {
+    /// Nothing
+    Ethernet,
+    /// A VLAN tag
+    Vlan,
+    /// Two VLAN tags
+    Qinq,
+    /// Two MPLS labels
+    Mpls,
+    /// A PPPoE session
+    Pppoe,
 }
 
 /// What is kept of a flow beside its counters.
@@ -198,7 +226,7 @@ impl Post<'_> {
                 let frames = source.as_ref().map_or(0, LoopSource::frames);
                 self.measure(source, frames, prepared, exporter)
             }
-            None if self.args.traffic == Traffic::Vxlan => self.measure_template::<TUNNELLED>(prepared, exporter),
+            None if self.args.is_long() => self.measure_template::<LONG>(prepared, exporter),
             None => self.measure_template::<PLAIN>(prepared, exporter),
         }
     }
@@ -208,7 +236,7 @@ impl Post<'_> {
         ring: Result<sonde_record::ring::Writer>,
         exporter: Option<Option<u32>>,
     ) -> Result<Measured> {
-        let Args { flows, size, flood, traffic, .. } = *self.args;
+        let Args { flows, size, flood, traffic, behind, ipv6, .. } = *self.args;
         let kind = match traffic {
             _ if flood => template::Kind::Flood,
             Traffic::Udp => template::Kind::Udp(size),
@@ -216,7 +244,14 @@ impl Post<'_> {
             Traffic::Tcp => template::Kind::Tcp,
             Traffic::Connections => template::Kind::Connections,
         };
-        let traffic = template::Traffic { flows, kind, seed: 5 + u64::from(self.worker) };
+        let behind = match behind {
+            Behind::Ethernet => template::Behind::Ethernet,
+            Behind::Vlan => template::Behind::Vlan,
+            Behind::Qinq => template::Behind::Qinq,
+            Behind::Mpls => template::Behind::Mpls,
+            Behind::Pppoe => template::Behind::Pppoe,
+        };
+        let traffic = template::Traffic { flows, kind, behind, ipv6, seed: 5 + u64::from(self.worker) };
         let source = TemplateSource::<KEPT>::new(&traffic, None).context("the frames of the benchmark");
         let frames = source.as_ref().map_or(0, TemplateSource::frames);
         self.measure(source, frames, ring, exporter)
@@ -255,10 +290,14 @@ impl Post<'_> {
     }
 
     fn sizing(&self) -> Sizing {
-        let Args { flows, flood, fields, traffic, .. } = *self.args;
+        let Args { flows, flood, fields, traffic, ipv6, .. } = *self.args;
         let ipv4 = if flood { FLOOD_FLOWS } else { flows.into() };
-        // A template has IPv4 only, of which flows in tunnels stand in the wide table; of a recording nobody knows.
-        let wide = if self.args.source == Origin::Template && traffic != Traffic::Vxlan { 1024 } else { flows.into() };
+        // Flows in tunnels and those of IPv6 stand in the wide table; which ones a recording has nobody knows.
+        let wide = match self.args.source {
+            Origin::Template if !ipv6 && traffic != Traffic::Vxlan => 1024,
+            Origin::Template if flood => FLOOD_FLOWS,
+            _ => flows.into(),
+        };
         let annex = match fields {
             Fields::Plain => Room::NONE,
             Fields::Default => Room::whole(ipv4 + wide, Wants::NONE),
@@ -296,6 +335,8 @@ mod tests {
         let args = Args {
             flows: 1000,
             traffic: Traffic::Udp,
+            behind: Behind::Ethernet,
+            ipv6: false,
             size: Size::Imix,
             fields: Fields::Default,
             source: Origin::Template,

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use sonde_packet::{Fast4, Frame, Tunnels, decapsulate, fast4, inner4};
+use sonde_packet::{Fast4, FastIp, Frame, Tunnels, decapsulate, fast4, inner4, located};
 use sonde_record::RecordView;
 use sonde_record::{HEAD_WORDS, Output};
 
@@ -44,6 +44,11 @@ fn seen(fast: &Fast4) -> u64 {
 /// What stage 1 of tracking does with a frame that is none of the common ones.
 #[inline(never)]
 fn uncommon(frame: &Frame<'_>, tunnels: &Tunnels) -> u64 {
+    match located(frame, tunnels).map(|found| found.packet) {
+        Some(FastIp::V4(packet)) => return seen(&packet),
+        Some(FastIp::V6(packet)) => return u64::from(packet.sport) ^ u64::from(packet.octets),
+        None => {}
+    }
     match inner4(frame, tunnels) {
         Some(inner) => seen(&inner.packet) ^ u64::from(inner.network),
         None => decapsulate(frame, tunnels).map_or(0, |packets| {

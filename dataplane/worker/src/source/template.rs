@@ -16,16 +16,16 @@ use crate::clock::Clock;
 use crate::source::{BURST_MAX, Polled, Source};
 use frames::random;
 
-pub use traffic::{Kind, Size, Traffic};
+pub use traffic::{Behind, Kind, Size, Traffic};
 
 /// Least different frames.
 const FRAMES_MIN: usize = 1 << 20;
 /// Octets that are kept of most frames.
 pub const PLAIN: usize = 64;
-/// Octets that are kept of frames in a tunnel.
-pub const TUNNELLED: usize = 128;
+/// Octets that are kept of frames in a tunnel, behind tags, labels or a session, and of IPv6.
+pub const LONG: usize = 128;
 
-/// Lends template frames for ever, or until a number of frames; `KEPT` octets of each, [`PLAIN`] or [`TUNNELLED`].
+/// Lends template frames for ever, or until a number of frames; `KEPT` octets of each, [`PLAIN`] or [`LONG`].
 #[derive(Debug)]
 pub struct TemplateSource<const KEPT: usize> {
     frames: Slab<[u8; KEPT]>,
@@ -33,6 +33,7 @@ pub struct TemplateSource<const KEPT: usize> {
     at: usize,
     pass: u32,
     kind: Kind,
+    before: frames::Before,
     left: u64,
     clock: Clock,
 }
@@ -53,6 +54,7 @@ impl<const KEPT: usize> TemplateSource<KEPT> {
             at: 0,
             pass: 0,
             kind: traffic.kind,
+            before: frames::Before::of(traffic),
             left: limit.unwrap_or(u64::MAX),
             clock: Clock::new(),
         };
@@ -83,13 +85,17 @@ impl<const KEPT: usize> TemplateSource<KEPT> {
     /// Makes the frames of a burst, lent before, new ones.
     #[inline]
     fn renew(&mut self, range: std::ops::Range<usize>) {
+        let before = self.before;
         let frames = self.frames.get_mut(range).unwrap_or_default().iter_mut();
         match self.kind {
             Kind::Flood => {
                 let [_, _, _, pass] = self.pass.to_be_bytes();
-                frames.for_each(|frame| frames::renew_syn(frame, pass));
+                frames.for_each(|frame| frames::renew_syn(frame, before.source(), pass));
             }
-            Kind::Tcp if self.pass > 0 => frames.for_each(|frame| frames::renew_segment(frame)),
+            Kind::Tcp if self.pass > 0 => {
+                let before = before.octets();
+                frames.for_each(|frame| frames::renew_segment(frame, before));
+            }
             _ => {}
         }
     }
@@ -138,7 +144,8 @@ mod tests {
 
     /// What the frames of so many passes are.
     fn lent<const KEPT: usize>(kind: Kind, flows: u32, passes: usize, mut see: impl FnMut(&Frame<'_>)) {
-        let mut source = TemplateSource::<KEPT>::new(&Traffic { flows, kind, seed: 3 }, None).expect("some memory");
+        let mut source = TemplateSource::<KEPT>::new(&Traffic { flows, kind, behind: Behind::Ethernet, ipv6: false, seed: 3 }, None)
+            .expect("some memory");
         for _ in 0..source.frames() * passes / BURST_MAX {
             assert_eq!(source.burst(|frames, _| frames.iter().for_each(&mut see)), Polled::Frames);
         }
@@ -160,7 +167,7 @@ mod tests {
         assert_eq!(twelfths::<PLAIN>(Kind::Udp(Size::Imix)), imix);
         assert_eq!(twelfths::<PLAIN>(Kind::Tcp), imix);
         assert_eq!(twelfths::<PLAIN>(Kind::Connections), imix);
-        assert_eq!(twelfths::<TUNNELLED>(Kind::Vxlan(Size::Imix)), imix.into_iter().map(|(size, n)| (size + 50, n)).collect());
+        assert_eq!(twelfths::<LONG>(Kind::Vxlan(Size::Imix)), imix.into_iter().map(|(size, n)| (size + 50, n)).collect());
     }
 
     /// Sequence number, acknowledgement number and flags of a segment.
@@ -197,6 +204,38 @@ mod tests {
         segments_follow_each_other(Kind::Connections);
     }
 
+    /// Two combinations over two passes, in the second of which segments are renewed; of the others the beginning.
+    #[test]
+    fn tags_labels_and_ipv6_change_nothing_else() {
+        let behind = [Behind::Ethernet, Behind::Vlan, Behind::Qinq, Behind::Mpls, Behind::Pppoe];
+        for (behind, ipv6) in behind.into_iter().flat_map(|behind| [(behind, false), (behind, true)]) {
+            let traffic = Traffic { flows: 90_000, kind: Kind::Tcp, behind, ipv6, seed: 3 };
+            let mut source = TemplateSource::<LONG>::new(&traffic, None).expect("some memory");
+            let (longer, header) = ([0, 4, 8, 8, 8][behind as usize], if ipv6 { 60 } else { 40 });
+            let whole = matches!((behind, ipv6), (Behind::Qinq, true) | (Behind::Mpls, false));
+            let bursts = if whole { source.frames() * 2 / BURST_MAX } else { 100 };
+            let (mut next, mut seen) = (HashMap::new(), 0u64);
+            for _ in 0..bursts {
+                source.burst(|frames, _| {
+                    for frame in frames {
+                        let headers = decode(frame).expect("a segment");
+                        assert_eq!((matches!(headers.network, Network::V6(..)), headers.tags), (ipv6, [0, 1, 2, 0, 0][behind as usize]));
+                        assert!([60, 590, 1514].contains(&(frame.wire_len + 40 - longer - header)), "{}", frame.wire_len);
+                        let tcp = headers.tcp.expect("a segment");
+                        // The last octets of both addresses, and the ports.
+                        let l4 = usize::from(headers.l4_offset);
+                        let last = |at: usize| u32::from_be_bytes(*frame.bytes[at..].first_chunk().expect("kept"));
+                        let ends = (last(l4 - if ipv6 { 20 } else { 8 }), last(l4 - 4), last(l4));
+                        let expected = next.insert(ends, tcp.seq.wrapping_add(headers.octets - header));
+                        assert!(expected.is_none_or(|expected| tcp.seq == expected), "{behind:?} {ipv6}");
+                        seen += u64::from(expected.is_some());
+                    }
+                });
+            }
+            assert!(seen > 1 << 20 || !whole, "{seen}");
+        }
+    }
+
     #[test]
     fn every_syn_of_a_flood_is_a_flow_of_its_own() {
         let mut seen = std::collections::HashSet::new();
@@ -206,7 +245,7 @@ mod tests {
     #[test]
     fn what_is_in_a_tunnel_is_there_to_be_seen() {
         let mut flows = std::collections::HashSet::new();
-        lent::<TUNNELLED>(Kind::Vxlan(Size::Fixed(64)), 1000, 1, |frame| {
+        lent::<LONG>(Kind::Vxlan(Size::Fixed(64)), 1000, 1, |frame| {
             let outer = decode(frame).expect("a datagram");
             assert_eq!((outer.dport, outer.protocol, frame.wire_len), (4789, 17, 110));
             let inner = Frame { bytes: &frame.bytes[50..], wire_len: 60, ..*frame };

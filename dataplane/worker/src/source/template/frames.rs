@@ -1,6 +1,6 @@
 //! The frames of a template: what stands in them, and how they become new ones when they are lent again.
 
-use super::traffic::{Kind, Size, Traffic};
+use super::traffic::{Behind, Kind, Size, Traffic};
 
 /// Frames that belong together: each flow has so many, or a multiple, in their order.
 pub(super) fn round(kind: Kind) -> usize {
@@ -120,6 +120,7 @@ struct Connection {
 pub(super) struct Maker {
     kind: Kind,
     seed: u64,
+    before: Before,
     /// Of every flow; none where flows are not connections.
     connections: Vec<Connection>,
     /// Flows that have one frame more than the others: the first ones.
@@ -135,6 +136,7 @@ impl Maker {
         Self {
             kind: traffic.kind,
             seed: traffic.seed,
+            before: Before::of(traffic),
             connections: vec![Connection::default(); connections],
             more: u32::try_from(frames % flows).unwrap_or(u32::MAX),
             growths: [frames / flows + 1, frames / flows].map(growth),
@@ -147,37 +149,37 @@ impl Maker {
         match self.kind {
             Kind::Udp(size) => {
                 let wire = octets(size, r);
-                put(frame, &ends.udp(r & 1 == 1, wire));
-                wire
+                self.put(frame, &ends.udp(r & 1 == 1, wire), wire)
             }
             Kind::Vxlan(size) => {
                 let wire = octets(size, r);
                 let inner = ends.udp(r & 1 == 1, wire);
-                put(frame, &ends.vxlan(r & 1 == 1, wire, &inner));
-                wire + 50
+                self.put(frame, &ends.vxlan(r & 1 == 1, wire, &inner), wire + 50)
             }
-            Kind::Flood => {
-                put(frame, &ends.tcp(&bare(0, SYN, 0xffff), [0, 0]));
-                60
-            }
+            Kind::Flood => self.put(frame, &ends.tcp(&bare(0, SYN, 0xffff), [0, 0]), 60),
             Kind::Tcp => {
                 let [more, others] = self.growths;
                 let [client, server] = if flow < self.more { more } else { others };
                 let (segment, numbers) = self.segment(flow, &EXCHANGE);
-                put(frame, &ends.tcp(&segment, numbers));
-                // Behind the headers of the 64 octets that are kept: what the numbers grow by until the frame is lent again.
+                let wire = self.put(frame, &ends.tcp(&segment, numbers), segment.size - 4);
+                // Behind the headers that are kept: what the numbers grow by until the frame is lent again.
                 let [own, other] = if segment.from == 0 { [client, server] } else { [server, client] };
-                if let Some(rest) = frame.get_mut(RENEWAL..) {
+                if let Some(rest) = frame.get_mut(RENEWAL + self.before.octets()..) {
                     put(rest, &[own.to_be_bytes(), other.to_be_bytes()].concat());
                 }
-                segment.size - 4
+                wire
             }
             Kind::Connections => {
                 let (segment, numbers) = self.segment(flow, &CONNECTION);
-                put(frame, &ends.tcp(&segment, numbers));
-                segment.size - 4
+                self.put(frame, &ends.tcp(&segment, numbers), segment.size - 4)
             }
         }
+    }
+
+    /// Keeps a frame, with what stands before its IP header. Its octets on the wire; `wire`: those without.
+    fn put(&self, kept: &mut [u8], frame: &[u8], wire: u16) -> u16 {
+        put(kept, &self.before.put(frame));
+        wire + u16::try_from(self.before.octets()).unwrap_or(0)
     }
 
     /// The next segment of a connection, with its sequence and acknowledgement numbers.
@@ -306,21 +308,74 @@ impl Ends {
     }
 }
 
-/// Where the renewal of a segment stands.
+/// What frames have more than Ethernet and IPv4.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    behind: Behind,
+    ipv6: bool,
+}
+
+impl Before {
+    pub(super) fn of(traffic: &Traffic) -> Self {
+        Self { behind: traffic.behind, ipv6: traffic.ipv6 }
+    }
+
+    /// Tags, labels or session of a packet of so many octets, from the first ethertype to the last, or what stands in its place.
+    fn link(self, packet: usize) -> Vec<u8> {
+        let [high, low] = if self.ipv6 { [0x86, 0xdd] } else { [8, 0] };
+        let ppp = if self.ipv6 { 0x57 } else { 0x21 };
+        let octets = u16::try_from(packet + 2).unwrap_or(u16::MAX).to_be_bytes();
+        match self.behind {
+            Behind::Ethernet => vec![high, low],
+            Behind::Vlan => vec![0x81, 0, 0, 100, high, low],
+            Behind::Qinq => vec![0x88, 0xa8, 0, 200, 0x81, 0, 0, 100, high, low],
+            Behind::Mpls => vec![0x88, 0x47, 0, 6, 0x40, 64, 0, 6, 0x51, 64],
+            Behind::Pppoe => vec![0x88, 0x64, 0x11, 0, 0, 7, octets[0], octets[1], 0, ppp],
+        }
+    }
+
+    /// By how much it makes a frame longer.
+    pub(super) fn octets(self) -> usize {
+        self.link(0).len() - 2 + if self.ipv6 { 20 } else { 0 }
+    }
+
+    /// A frame of Ethernet and IPv4, with it.
+    fn put(self, frame: &[u8]) -> Vec<u8> {
+        let (Some((macs, packet)), true) = (frame.split_first_chunk::<12>(), frame.len() > 34) else { return frame.to_vec() };
+        let [header, transport] = [&packet[2..22], &packet[22..]];
+        let octets = usize::from(u16::from_be_bytes([header[2], header[3]]));
+        if !self.ipv6 {
+            return [macs.as_slice(), &self.link(octets), header, transport].concat();
+        }
+        let payload = u16::try_from(octets.saturating_sub(20)).unwrap_or(0).to_be_bytes();
+        let address = |ipv4: &[u8]| [[0x20, 1, 0x0d, 0xb8].as_slice(), &[0; 8], ipv4].concat();
+        let start = [0x60, 0, 0, 0, payload[0], payload[1], header[9], header[8]];
+        let ends = [address(&header[12..16]), address(&header[16..20])].concat();
+        [macs.as_slice(), &self.link(octets + 20), &start, &ends, transport].concat()
+    }
+
+    /// Where the source address of a frame has its last four octets.
+    pub(super) fn source(self) -> usize {
+        14 + self.octets() + 12
+    }
+}
+
+/// Where the renewal of a segment stands in a frame of Ethernet and IPv4.
 const RENEWAL: usize = 54;
 
-/// A new flow: the source address is the number of the pass in its first byte and the template's beyond, new for 2^32 packets.
+/// A new flow: the source address, at `source`, is the number of the pass in its first byte and the template's beyond, new for 2^32 packets.
 #[inline]
-pub(super) fn renew_syn(frame: &mut [u8], pass: u8) {
-    if let Some(octet) = frame.get_mut(26) {
+pub(super) fn renew_syn(frame: &mut [u8], source: usize, pass: u8) {
+    if let Some(octet) = frame.get_mut(source) {
         *octet = pass;
     }
 }
 
-/// The segment that stands at this place in the connection's next rounds.
+/// The segment that stands at this place in the connection's next rounds; `before`: by how much its headers are longer than Ethernet and
+/// IPv4.
 #[inline]
-pub(super) fn renew_segment(frame: &mut [u8]) {
-    let Some(header) = frame.first_chunk_mut::<{ RENEWAL + 8 }>() else { return };
+pub(super) fn renew_segment(frame: &mut [u8], before: usize) {
+    let Some(header) = frame.get_mut(before..).and_then(<[u8]>::first_chunk_mut::<{ RENEWAL + 8 }>) else { return };
     for (number, growth) in [(38, RENEWAL), (42, RENEWAL + 4)] {
         let read = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let renewed = read(number).wrapping_add(read(growth));

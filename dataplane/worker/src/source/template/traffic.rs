@@ -24,6 +24,22 @@ pub enum Kind {
     Flood,
 }
 
+/// What stands between Ethernet and IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Behind {
+    /// Nothing.
+    #[default]
+    Ethernet,
+    /// A VLAN tag.
+    Vlan,
+    /// Two VLAN tags.
+    Qinq,
+    /// Two MPLS labels.
+    Mpls,
+    /// A PPPoE session.
+    Pppoe,
+}
+
 /// What the source lends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traffic {
@@ -31,6 +47,10 @@ pub struct Traffic {
     pub flows: u32,
     /// What their frames are.
     pub kind: Kind,
+    /// What stands before their IP header, in a tunnel before that of the tunnel. Frames are longer by it.
+    pub behind: Behind,
+    /// IPv6 in place of IPv4, in a tunnel that of the tunnel. Frames are 20 octets longer.
+    pub ipv6: bool,
     /// Seed of the order.
     pub seed: u64,
 }
