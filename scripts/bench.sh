@@ -53,6 +53,9 @@ cpu_seconds() {
 
 # The first four without anything beside the entries, as the limits are; the others with all default fields.
 journeys=(flows-65536 flows-1000000 flows-8000000 flood fields-1000000 fields-flood tcp connections vxlan)
+# The same packets with other headers.
+links=(ethernet vlan qinq mpls pppoe ipv6 ipv6-vlan)
+journeys+=("${links[@]/#/link-}")
 arguments() {
     case $1 in
         flood) echo --flood --fields plain ;;
@@ -60,6 +63,9 @@ arguments() {
         fields-flood) echo --flood ;;
         fields-*) echo "--flows ${1#fields-}" ;;
         tcp | connections) echo "--flows 200000 --traffic $1" ;;
+        link-ipv6) echo "--flows 100000 --fields plain --ipv6" ;;
+        link-ipv6-*) echo "--flows 100000 --fields plain --ipv6 --behind ${1#link-ipv6-}" ;;
+        link-*) echo "--flows 100000 --fields plain --behind ${1#link-}" ;;
         vxlan) echo "--flows 200000 --traffic vxlan --size imix" ;;
     esac
 }
@@ -146,6 +152,13 @@ echo "| all default fields: 64 B UDP, 1M flows, Mpps | | 90 % of those without |
 echo "| all default fields: SYN flood, table full, Mpps | 14-17 | | | $(figure "$work/fields-flood"), $(share fields-flood flood) | $(stages fields-flood) |"
 echo "| TCP that goes on, IMIX, 200k flows, all performance, Mpps | 29 | 14 | | $(figure "$work/tcp") | $(stages tcp) |"
 echo "| TCP connections of 24 segments, IMIX, 200k at a time, Mpps | | | | $(figure "$work/connections") | $(stages connections) |"
+for row in "${links[@]:1}"; do
+    reach='80 %'
+    [[ $row != ipv6* ]] || reach='60 %'
+    [ "$row" != pppoe ] || reach='50 %'
+    echo "| 64 B UDP, 100k flows, $row, Mpps | | $reach of untagged IPv4 | | $(figure "$work/link-$row"), $(share "link-$row" link-ethernet) |" \
+        "$(stages "link-$row") |"
+done
 echo "| VXLAN around IMIX, 200k flows, Mpps | | 10 | | $(figure "$work/vxlan") | $(stages vxlan) |"
 if [ -s "$work/ratio" ]; then
     echo "| two workers against one, 1M flows | 2.0 | 1.8 | 1.95 | **$(round "$(best "$work/ratio")" 2)** ($(round "$(median "$work/ratio")" 2)) | no exporter |"
