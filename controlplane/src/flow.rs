@@ -113,4 +113,4 @@ mod tests {
 
 #[cfg(test)]
 #[path = "flow_tests.rs"]
-mod catalogue_tests;
+pub(crate) mod catalogue_tests;

@@ -156,7 +156,7 @@ fn layers() -> Layers {
 }
 
 /// Records that together have a value for every field but those that are looked up.
-fn records() -> Vec<Record> {
+pub(crate) fn records() -> Vec<Record> {
     let responses = ResponseTimes { count: 4, min: 1000, max: 9000, last: 5000, sum: 16_000, quantiles: [4000, 8000, 9000] };
     let tcp = TcpPerformance {
         valid: u64::MAX,

@@ -159,6 +159,19 @@ async fn flows_are_lines_and_live_views_go_on_until_interrupted() {
     let sheet = text(&detail.wait_with_output().expect("read").stdout);
     assert!(sheet.starts_with("tcp 10.0.0.1:40000 > 192.0.2.1:443\n  flow_id "), "{sheet}");
     assert!(sheet.contains("  packets              10 > < 5\n") && sheet.ends_with("\n\n"), "{sheet}");
+    // Columns of the table's own, and fields of the catalogue by any of their names.
+    let chosen = ["flows", "tail", "-n", "1", "--columns", "source,dport,end_reason"];
+    let mut fields = sonde(&plane.api, &chosen).stdout(Stdio::piped()).spawn().expect("runs");
+    while fields.try_wait().expect("known").is_none() {
+        fake.write(0, [record(1)]);
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(begun.elapsed() < Duration::from_secs(60), "no flow");
+    }
+    let fields = text(&fields.wait_with_output().expect("read").stdout);
+    let words: Vec<Vec<&str>> = fields.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words, [vec!["SOURCE", "DPORT", "END_REASON"], vec!["10.0.0.1:40000", "443", "1"]], "{fields}");
+    let unknown = sonde(&plane.api, &["flows", "tail", "--columns", "source,destnation_port"]).output().expect("runs");
+    assert!(text(&unknown.stderr).contains("destnation_port (did you mean destination_port?)"), "{}", text(&unknown.stderr));
     let both = sonde(&plane.api, &["flows", "tail", "--detail", "--json"]).output().expect("runs");
     assert_eq!(both.status.code(), Some(2), "one or the other: {}", text(&both.stderr));
     let top = plane.says(&["flows", "top", "--by", "source"]);

@@ -1,6 +1,7 @@
 //! `sonde flows`: records as they are written, and the largest talkers.
 
 use super::client::{Client, Nobody, RETRY, went_away};
+use super::field_columns::Fields;
 use super::global::Global;
 use super::number::{between, clock, count, duration, float, octets, si};
 use super::screen::{Align, GAP, Live, Out, Table, Tone, set, write};
@@ -21,6 +22,7 @@ pub(super) enum Command {
   sonde flows tail --address 10.0.0.0/8 --port 443
   sonde flows tail --protocol udp --limit 20
   sonde flows tail --address 10.0.0.1 --detail -n 1
+  sonde flows tail --columns source,destination,server_rtt,retransmissions
   sonde flows tail --json | jq -r '[.source_address, .octets] | @csv'
 
 A flow's record is written when the flow ends, when it has been idle, or when it has gone on for the active timeout: what begins \
@@ -141,9 +143,7 @@ pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow:
     match command {
         Command::Tail { filter, limit, cursor, cursors, detail } => {
             let request = TailRequest { filter: Some(filter.message()), cursor, limit: limit.unwrap_or(0) };
-            out.check(&HEADINGS)?;
-            let printer = Printer { out, cursors, detail, shown: Vec::new(), lost: 0, problems: Vec::new(), placed: false, widths: WIDTHS };
-            tail(request, printer, global).await
+            tail(request, Printer::new(out, cursors, detail)?, global).await
         }
         Command::Top { filter, by, order, limit, window, watch, interval_ms } => {
             let known = By::ALL.into_iter().find(|known| known.name() == by).map_or("", rows);
@@ -202,11 +202,27 @@ struct Printer<'a> {
     problems: Vec<String>,
     /// Whether a flow has said where and whose its ends are.
     placed: bool,
+    /// Fields of the catalogue that were asked for beside the table's own columns.
+    more: Fields,
+    headings: Vec<String>,
+    aligns: Vec<Align>,
     /// The lines to come are not known: a column is as wide as its widest cell so far.
-    widths: [usize; COLUMNS],
+    widths: Vec<usize>,
 }
 
-impl Printer<'_> {
+impl<'a> Printer<'a> {
+    /// # Errors
+    /// Columns that are neither the table's own nor fields.
+    fn new(out: &'a Out, cursors: bool, detail: bool) -> anyhow::Result<Self> {
+        let more = Fields::named(out.beyond(&HEADINGS))?;
+        let fields = || more.columns().map(|(name, number)| (name.to_uppercase(), if number { Align::Right } else { Align::Left }));
+        let headings: Vec<String> = HEADINGS.into_iter().map(str::to_owned).chain(fields().map(|(heading, _)| heading)).collect();
+        let aligns = ALIGNS.into_iter().chain(fields().map(|(_, align)| align)).collect();
+        let widths = WIDTHS.into_iter().chain(fields().map(|(heading, _)| heading.chars().count())).collect();
+        let (shown, problems) = (Vec::new(), Vec::new());
+        Ok(Self { out, cursors, detail, shown, lost: 0, problems, placed: false, more, headings, aligns, widths })
+    }
+
     /// Says what the client does not get.
     fn trouble(&mut self, answer: &TailResponse, lost: u64, damaged: u64) {
         if damaged != 0 {
@@ -238,26 +254,29 @@ impl Printer<'_> {
             let sheets: Vec<String> = answer.flows.iter().map(sheet).collect::<Result<_, _>>()?;
             return Ok(write(&sheets.concat())?);
         }
-        let rows: Vec<[String; COLUMNS]> = answer.flows.iter().map(cells).collect();
+        let row = |flow: &Flow| self.more.cells(flow).map(|more| cells(flow).into_iter().chain(more).collect());
+        let rows: Vec<Vec<String>> = answer.flows.iter().map(row).collect::<Result<_, _>>()?;
         for row in &rows {
             for (width, cell) in self.widths.iter_mut().zip(row) {
                 *width = cell.chars().count().max(*width);
             }
         }
         self.placed |= answer.flows.iter().any(|flow| flow.source_place.is_some());
-        let headings = &HEADINGS[..COLUMNS - usize::from(!self.placed)];
-        let shown = self.out.choose(headings, &self.widths, &LEAVE_OUT);
+        let headings: Vec<&str> = self.headings.iter().map(String::as_str).collect();
+        let mut shown = self.out.choose(&headings, &self.widths, &LEAVE_OUT);
+        // Where nothing is looked up there is nothing to say where.
+        shown.retain(|at| self.placed || *at != WHERE);
         let line = |cells: &[&str]| {
-            let set = shown.iter().map(|at| set(cells[*at], ALIGNS[*at], self.widths[*at]));
+            let set = shown.iter().map(|at| set(cells[*at], self.aligns[*at], self.widths[*at]));
             set.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
         };
         let mut text = String::new();
         if shown != self.shown {
-            text.push_str(&self.out.tone(Tone::Head, &line(&HEADINGS)));
+            text.push_str(&self.out.tone(Tone::Head, &line(&headings)));
             text.push('\n');
         }
         for row in &rows {
-            text.push_str(&line(&row.each_ref().map(String::as_str)));
+            text.push_str(&line(&row.iter().map(String::as_str).collect::<Vec<_>>()));
             text.push('\n');
         }
         self.shown = shown;
@@ -267,6 +286,7 @@ impl Printer<'_> {
 }
 
 const COLUMNS: usize = 12;
+const WHERE: usize = COLUMNS - 1;
 /// The last column is there when addresses are looked up.
 const HEADINGS: [&str; COLUMNS] =
     ["END (UTC)", "LASTED", "PROTO", "SOURCE", "DESTINATION", "PACKETS", "OCTETS", RTT, RESPONSE, "FLAGS", "END BY", "WHERE"];

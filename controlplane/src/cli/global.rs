@@ -24,8 +24,8 @@ pub(super) struct Global {
     /// No colours, whatever the terminal can do. The environment variable NO_COLOR does the same.
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub(super) no_color: bool,
-    /// The columns of tables, by their headings: "source,octets,end-by". Without it, all that the terminal has room for. Of `replay`, also
-    /// fields by any of their names (`sonde fields`), "src,dport,server_rtt", in every format that has columns.
+    /// The columns of tables, by their headings: "source,octets,end-by". Without it, all that the terminal has room for. Of `replay` and
+    /// `flows tail`, also fields by any of their names (`sonde fields`), "src,dport,server_rtt"; of `replay` in every format that has columns.
     #[arg(long, global = true, value_name = "NAME,...", value_delimiter = ',', help_heading = GLOBAL)]
     pub(super) columns: Vec<String>,
 }

@@ -4,6 +4,7 @@ mod client;
 mod config;
 mod default_api;
 mod exporters;
+mod field_columns;
 pub mod fields;
 mod flows;
 mod global;

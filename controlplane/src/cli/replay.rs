@@ -1,6 +1,6 @@
 //! `sonde replay`: captures through the worker loop, flows to a file or the terminal.
 
-mod chosen;
+pub(super) mod chosen;
 pub mod csv;
 pub mod ipfix;
 pub mod json;

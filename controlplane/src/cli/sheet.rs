@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// Messages in which 0 is "not there".
-const SPARSE: [&str; 3] = ["layers", "source_place", "destination_place"];
+pub(super) const SPARSE: [&str; 3] = ["layers", "source_place", "destination_place"];
 /// Ends the name of a field of the reverse direction.
 const REVERSE: &str = "_reverse";
 

@@ -2,12 +2,13 @@
 
 use super::sink::{Sink, Table};
 use super::whose::quoted;
+use crate::cli::field_columns;
 use crate::notation::{mac, seconds};
 use crate::place;
 use serde_json::{Map, Value as Json};
 use sonde_enrich::Enricher;
 use sonde_proto::v1::Place;
-use sonde_record::catalogue::{column, nearest};
+use sonde_record::catalogue::column;
 use sonde_record::field::{End, Field, Lookup, Origin, Type, Value};
 use sonde_record::{Output, RecordView};
 use std::fmt::Write as _;
@@ -50,16 +51,7 @@ impl Columns {
     /// # Errors
     /// Every name that no field has, each with the nearest one there is.
     pub(super) fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> anyhow::Result<Self> {
-        let (mut columns, mut unknown) = (Vec::new(), Vec::new());
-        for name in names {
-            match column(name) {
-                _ if name == FILE => columns.push(Column::File),
-                Some(field) => columns.push(Column::Field(name.to_owned(), field)),
-                None => unknown.push(nearest(name).map_or_else(|| name.to_owned(), |near| format!("{name} (did you mean {near}?)"))),
-            }
-        }
-        anyhow::ensure!(unknown.is_empty(), "--columns: there is no field {}; `sonde fields` lists all", unknown.join(", "));
-        Ok(Self(columns))
+        field_columns::named(names, |name| (name == FILE).then_some(Column::File), Column::Field).map(Self)
     }
 
     /// Whether a name is one of theirs.
@@ -78,7 +70,7 @@ impl Columns {
     pub(super) fn numbers(&self) -> impl Iterator<Item = bool> {
         self.0.iter().map(|column| match column {
             Column::File => false,
-            Column::Field(_, field) => matches!(field.row.kind, Type::Unsigned | Type::Float | Type::Duration),
+            Column::Field(_, field) => field_columns::is_number(field),
         })
     }
 
@@ -176,11 +168,10 @@ fn looked_up(places: Option<&[Place; 2]>, end: End, lookup: Lookup) -> Value {
 }
 
 /// A value as text: empty where it is absent, lists joined by "|", those of tunnels by "/".
-fn text(field: &Field, value: &Value) -> String {
+pub(in crate::cli) fn text(field: &Field, value: &Value) -> String {
     match value {
         Value::Absent => String::new(),
-        Value::Unsigned(number) if field.row.name == "ethernet_type" => format!("0x{number:04x}"),
-        Value::Unsigned(number) => number.to_string(),
+        Value::Unsigned(number) => field_columns::number(field, *number),
         Value::Float(number) => number.to_string(),
         Value::Boolean(truth) => truth.to_string(),
         Value::Address(address) => address.to_string(),
@@ -189,7 +180,7 @@ fn text(field: &Field, value: &Value) -> String {
         Value::Text(words) => (*words).to_owned(),
         Value::Words(words) => words.clone(),
         Value::List(items) => {
-            let between = if field.row.kind == Type::Text { "/" } else { "|" };
+            let between = field_columns::between_items(field);
             items.iter().enumerate().fold(String::new(), |mut list, (at, item)| {
                 // Writing to a String cannot fail.
                 let _ = write!(list, "{}{}", if at == 0 { "" } else { between }, text(field, item));
