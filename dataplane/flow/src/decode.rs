@@ -20,6 +20,8 @@ use crate::table::Table;
 
 /// Octets of a cache line.
 const LINE: usize = 64;
+/// Where a transport header may begin for its ports to stand in the frame's first cache line; TCP's flags stand 14 octets behind its beginning.
+const LINE_LEFT: u16 = 64 - 14;
 /// Octets of an Ethernet header without tags.
 const ETHERNET: u16 = 14;
 
@@ -154,19 +156,26 @@ impl Decoding<'_> {
         let Self { decoder: Decoder { lane4, lane_wide, mark, .. }, ipv4, wide, policy, counters } = self;
         let vlans = if policy.vlan_in_key { u32::MAX } else { 0 };
         let (mut taken, mut metered4) = (0, 0);
+        // Whether the headers of the latest packet were longer than a cache line: those of the next ones are, too.
+        let mut long = false;
         for (at, frame) in frames.iter().enumerate() {
             if let Some(frame) = frames.get(at + AHEAD) {
                 prefetch_slice(frame.bytes);
-                // Where IPv6, or IPv4 behind tags and labels, has its ports.
-                prefetch_slice(frame.bytes.get(LINE..).unwrap_or_default());
+                if long {
+                    prefetch_slice(frame.bytes.get(LINE..).unwrap_or_default());
+                }
             }
             let found = located_packet(frame, first + at, *mark, (&policy.tunnels, vlans));
             match found.filter(|_| lane4.has_room() & lane_wide.has_room()) {
                 Some(Found::V4(packet)) => {
+                    long = packet.l4 > LINE_LEFT;
                     metered4 += 1;
                     lane4.push(ipv4, packet);
                 }
-                Some(Found::V6(packet)) => lane_wide.push(wide, packet),
+                Some(Found::V6(packet)) => {
+                    long = packet.l4 > LINE_LEFT;
+                    lane_wide.push(wide, packet);
+                }
                 None => break,
             }
             taken += 1;
@@ -181,13 +190,14 @@ impl Decoding<'_> {
     #[inline(never)]
     fn stage_inner(&mut self, frames: &[Frame<'_>], first: usize) -> usize {
         let (tunnels, mark) = (&self.policy.tunnels, self.decoder.mark);
-        let networks = if self.policy.virtual_network_in_key { u32::MAX } else { 0 };
+        let all = |wanted| if wanted { u32::MAX } else { 0 };
+        let bits = KeyBits { networks: all(self.policy.virtual_network_in_key), vlans: all(self.policy.vlan_in_key) };
         let ahead = |frame: &Frame<'_>| {
             prefetch_slice(frame.bytes);
             // The inner headers.
             prefetch_slice(frame.bytes.get(LINE..).unwrap_or_default());
         };
-        self.decoder.lane_wide.fill(self.wide, frames, ahead, |at, frame| inner_packet(frame, first + at, mark, (tunnels, networks)))
+        self.decoder.lane_wide.fill(self.wide, frames, ahead, |at, frame| inner_packet(frame, first + at, mark, (tunnels, bits)))
     }
 
     /// What the fast decoders do not know. Whether it was several packets.
@@ -374,10 +384,19 @@ fn common_packet(frame: &Frame<'_>, at: usize, mark: u16, tunnels: &Tunnels) -> 
     Some(fast_packet(key, direction, &fast, frame, at, (COMMON, mark, 34)))
 }
 
+/// Which bits are part of a key, all or none each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyBits {
+    /// Of the virtual network.
+    pub(crate) networks: u32,
+    /// Of the VLAN ids.
+    pub(crate) vlans: u32,
+}
+
 #[inline(always)]
-pub(crate) fn inner_packet(frame: &Frame<'_>, at: usize, mark: u16, (tunnels, networks): (&Tunnels, u32)) -> Option<Packet<KeyWide>> {
+pub(crate) fn inner_packet(frame: &Frame<'_>, at: usize, mark: u16, (tunnels, bits): (&Tunnels, KeyBits)) -> Option<Packet<KeyWide>> {
     let inner = inner4(frame, tunnels)?;
-    let (key, direction) = KeyWide::inner4(&inner, networks);
+    let (key, direction) = KeyWide::inner4(&inner, vlan_bits(inner.vlan) & bits.vlans, bits.networks);
     Some(fast_packet(key, direction, &inner.packet, frame, at, (INNER, mark, inner.l4_offset)))
 }
 

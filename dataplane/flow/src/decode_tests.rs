@@ -3,32 +3,37 @@
 use sonde_packet::decapsulate;
 
 use super::*;
-use crate::decode::{Found, general_packet, inner_packet, located_packet};
+use crate::decode::{Found, KeyBits, general_packet, inner_packet, located_packet};
 use crate::fragments::Held;
 use crate::key::{Key4, KeyWide, ports, vlan_bits};
 use crate::packet::PATTERN;
 
+/// A packet in another one (RFC 2003).
+fn in_ip(packet: &[u8]) -> Vec<u8> {
+    let octets = u16::try_from(20 + packet.len() - 14).expect("short").to_be_bytes();
+    let header = [0x45, 0, octets[0], octets[1], 0, 1, 0, 0, 60, 4, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
+    [&packet[..14], &header, &packet[14..]].concat()
+}
+
 #[test]
 fn a_packet_in_a_tunnel_is_the_same_whoever_decodes_it() {
     let tunnels = Tunnels::default();
+    let tags = [&[][..], &[0x81, 0, 0xa0, 5], &[0x88, 0xa8, 0, 100, 0x81, 0, 15, 255]];
     for (from, to, protocol, flags) in [(A, B, 6, 2), (B, A, 6, 0x11), (A, B, 17, 0), (B, A, 17, 0), (A, A, 17, 0)] {
-        let bytes = vxlan(7, &ipv4(from, to, 4000, 53, protocol, flags));
-        let frame = Frame { wire_len: 900, ..frame(&bytes, START) };
-        let fast = inner_packet(&frame, 9, PATTERN, (&tunnels, u32::MAX)).expect("a common packet");
-        let inner = decapsulate(&frame, &tunnels).expect("a frame").inner.expect("a packet in a tunnel");
-        let (headers, view) = (inner.headers, View::Inner);
-        let held = Held {
-            headers,
-            view,
-            overlay: inner.network,
-            vlan: vlan_bits(headers.vlan),
-            wire_len: 900,
-            time: START,
-            counts: true,
-            part: 0,
-        };
-        let (key, direction) = KeyWide::of(&headers, view, held.vlan, held.overlay);
-        assert_eq!(format!("{fast:?}"), format!("{:?}", general_packet(key, direction, &held, 9, PATTERN)));
+        let packet = ipv4(from, to, 4000, 53, protocol, flags);
+        for (bytes, tags) in [vxlan(7, &packet), in_ip(&packet)].into_iter().flat_map(|bytes| tags.map(|tags| (bytes.clone(), tags))) {
+            let bytes = [&bytes[..12], tags, &bytes[12..]].concat();
+            let frame = Frame { wire_len: 900, ..frame(&bytes, START) };
+            let inner = decapsulate(&frame, &tunnels).expect("a frame").inner.expect("a packet in a tunnel");
+            let (headers, view) = (inner.headers, View::Inner);
+            for vlans in [u32::MAX, 0] {
+                let fast = inner_packet(&frame, 9, PATTERN, (&tunnels, KeyBits { networks: u32::MAX, vlans })).expect("a common packet");
+                let vlan = vlan_bits(headers.vlan) & vlans;
+                let held = Held { headers, view, overlay: inner.network, vlan, wire_len: 900, time: START, counts: true, part: 0 };
+                let (key, direction) = KeyWide::of(&headers, view, held.vlan, held.overlay);
+                assert_eq!(format!("{fast:?}"), format!("{:?}", general_packet(key, direction, &held, 9, PATTERN)), "{bytes:02x?}");
+            }
+        }
     }
 }
 

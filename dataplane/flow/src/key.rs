@@ -169,15 +169,15 @@ impl KeyWide {
         Self::ip((packet.src, packet.sport), (packet.dst, packet.dport), packet.protocol, vlan, Self::kind(6, View::First, 0))
     }
 
-    /// The key of a packet in a tunnel that the fast decoder knows, and its direction: as [`KeyWide::of`] makes it. It has no VLAN tag.
+    /// The key of a packet in a tunnel that the fast decoder knows, and its direction: as [`KeyWide::of`] makes it. `vlan`: the VLAN ids,
     /// `networks`: the bits of the virtual network that are part of the key, all or none.
     #[inline(always)]
-    pub(crate) fn inner4(inner: &Inner4, networks: u32) -> (Self, u8) {
+    pub(crate) fn inner4(inner: &Inner4, vlan: u32, networks: u32) -> (Self, u8) {
         let packet = &inner.packet;
         let from = u64::from(packet.src) << 16 | u64::from(packet.sport);
         let to = u64::from(packet.dst) << 16 | u64::from(packet.dport);
         let (low, high) = (from.min(to), from.max(to));
-        let rest = low << 48 | (high & 0xffff) << 32 | u64::from(packet.protocol) << 24;
+        let rest = low << 48 | (high & 0xffff) << 32 | u64::from(packet.protocol) << 24 | u64::from(vlan);
         let kind = Self::kind(4, View::Inner, inner.network & networks);
         (Self { low: [0, low >> 16], high: [0, high >> 16], rest, kind }, u8::from(from > to))
     }

@@ -44,7 +44,11 @@ fn frames(inside: &[u8]) -> Vec<(Tunnel, Vec<u8>)> {
         (Tunnel::Erspan, gre(&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 1, 0, 130, 0, 0, 0, 0], &frame)),
         (Tunnel::IpInIp, ipv4(4, [[192, 0, 2, 1], [192, 0, 2, 2]], inside)),
     ];
-    packets.into_iter().map(|(kind, packet)| (kind, ethernet(&packet))).collect()
+    let tagged = |tags: &[u8], frame: &[u8]| [&frame[..12], tags, &frame[12..]].concat();
+    let plain: Vec<_> = packets.into_iter().map(|(kind, packet)| (kind, ethernet(&packet))).collect();
+    let one = plain.iter().map(|(kind, frame)| (*kind, tagged(&[0x81, 0, 0xa0, 5], frame)));
+    let two = plain.iter().map(|(kind, frame)| (*kind, tagged(&[0x88, 0xa8, 0, 100, 0x81, 0, 15, 255], frame)));
+    one.chain(two).chain(plain.clone()).collect()
 }
 
 fn frame(bytes: &[u8]) -> Frame<'_> {
@@ -57,14 +61,14 @@ fn accepts(frame: &Frame<'_>, tunnels: &Tunnels) -> bool {
     let packets = decapsulate(frame, tunnels).expect("the fast decoder accepted it");
     assert_eq!((packets.too_deep, packets.unreadable), (false, false));
     let inner = packets.inner.expect("a packet in a tunnel");
-    let (headers, packet) = (inner.headers, found.packet);
+    let (headers, packet, packet_vlan) = (inner.headers, found.packet, found.vlan);
     let ends = Network::V4(packet.src.to_be_bytes(), packet.dst.to_be_bytes());
     assert_eq!((inner.keep_outer, inner.network), (false, found.network));
     assert_eq!((headers.network, headers.sport, headers.dport), (ends, packet.sport, packet.dport));
     assert_eq!((headers.protocol, headers.ttl, headers.tos), (packet.protocol, packet.ttl, packet.tos));
     assert_eq!((headers.octets, headers.tcp.map_or(0, |tcp| tcp.flags)), (u32::from(packet.octets), packet.tcp_flags));
     assert_eq!((headers.l4_offset, headers.l3_offset), (found.l4_offset, found.l4_offset - 20));
-    assert_eq!((headers.vlan, headers.tags, headers.spi, headers.fragment.is_fragment()), ([0; 2], 0, 0, false));
+    assert_eq!((headers.vlan, headers.tags < 3, headers.spi, headers.fragment.is_fragment()), (packet_vlan, true, 0, false));
     assert_eq!((headers.tcp.is_some(), headers.transport_truncated(frame)), (packet.protocol == 6, false));
     true
 }

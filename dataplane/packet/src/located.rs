@@ -92,18 +92,9 @@ pub fn located(frame: &Frame<'_>, tunnels: &Tunnels) -> Option<Located> {
 /// Finds the IP header.
 #[inline(always)]
 fn start(bytes: &[u8]) -> Option<Start> {
-    let mut l3 = ethernet::OCTETS;
-    let mut vlan = [0; 2];
-    let mut ethertype = bytes.first_chunk::<{ ethernet::OCTETS }>()?.u16::<12>();
-    for id in &mut vlan {
-        if !vlan::is_tag(ethertype) {
-            break;
-        }
-        let tag: &[u8; vlan::OCTETS] = bytes.get(l3..)?.first_chunk()?;
-        *id = tag.u16::<0>() & 0x0fff;
-        ethertype = tag.u16::<2>();
-        l3 = l3.wrapping_add(vlan::OCTETS);
-    }
+    let (tags, vlan) = vlan::few(bytes)?;
+    let mut l3 = ethernet::OCTETS.wrapping_add(tags);
+    let ethertype = bytes.get(tags..)?.first_chunk::<{ ethernet::OCTETS }>()?.u16::<12>();
     let six = match ethertype {
         ethertype::IPV4 => false,
         ethertype::IPV6 => true,

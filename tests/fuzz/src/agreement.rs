@@ -89,9 +89,10 @@ fn inside(frame: &Frame<'_>, tunnels: &Tunnels) {
     let Some(fast) = inner4(frame, tunnels) else { return };
     let packets = decapsulate(frame, tunnels).expect("the fast decoder knows it");
     let inner = packets.inner.expect("the fast decoder knows it");
-    same(&fast.packet, &inner.headers, frame);
+    same(&fast.packet, &Headers { tags: 0, ..inner.headers }, frame);
+    assert_eq!((inner.headers.vlan, inner.headers.tags < 3), (fast.vlan, true));
     assert_eq!((packets.too_deep, packets.unreadable, inner.keep_outer), (false, false, false));
-    assert_eq!((fast4(frame, tunnels), inner.network), (None, fast.network));
+    assert_eq!((fast4(frame, tunnels), located(frame, tunnels), inner.network), (None, None, fast.network));
     assert_eq!([inner.headers.l3_offset, inner.headers.l4_offset], [fast.l4_offset - 20, fast.l4_offset]);
 }
 

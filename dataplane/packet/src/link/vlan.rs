@@ -2,7 +2,7 @@
 
 use crate::cursor::{Cursor, Fields};
 use crate::headers::{Headers, Malformed};
-use crate::link::ethertype;
+use crate::link::{ethernet, ethertype};
 use crate::listener::Listener;
 
 /// Most VLAN tags of a frame.
@@ -17,6 +17,21 @@ const ETHERTYPE: usize = 2;
 #[inline(always)]
 pub(crate) fn is_tag(ethertype: u16) -> bool {
     matches!(ethertype, ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD | ethertype::QINQ_OLDER)
+}
+
+/// Octets and ids of the tags of an Ethernet frame that has at most two of them, outermost first; `None` where it ends inside.
+#[inline(always)]
+pub(crate) fn few(bytes: &[u8]) -> Option<(usize, [u16; 2])> {
+    if !is_tag(bytes.first_chunk::<{ ethernet::OCTETS }>()?.u16::<12>()) {
+        return Some((0, [0; 2]));
+    }
+    let one = bytes.first_chunk::<{ ethernet::OCTETS + OCTETS }>()?;
+    let outer = one.u16::<14>() & 0x0fff;
+    if !is_tag(one.u16::<16>()) {
+        return Some((OCTETS, [outer, 0]));
+    }
+    let two = bytes.first_chunk::<{ ethernet::OCTETS + 2 * OCTETS }>()?;
+    Some((2 * OCTETS, [outer, two.u16::<18>() & 0x0fff]))
 }
 
 /// A VLAN tag.
