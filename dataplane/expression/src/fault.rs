@@ -86,13 +86,19 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// What was found, and the name that was probably meant.
+    pub fn found(&self) -> String {
+        match &self.nearest {
+            Some(name) => format!("{}. Did you mean {name}?", self.found),
+            None => self.found.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: expected {}; found {}", self.position, self.expected, self.found)?;
-        match &self.nearest {
-            Some(name) => write!(f, ". Did you mean {name}?"),
-            None => Ok(()),
-        }
+        write!(f, "{}: expected {}; found {}", self.position, self.expected, self.found())
     }
 }
 

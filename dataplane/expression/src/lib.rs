@@ -25,7 +25,7 @@ mod typing;
 mod values;
 
 pub use fault::{Fault, Position, Refused, Span, Warning, caret};
-pub use name::{Combined, combined};
+pub use name::{Combined, combined, is_looked_up};
 pub use program::{Expression, Places};
 pub use typing::Environment;
 

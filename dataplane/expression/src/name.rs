@@ -79,6 +79,12 @@ pub(crate) enum Source {
     Nothing,
 }
 
+impl Source {
+    pub(crate) fn is_looked_up(&self) -> bool {
+        matches!(self, Self::One(Part::Lookup(..)) | Self::Either([Part::Lookup(..), _]))
+    }
+}
+
 /// What is known of a name.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
@@ -98,10 +104,6 @@ impl Named {
     /// Whether its bits are TCP's flags.
     pub(crate) fn is_flags(&self) -> bool {
         self.name == "tcp_flags" || self.name.starts_with("tcp_control_bits")
-    }
-
-    pub(crate) fn is_looked_up(&self) -> bool {
-        matches!(self.source, Source::One(Part::Lookup(..)) | Source::Either([Part::Lookup(..), _]))
     }
 }
 
@@ -139,6 +141,11 @@ pub(crate) fn resolve(name: &str) -> Option<Named> {
     }
     let (name, kind) = WITHOUT_SOURCE.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
     Some(Named { name: name.to_owned(), kind, unit: Unit::None, source: Source::Nothing })
+}
+
+/// Whether the values of this name are looked up of addresses.
+pub fn is_looked_up(name: &str) -> bool {
+    resolve(name).is_some_and(|named| named.source.is_looked_up())
 }
 
 fn of_any_case(name: &str) -> Option<Field> {

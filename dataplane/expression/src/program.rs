@@ -58,6 +58,7 @@ const MISS: u32 = u32::MAX - 1;
 pub struct Expression {
     steps: Arc<[Step]>,
     fields: Arc<[String]>,
+    looks_up: bool,
 }
 
 impl Expression {
@@ -70,12 +71,18 @@ impl Expression {
         let turned = |target: u32| if target >= MISS { target } else { last.saturating_sub(target) };
         let steps =
             steps.into_iter().rev().map(|Step { question, holds, fails }| Step { question, holds: turned(holds), fails: turned(fails) });
-        Self { steps: steps.collect(), fields: fields.into() }
+        let looks_up = conditions.iter().any(|condition| condition.source.is_looked_up());
+        Self { steps: steps.collect(), fields: fields.into(), looks_up }
     }
 
     /// The fields that it reads: canonical names, and those of two fields ([`combined`](crate::combined)).
     pub fn fields(&self) -> &[String] {
         &self.fields
+    }
+
+    /// Whether it has a field that is looked up of an address.
+    pub fn looks_up(&self) -> bool {
+        self.looks_up
     }
 
     /// Whether a record matches. What is looked up of addresses counts as not measured.

@@ -235,6 +235,8 @@ fn conditions_are_joined() {
         ("not protocol = 6 and not protocol = 17", ARP),
         ("not (protocol = 6 or port = 53)", ARP),
         ("not not protocol = 6", TCP),
+        ("# all of it\nprotocol = 6 # TCP\n  and port = 443#", TCP),
+        ("end_reason_name != '#' and protocol = 17 # 'quoted", UDP),
         ("not (not (protocol = 6 and not (port = 1 or port = 2)))", TCP),
         ("protocol = 1 or protocol = 2 or protocol = 17 or protocol = 6 and octets = 0", UDP),
     ] {

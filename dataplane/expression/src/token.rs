@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use winnow::ascii::multispace0;
-use winnow::combinator::{alt, opt, preceded};
+use winnow::ascii::multispace1;
+use winnow::combinator::{alt, opt, preceded, repeat};
 use winnow::error::ErrMode;
 use winnow::prelude::*;
 use winnow::stream::{LocatingSlice, Location, Stream};
@@ -83,8 +83,10 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, Fault> {
     }
 }
 
+/// Blanks, and what stands behind a `#` up to the end of its line.
 fn space(input: &mut Input<'_>) {
-    let blank: Outcome<&str> = multispace0.parse_next(input);
+    let comment = preceded('#', take_while(0.., |c| c != '\n'));
+    let blank: Outcome<()> = repeat(0.., alt((multispace1.void(), comment.void()))).parse_next(input);
     // It takes nothing where there is nothing to take, and cannot fail.
     debug_assert!(blank.is_ok());
 }

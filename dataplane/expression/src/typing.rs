@@ -147,7 +147,7 @@ impl Typing<'_> {
         };
         if matches!(field.source, Source::Nothing) {
             self.warn(at, format!("{} has no source in this version: it is never measured, and no condition on it holds", field.name));
-        } else if field.is_looked_up() && !self.environment.looks_up {
+        } else if field.source.is_looked_up() && !self.environment.looks_up {
             self.warn(at, format!("{} is looked up, and nothing is looked up here: no condition on it holds", field.name));
         }
         if !self.fields.contains(&field.name) {
