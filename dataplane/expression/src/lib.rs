@@ -15,6 +15,7 @@
 )]
 
 mod fault;
+mod limits;
 mod name;
 mod parse;
 mod program;
@@ -25,22 +26,10 @@ mod typing;
 mod values;
 
 pub use fault::{Fault, Position, Refused, Span, Warning, caret};
+pub use limits::{DEPTH_MAX, LENGTH_MAX, PATTERN_LENGTH_MAX, PATTERN_MEMORY_MAX, PATTERNS_MAX, TESTS_MAX};
 pub use name::{Combined, combined, is_looked_up};
 pub use program::{Expression, Places};
 pub use typing::Environment;
-
-/// Longest text, in octets.
-pub const LENGTH_MAX: usize = 16 << 10;
-/// Most parentheses that are open at a time.
-pub const DEPTH_MAX: usize = 64;
-/// Most conditions.
-pub const TESTS_MAX: usize = 512;
-/// Most regular expressions, `like` and `ilike` included.
-pub const PATTERNS_MAX: usize = 32;
-/// Longest regular expression, in octets.
-pub const PATTERN_LENGTH_MAX: usize = 1024;
-/// Most memory that a regular expression takes when it is compiled, in octets, and again as much while it is used.
-pub const PATTERN_MEMORY_MAX: usize = 1 << 20;
 
 /// Reads an expression.
 ///

@@ -18,9 +18,9 @@ use winnow::stream::{Stream, TokenSlice};
 use winnow::token::any;
 
 use crate::fault::{Fault, Refused, Span};
+use crate::limits::{DEPTH_MAX, LENGTH_MAX};
 use crate::token::{Kind, Token, tokens};
 use crate::tree::{Comparison, Item, Literal, Name, Relation, Subject, Test, Tree, Unit, Value};
-use crate::{DEPTH_MAX, LENGTH_MAX};
 
 /// Words that are no names.
 pub(crate) const KEYWORDS: [&str; 13] =

@@ -7,13 +7,13 @@ use regex::RegexBuilder;
 use sonde_record::field::{Type, Unit};
 
 use crate::fault::{Fault, Position, Refused, Span, Warning};
+use crate::limits::{PATTERN_LENGTH_MAX, PATTERN_MEMORY_MAX, PATTERNS_MAX, TESTS_MAX};
 use crate::name::{Named, Source, nearest, resolve};
 use crate::program::{Condition, Expression, Join};
 use crate::rule::{Check, Floats, Rule};
 use crate::token::{Kind, tokens};
 use crate::tree::{Comparison, Item, Literal, Name, Relation, Subject, Test, Tree, Value};
 use crate::values::{AddressList, compared, compared_float, expected, float, number, ordered};
-use crate::{PATTERN_LENGTH_MAX, PATTERN_MEMORY_MAX, PATTERNS_MAX, TESTS_MAX};
 
 /// What an expression may refer to, given by the program that reads it.
 #[derive(Clone, Debug)]
