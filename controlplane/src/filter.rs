@@ -1,126 +1,158 @@
-//! A flow filter, checked once and then asked for every record.
+//! A flow filter of the API: its short forms become an expression, its expression is read as it is. Both are asked for every record.
 
 use crate::fault;
+use crate::place::Tables;
+use sonde_enrich::Enricher;
+use sonde_expression::{Environment, Expression, compile};
 use sonde_proto::v1::{FlowFilter, Violation};
-use sonde_record::{Kind, NO_VLAN, RecordView};
+use sonde_record::{Kind, RecordView};
 use std::net::IpAddr;
-
-/// A CIDR prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Prefix {
-    kind: Kind,
-    bits: u128,
-    mask: u128,
-}
-
-impl Prefix {
-    /// Reads "10.0.0.0/8", "2001:db8::/32" or a single address.
-    fn parse(text: &str) -> Option<Self> {
-        let (address, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
-        let address: IpAddr = address.parse().ok()?;
-        // IPv4 stands in the last four bytes, as in a record.
-        let (kind, bits, widest) = match address {
-            IpAddr::V4(a) => (Kind::Ipv4, u128::from(a.to_bits()), 32u32),
-            IpAddr::V6(a) => (Kind::Ipv6, a.to_bits(), 128),
-        };
-        let length = match length {
-            Some(l) => l.parse::<u32>().ok().filter(|l| *l <= widest)?,
-            None => widest,
-        };
-        let mask = u128::MAX.checked_shl(widest - length).unwrap_or(0);
-        Some(Self { kind, bits: bits & mask, mask })
-    }
-
-    fn holds(&self, kind: Kind, address: &[u8; 16]) -> bool {
-        kind == self.kind && u128::from_be_bytes(*address) & self.mask == self.bits
-    }
-}
 
 /// A filter that was checked. The empty one passes everything.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
-    address: Option<Prefix>,
-    source: Option<Prefix>,
-    destination: Option<Prefix>,
-    port: Option<u16>,
-    protocol: Option<u8>,
-    vlan: Option<u16>,
-    octets_min: u64,
-    packets_min: u64,
-    kind: Option<Kind>,
+    /// All of them must match.
+    expressions: Vec<Expression>,
+    warnings: Vec<String>,
 }
 
-impl Filter {
-    /// Checks a filter; `INVALID_ARGUMENT` names every field that is wrong.
-    pub(crate) fn new(filter: Option<&FlowFilter>) -> Result<Self, tonic::Status> {
-        let Some(f) = filter else { return Ok(Self::default()) };
-        let mut faults = Vec::new();
-        let mut refuse = |field: &str, rule: &str, found: String| {
-            faults.push(Violation { path: format!("filter.{field}"), rule: rule.to_owned(), found });
-        };
-        let mut prefix = |field: &str, text: &str| {
-            let parsed = Prefix::parse(text);
-            if parsed.is_none() && !text.is_empty() {
-                refuse(field, "an IPv4 or IPv6 address or CIDR prefix, as 10.0.0.0/8", sonde_settings::quote(text));
-            }
-            parsed
-        };
-        let (address, source, destination) =
-            (prefix("address", &f.address), prefix("source", &f.source), prefix("destination", &f.destination));
-        let kind = match f.kind {
-            None => None,
-            Some(4) => Some(Kind::Ipv4),
-            Some(6) => Some(Kind::Ipv6),
-            Some(2) => Some(Kind::Layer2),
-            Some(other) => {
-                refuse("kind", "4, 6, or 2 for flows without IP", other.to_string());
-                None
-            }
-        };
-        let port = f.port.and_then(|v| u16::try_from(v).inspect_err(|_| refuse("port", "0 to 65535", v.to_string())).ok());
-        let protocol = f.protocol.and_then(|v| u8::try_from(v).inspect_err(|_| refuse("protocol", "0 to 255", v.to_string())).ok());
-        let vlan = f.vlan.and_then(|v| {
-            let id = u16::try_from(v).ok().filter(|id| *id < 4096);
-            if id.is_none() {
-                refuse("vlan", "0 to 4095", v.to_string());
-            }
-            id
-        });
-        if !faults.is_empty() {
-            return Err(fault::invalid(&faults));
+/// What the short forms are, in words of expressions.
+#[derive(Default)]
+struct ShortForms {
+    conditions: Vec<String>,
+    faults: Vec<Violation>,
+}
+
+impl ShortForms {
+    fn new(f: &FlowFilter) -> Self {
+        let mut forms = Self::default();
+        for (name, field, text) in [
+            ("address", "address", &f.address),
+            ("source", "source_address", &f.source),
+            ("destination", "destination_address", &f.destination),
+        ] {
+            forms.prefix(name, field, text);
         }
-        Ok(Self { address, source, destination, port, protocol, vlan, octets_min: f.octets_min, packets_min: f.packets_min, kind })
+        forms.number("port", "port", f.port, 65_535);
+        forms.number("protocol", "protocol", f.protocol, 255);
+        forms.number("vlan", "vlan_id", f.vlan, 4095);
+        for (field, least) in [("total_octets", f.octets_min), ("total_packets", f.packets_min)] {
+            if least != 0 {
+                forms.conditions.push(format!("{field} >= {least}"));
+            }
+        }
+        match f.kind {
+            None => {}
+            Some(kind @ (2 | 4 | 6)) => forms.conditions.push(format!("kind = {kind}")),
+            Some(other) => forms.refuse("kind", "4, 6, or 2 for flows without IP", other.to_string()),
+        }
+        forms
+    }
+
+    fn refuse(&mut self, field: &str, rule: &str, found: String) {
+        self.faults.push(Violation { path: format!("filter.{field}"), rule: rule.to_owned(), found });
+    }
+
+    fn number(&mut self, name: &str, field: &str, value: Option<u32>, most: u32) {
+        match value {
+            None => {}
+            Some(value) if value <= most => self.conditions.push(format!("{field} = {value}")),
+            Some(value) => self.refuse(name, &format!("0 to {most}"), value.to_string()),
+        }
+    }
+
+    fn prefix(&mut self, name: &str, field: &str, text: &str) {
+        match prefix(text) {
+            _ if text.is_empty() => {}
+            Some((address, length)) => self.conditions.push(format!("{field} in {address}/{length}")),
+            None => self.refuse(name, "an IPv4 or IPv6 address or CIDR prefix, as 10.0.0.0/8", sonde_settings::quote(text)),
+        }
+    }
+}
+
+/// Reads "10.0.0.0/8", "2001:db8::/32" or a single address.
+fn prefix(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+    let address: IpAddr = address.parse().ok()?;
+    let widest = if address.is_ipv4() { 32 } else { 128 };
+    let length = length.map_or(Some(widest), |length| length.parse().ok().filter(|length| *length <= widest))?;
+    Some((address, length))
+}
+
+/// Fields that the sums of [`Window`](crate::top::Window) are kept by, beside those that are looked up.
+const SUMMED: [&str; 12] = [
+    "kind",
+    "address",
+    "source_address",
+    "destination_address",
+    "port",
+    "source_port",
+    "destination_port",
+    "protocol",
+    "vlan_id",
+    "ethernet_type",
+    "total_octets",
+    "total_packets",
+];
+
+impl Filter {
+    /// Checks a filter; `INVALID_ARGUMENT` names every field that is wrong, and of its expression every fault. `looks_up`: whether there is
+    /// a table that addresses are looked up in.
+    pub(crate) fn new(filter: Option<&FlowFilter>, looks_up: bool) -> Result<Self, tonic::Status> {
+        let Some(f) = filter else { return Ok(Self::default()) };
+        let ShortForms { conditions, mut faults } = ShortForms::new(f);
+        let mut made = Self::default();
+        let mut add = |path: &str, text: &str| match compile(text, &Environment { looks_up, ..Environment::default() }) {
+            Ok((expression, warnings)) => {
+                made.expressions.push(expression);
+                made.warnings.extend(warnings.iter().map(|warning| format!("{path}: {warning}")));
+            }
+            Err(refused) => faults.extend(refused.faults.iter().map(|fault| Violation {
+                path: path.to_owned(),
+                rule: format!("{}, at {}", fault.expected, fault.position),
+                found: fault.found(),
+            })),
+        };
+        if !conditions.is_empty() {
+            add("filter", &conditions.join(" and "));
+        }
+        if !f.r#where.trim().is_empty() {
+            add("filter.where", &f.r#where);
+        }
+        if faults.is_empty() { Ok(made) } else { Err(fault::invalid(&faults)) }
+    }
+
+    /// The same for the largest talkers: it may name those fields only that they are kept by.
+    pub(crate) fn of_sums(filter: Option<&FlowFilter>, looks_up: bool) -> Result<Self, tonic::Status> {
+        let made = Self::new(filter, looks_up)?;
+        let is_summed = |field: &String| {
+            // Looked up when the question is asked: of the addresses, which are kept.
+            SUMMED.contains(&field.as_str()) || sonde_expression::is_looked_up(field)
+        };
+        let fields = made.expressions.iter().flat_map(|expression| expression.fields());
+        let others: Vec<&str> = fields.filter(|field| !is_summed(field)).map(String::as_str).collect();
+        if others.is_empty() {
+            return Ok(made);
+        }
+        let rule = format!("of the fields that sums are kept by ({}, and those that are looked up)", SUMMED.join(", "));
+        Err(fault::invalid(&[Violation { path: "filter.where".to_owned(), rule, found: others.join(", ") }]))
     }
 
     /// Whether it passes everything.
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { address, source, destination, port, protocol, vlan, octets_min, packets_min, kind } = self;
-        address.is_none()
-            && source.is_none()
-            && destination.is_none()
-            && port.is_none()
-            && protocol.is_none()
-            && vlan.is_none()
-            && *octets_min == 0
-            && *packets_min == 0
-            && kind.is_none()
+        self.expressions.is_empty()
     }
 
-    /// Whether a record passes.
-    pub(crate) fn passes(&self, record: &RecordView<'_>) -> bool {
-        let within = |prefix: &Option<Prefix>, address: &[u8; 16]| prefix.is_none_or(|p| p.holds(record.kind(), address));
-        let [octets, octets_back] = record.octets();
-        let [packets, packets_back] = record.packets();
-        let [outer, _] = record.vlan();
-        within(&self.source, &record.src())
-            && within(&self.destination, &record.dst())
-            && (within(&self.address, &record.src()) || within(&self.address, &record.dst()))
-            && self.port.is_none_or(|p| has_ports(record.kind(), record.proto()) && (record.sport() == p || record.dport() == p))
-            && self.protocol.is_none_or(|p| record.kind() != Kind::Layer2 && record.proto() == p)
-            && self.vlan.is_none_or(|v| outer != NO_VLAN && outer == v)
-            && octets.saturating_add(octets_back) >= self.octets_min
-            && packets.saturating_add(packets_back) >= self.packets_min
-            && self.kind.is_none_or(|k| k == record.kind())
+    /// Parts of it that can never hold, a sentence each.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whether a record passes. Addresses are looked up in `table`.
+    pub(crate) fn passes(&self, record: &RecordView<'_>, table: Option<&Enricher>) -> bool {
+        let tables = table.map(Tables);
+        let places = tables.as_ref().map(|tables| tables as &dyn sonde_expression::Places);
+        self.expressions.iter().all(|expression| expression.matches_in(record, places))
     }
 }
 
@@ -132,7 +164,7 @@ pub(crate) fn has_ports(kind: Kind, protocol: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sonde_record::{Head, Record};
+    use sonde_record::{Head, NO_VLAN, Record};
     use tonic_types::StatusExt;
 
     fn record() -> Record {
@@ -144,15 +176,15 @@ mod tests {
     }
 
     fn check(filter: FlowFilter, passes: bool) {
-        let made = Filter::new(Some(&filter)).expect("a good filter");
-        assert_eq!(made.passes(&record().view().expect("a record")), passes, "{filter:?}");
+        let made = Filter::new(Some(&filter), false).expect("a good filter");
+        assert_eq!(made.passes(&record().view().expect("a record"), None), passes, "{filter:?}");
         assert!(!made.is_empty(), "{filter:?}");
     }
 
     #[test]
     fn each_condition_passes_and_refuses() {
         let d = FlowFilter::default;
-        assert!(Filter::new(Some(&d())).expect("empty").is_empty());
+        assert!(Filter::new(Some(&d()), false).expect("empty").is_empty());
         for (text, passes) in
             [("10.0.0.0/8", true), ("192.0.2.9", true), ("192.0.2.8", false), ("::/0", false), ("0.0.0.0/0", true), ("::a01:203", false)]
         {
@@ -192,13 +224,36 @@ mod tests {
             protocol: Some(256),
             vlan: Some(4096),
             kind: Some(5),
+            r#where: "rtt > 5 and prot = 6".into(),
             ..FlowFilter::default()
         };
-        let status = Filter::new(Some(&filter)).expect_err("nothing in it is right");
+        let status = Filter::new(Some(&filter), false).expect_err("nothing in it is right");
         let details = status.get_error_details();
         let mut named: Vec<&str> =
             details.bad_request().expect("BadRequest").field_violations.iter().map(|v| v.field.trim_start_matches("filter.")).collect();
         named.sort_unstable();
-        assert_eq!(named, ["address", "destination", "kind", "port", "protocol", "source", "vlan"]);
+        assert_eq!(named, ["address", "destination", "kind", "port", "protocol", "source", "vlan", "where", "where"]);
+    }
+
+    #[test]
+    fn an_expression_is_asked_beside_the_short_forms() {
+        let filter = |text: &str| FlowFilter { r#where: text.into(), port: Some(443), ..FlowFilter::default() };
+        check(filter("source_address in 10.0.0.0/8 # ours"), true);
+        check(filter("protocol = 17"), false);
+        check(FlowFilter { port: Some(80), ..filter("protocol = 6") }, false);
+        assert!(Filter::new(Some(&FlowFilter { r#where: " \n".into(), ..FlowFilter::default() }), false).expect("nothing").is_empty());
+        let injected = FlowFilter { address: "10.0.0.0/8 or port = 1".into(), ..FlowFilter::default() };
+        assert!(Filter::new(Some(&injected), false).is_err(), "a short form is no expression");
+        let warned = Filter::new(Some(&filter("source_country = 'CZ' or http_url = 'x'")), false).expect("good");
+        assert_eq!(warned.warnings().len(), 2);
+        assert!(warned.warnings()[0].starts_with("filter.where: line 1, column 1: source_country is looked up"), "{:?}", warned.warnings());
+    }
+
+    #[test]
+    fn sums_are_asked_for_what_they_are_kept_by() {
+        let filter = |text: &str| FlowFilter { r#where: text.into(), source: "10.0.0.0/8".into(), octets_min: 5, ..FlowFilter::default() };
+        assert!(Filter::of_sums(Some(&filter("dport = 443 or country = 'CZ' and vlan = 7")), true).is_ok());
+        let refused = Filter::of_sums(Some(&filter("rtt > 200 ms or octets > 1 MiB and port = 1")), true).expect_err("not kept");
+        assert!(refused.message().ends_with("found rtt, octets"), "{}", refused.message());
     }
 }

@@ -45,23 +45,5 @@ pub(crate) fn mac(bytes: &[u8; 6]) -> String {
 
 /// The name of an IANA protocol number, or the number.
 pub(crate) fn protocol(number: u8) -> String {
-    match number {
-        1 => "icmp",
-        2 => "igmp",
-        6 => "tcp",
-        17 => "udp",
-        33 => "dccp",
-        41 => "ipv6",
-        47 => "gre",
-        50 => "esp",
-        51 => "ah",
-        58 => "icmp6",
-        89 => "ospf",
-        103 => "pim",
-        112 => "vrrp",
-        132 => "sctp",
-        136 => "udplite",
-        other => return other.to_string(),
-    }
-    .to_owned()
+    sonde_packet::proto::name(number).map_or_else(|| number.to_string(), str::to_owned)
 }

@@ -4,9 +4,11 @@ use crate::document;
 use crate::link::Link;
 use crate::notation::ip;
 use sonde_enrich::{Enricher, Generation, Handle, Sources, Watcher};
+use sonde_expression::Places;
 use sonde_proto::southbound::Description;
 use sonde_proto::v1::{self, Place, TopEntry};
 use sonde_record::RecordView;
+use sonde_record::field::{Lookup, Value};
 use sonde_settings::Settings;
 use std::collections::HashMap;
 use std::io;
@@ -28,6 +30,26 @@ fn place(address: IpAddr, table: &Enricher) -> Place {
         country_number: found.country.map_or(0, |country| country.numeric().into()),
         city: found.city.to_owned(),
         network: found.network.to_owned(),
+    }
+}
+
+/// A table that expressions look addresses up in.
+pub(crate) struct Tables<'a>(pub(crate) &'a Enricher);
+
+impl Places for Tables<'_> {
+    fn find(&self, address: IpAddr, what: Lookup) -> Value {
+        let found = self.0.lookup(address);
+        let number = |number: u32| if number == 0 { Value::Absent } else { Value::Unsigned(number.into()) };
+        let words = |text: &str| if text.is_empty() { Value::Absent } else { Value::Words(text.to_owned()) };
+        match what {
+            Lookup::AsNumber => number(found.asn),
+            Lookup::AsName => words(found.as_name),
+            Lookup::PrefixLength => number(found.prefix_length.into()),
+            Lookup::Country => found.country.map_or(Value::Absent, |country| Value::Words(country.to_string())),
+            Lookup::CountryNumber => number(found.country.map_or(0, |country| country.numeric().into())),
+            Lookup::City => words(found.city),
+            Lookup::Network => words(found.network),
+        }
     }
 }
 

@@ -246,7 +246,7 @@ impl Snapshot {
                 let Value::Flow(key) = value else { continue };
                 let record = Record::new(Head { octets: [counts.octets, 0], packets: [counts.packets, 0], ..key.head() });
                 let Some(record) = record.view() else { continue };
-                if query.filter.passes(&record) {
+                if query.filter.passes(&record, lookups) {
                     total.add(*counts);
                     let ends = if query.by.is_looked_up() { ends(&record, lookups) } else { None };
                     for value in query.by.values(&record, ends.as_ref()).into_iter().flatten() {
@@ -271,6 +271,7 @@ impl Snapshot {
             approximate,
             damaged,
             problems: self.problems.clone(),
+            warnings: query.filter.warnings().to_vec(),
         }
     }
 }
@@ -356,7 +357,7 @@ mod tests {
         let mut window = Window::new(5);
         add(&mut window, 5, &record(0x0a00_0001, 53, 100), None);
         add(&mut window, 5, &record(0x0b00_0001, 53, 900), None);
-        let filter = Filter::new(Some(&FlowFilter { address: "10.0.0.0/8".into(), ..FlowFilter::default() })).expect("good");
+        let filter = Filter::new(Some(&FlowFilter { address: "10.0.0.0/8".into(), ..FlowFilter::default() }), false).expect("good");
         let query = Query { filter, by: By::Destination, order: Order::Octets, limit: 10, window_s: 60 };
         let answer = window.snapshot(5, 60).top(&query, None);
         assert_eq!(answer.entries.len(), 1);
@@ -380,7 +381,7 @@ mod tests {
         assert_eq!((plain.total.as_ref().map(|total| total.flows), plain.entries[0].place.is_some()), (Some(3), true));
         assert_eq!(rows(plain), [("after".to_owned(), 301), ("before".to_owned(), 101)]);
         assert_eq!(rows(ask(&mut window, 5, By::SourceAs, Order::Octets, 10)), [("unknown".to_owned(), 1303)]);
-        let filter = Filter::new(Some(&FlowFilter { port: Some(53), ..FlowFilter::default() })).expect("good");
+        let filter = Filter::new(Some(&FlowFilter { port: Some(53), ..FlowFilter::default() }), false).expect("good");
         let query = Query { filter, by: By::Network, order: Order::Octets, limit: 10, window_s: 60 };
         let filtered = |lookups| rows(window.snapshot(5, 60).top(&query, lookups));
         let mut filtered = filtered;

@@ -317,6 +317,39 @@ async fn take(stream: &mut tonic::Streaming<TailResponse>, wanted: usize) -> (Ve
 }
 
 #[tokio::test]
+async fn an_expression_selects_is_refused_with_its_place_and_warns() {
+    let (name, home, _cleared) = place();
+    let fake = FakeDataplane::start(&name, &run_dir(&home), 1, 1);
+    let plane = Plane::start(&name, home.path()).await;
+    plane.adopted().await;
+    let where_ = |text: &str| Some(FlowFilter { r#where: text.into(), ..FlowFilter::default() });
+    let request = TailRequest { filter: where_("source_address = 10.0.0.2 or http_url = '/'"), limit: 1, ..TailRequest::default() };
+    let mut stream = plane.flows().tail(request).await.expect("a stream").into_inner();
+    let first = stream.message().await.expect("no error").expect("an answer at once");
+    assert_eq!(first.warnings.len(), 1, "{:?}", first.warnings);
+    assert!(first.warnings[0].contains("line 1, column 30: http_url has no source"), "{:?}", first.warnings);
+    fake.write(0, [record(1), record(2), record(3)]);
+    let next = stream.message().await.expect("no error").expect("a flow");
+    assert_eq!((next.flows.len(), next.flows[0].flow_id, next.warnings.len()), (1, 2, 0), "told once");
+    let request = TailRequest { filter: where_("rtt > 5 or\n adress = 10.0.0.2"), ..TailRequest::default() };
+    let refused = plane.flows().tail(request).await.expect_err("two faults");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let details = refused.get_error_details();
+    let faults: Vec<&str> = details.bad_request().expect("BadRequest").field_violations.iter().map(|v| v.description.as_str()).collect();
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(
+        faults[0].contains("line 1, column 7") && faults[1].contains("line 2, column 2") && faults[1].ends_with("Did you mean address?")
+    );
+    let refused = plane.flows().top(TopRequest { filter: where_("rtt > 5 ms"), ..TopRequest::default() }).await.expect_err("not kept");
+    assert!(refused.message().contains("found rtt"), "{}", refused.message());
+    let top =
+        plane.flows().top(TopRequest { filter: where_("port = 443 and as_number = 1"), ..TopRequest::default() }).await.expect("good");
+    assert_eq!(top.into_inner().warnings.len(), 1, "nothing is looked up");
+    drop(stream);
+    plane.stop().await;
+}
+
+#[tokio::test]
 async fn tail_filters_ends_at_its_limit_and_resumes_behind_its_cursor() {
     let (name, home, _cleared) = place();
     let fake = FakeDataplane::start(&name, &run_dir(&home), 2, 1);

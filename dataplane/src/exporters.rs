@@ -211,6 +211,7 @@ impl Exporters {
             fields: settings.fields.clone(),
             enterprise: settings.enterprise,
             icmp_in_port: settings.icmp_in_port,
+            filter: settings.filter.expression().cloned(),
             ..Config::new(protocol, &settings.address())
         }
     }

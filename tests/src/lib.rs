@@ -11,6 +11,7 @@
 pub mod attacker;
 pub mod collector;
 pub mod corpus;
+pub mod expressions;
 pub mod harness;
 pub mod imports;
 pub mod mmdb;

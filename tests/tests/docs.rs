@@ -101,6 +101,7 @@ fn links_between_pages_lead_somewhere() {
         "CONTRIBUTING.md",
         "docs/api.md",
         "docs/cli.md",
+        "docs/expressions.md",
         "docs/settings.md",
         "docs/counters.md",
         "docs/conformance.md",

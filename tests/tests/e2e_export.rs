@@ -540,6 +540,29 @@ fn a_dataplane_sends_what_a_replay_writes() {
 }
 
 #[test]
+fn an_exporter_sends_what_its_filter_selects_as_replay_writes_it() {
+    let filter = "protocol = udp and (address in 10.0.0.0/8 or total_packets > 1) or ethernet_type = 0x0806";
+    let lab = Lab::new("filter");
+    let path = lab.path("everything.pcap");
+    everything(&path);
+    let all = Decoder::file(&replayed(&path, &["--tunnels", "inner"]).1).records.len();
+    let written = Decoder::file(&replayed(&path, &["--tunnels", "inner", "--where", filter]).1);
+    assert!(written.records.len() > 5 && written.records.len() < all - 5, "{} of {all}", written.records.len());
+    let collector = Collector::udp().unwrap();
+    let port = format!("boot.ports[0].device=net_pcap0,rx_pcap={}", path.display());
+    let address = format!("live.exporters[0].address={}", collector.address());
+    let filter = format!("live.exporters[0].filter={filter}");
+    let exporter = ["live.exporters[0].name=exporters/test", "live.exporters[0].fields=full", &filter];
+    let sets = ["boot.cores.workers=[]", "live.timeouts.idle_timeout_ms=500", exporter[0], exporter[1], exporter[2], &port, &address];
+    let dataplane = lab.dataplane(&sets);
+    let complete = collector.wait(PATIENCE, |collected| collected.records.len() >= written.records.len());
+    assert!(complete, "{} of {} records", collector.look(|collected| collected.records.len()), written.records.len());
+    let ended = dataplane.stop();
+    assert!(ended.status.success(), "{}", ended.text);
+    assert_eq!(sorted(&collector.stop()), sorted(&written));
+}
+
+#[test]
 fn the_control_plane_shows_the_places_that_its_dataplane_exports() {
     let lab = Lab::new("places");
     let path = lab.path("everything.pcap");

@@ -81,6 +81,11 @@ fn a_rib_dump_is_a_table_or_a_sentence() {
 }
 
 #[test]
+fn an_expression_is_good_or_refused_with_places() {
+    check("expression");
+}
+
+#[test]
 fn every_target_has_a_program() {
     for (name, _) in targets::TARGETS {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/src/bin").join(format!("{name}.rs"));

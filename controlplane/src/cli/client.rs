@@ -4,6 +4,7 @@ use super::global::Global;
 use crate::address::Address;
 use crate::service::CLAIM;
 use hyper_util::rt::TokioIo;
+use sonde_expression::{Position, caret};
 use sonde_proto::v1::config_service_client::ConfigServiceClient;
 use sonde_proto::v1::exporters_service_client::ExportersServiceClient;
 use sonde_proto::v1::flows_service_client::FlowsServiceClient;
@@ -200,6 +201,21 @@ fn turned_away(status: &Status) -> bool {
     status.code() == Code::ResourceExhausted && std::error::Error::source(status).is_some()
 }
 
+/// The expression that was asked with: if it is refused, its place is shown.
+#[derive(Debug)]
+struct Asked(String);
+
+impl std::fmt::Display for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "asked with --where {}", self.0)
+    }
+}
+
+/// Adds to an error the expression that was asked with; `expression` is empty where there was none.
+pub(super) fn asked(error: anyhow::Error, expression: String) -> anyhow::Error {
+    if error.is::<Status>() && !expression.is_empty() { error.context(Asked(expression)) } else { error }
+}
+
 /// What is printed on standard error: a sentence, and each violation on a line of its own; or one JSON object.
 ///
 /// `changes`: the command was one that changes something.
@@ -238,6 +254,9 @@ pub(super) fn complaint(error: &anyhow::Error, api: &str, json: bool, changes: b
     for (path, rule) in violations {
         let path = if path.is_empty() { "the document" } else { &path };
         text.push_str(&format!("\n  {path}: {rule}"));
+        if let (Some(Asked(expression)), Some(place)) = (error.downcast_ref(), Position::in_message(&rule)) {
+            text.push_str(&format!("\n{}", caret(expression, place)));
+        }
     }
     text
 }
@@ -262,7 +281,7 @@ fn code_name(code: Code) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sonde_proto::v1::Violation;
+    use sonde_proto::v1::{FlowFilter, Violation};
 
     #[test]
     fn faults_stand_on_lines_of_their_own() {
@@ -275,6 +294,14 @@ mod tests {
         );
         let asked = complaint(&error, "x", false, false);
         assert!(asked.starts_with("sonde: the request has these faults:\n  live.a"), "{asked}");
+        let wrong = FlowFilter { r#where: "rtt > 200".into(), ..FlowFilter::default() };
+        let refused = crate::filter::Filter::new(Some(&wrong), false).expect_err("no duration");
+        let shown = complaint(&super::asked(refused.into(), wrong.r#where), "x", false, false);
+        assert_eq!(
+            shown,
+            "sonde: the request has one fault:\n  filter.where: must be a duration as 200 ms for rtt (duration), at line 1, column 7; found 200\n  \
+             rtt > 200\n        ^"
+        );
         let json: serde_json::Value = serde_json::from_str(&complaint(&error, "x", true, true)).expect("JSON");
         assert_eq!(json["error"]["code"], "INVALID_ARGUMENT");
         assert_eq!(json["error"]["violations"][1]["path"], "live.b");

@@ -96,6 +96,9 @@ pub(super) struct Fields {
     /// Enterprise number of the elements that no registry has: your own.
     #[arg(long, value_name = "NUMBER")]
     enterprise: Option<u32>,
+    /// Which records go out: an expression as 'protocol = tcp and octets > 1 MiB' (docs/expressions.md); "" for all.
+    #[arg(long, value_name = "EXPRESSION")]
+    filter: Option<String>,
 }
 
 /// How a change is made.
@@ -127,6 +130,7 @@ impl Fields {
             ("icmp_in_port", self.icmp_in_port.is_some()),
             ("fields", self.chosen.is_some()),
             ("enterprise", self.enterprise.is_some()),
+            ("filter", self.filter.is_some()),
         ];
         let exporter = Exporter {
             name: full_name(name),
@@ -141,6 +145,7 @@ impl Fields {
             icmp_in_port: self.icmp_in_port,
             fields: self.chosen.unwrap_or_default(),
             enterprise: self.enterprise.unwrap_or(0),
+            filter: self.filter.unwrap_or_default(),
         };
         (exporter, given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()).collect())
     }

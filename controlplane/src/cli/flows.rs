@@ -1,6 +1,6 @@
 //! `sonde flows`: records as they are written, and the largest talkers.
 
-use super::client::{Client, Nobody, RETRY, went_away};
+use super::client::{Client, Nobody, RETRY, asked, went_away};
 use super::field_columns::Fields;
 use super::global::Global;
 use super::number::{between, clock, count, duration, float, octets, si};
@@ -21,6 +21,8 @@ pub(super) enum Command {
   sonde flows tail
   sonde flows tail --address 10.0.0.0/8 --port 443
   sonde flows tail --protocol udp --limit 20
+  sonde flows tail --where 'rtt > 200 ms and destination_port in (80, 443)'
+  sonde flows tail --where 'tcp_flags has SYN and not tcp_flags has ACK'
   sonde flows tail --address 10.0.0.1 --detail -n 1
   sonde flows tail --columns source,destination,server_rtt,retransmissions
   sonde flows tail --json | jq -r '[.source_address, .octets] | @csv'
@@ -51,11 +53,13 @@ Records that this client was too slow for are counted on standard error; the pro
   sonde flows top --by source --order packets --watch
   sonde flows top --by port --window 300 --limit 20
   sonde flows top --by flow --address 192.0.2.0/24
+  sonde flows top --by source --where 'protocol = udp and destination_address not in 10.0.0.0/8'
   sonde flows top --by destination_as --window 300
   sonde flows top --by country --json
 
 Records count when they are written, so a long flow appears after its active timeout. A flow counts for both its addresses, \
-ports, autonomous systems (as), countries and own prefixes (network); the last three need sources in live.enrichment.")]
+ports, autonomous systems (as), countries and own prefixes (network); the last three need sources in live.enrichment. \
+An expression names those fields only that the sums are kept by; a refusal lists them.")]
     Top {
         #[command(flatten)]
         filter: Filter,
@@ -83,6 +87,9 @@ ports, autonomous systems (as), countries and own prefixes (network); the last t
 /// Which flows; every condition given must hold.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Filter {
+    /// An expression over any fields: 'rtt > 200 ms and port in (80, 443)'; see docs/expressions.md. The other conditions are short forms.
+    #[arg(long = "where", value_name = "EXPRESSION", default_value = "", hide_default_value = true, help_heading = "Filter")]
+    condition: String,
     /// Source or destination is in this prefix, or is this address.
     #[arg(long, value_name = "PREFIX", help_heading = "Filter")]
     address: Option<String>,
@@ -135,6 +142,7 @@ impl Filter {
             octets_min: self.octets_min,
             packets_min: self.packets_min,
             kind: self.ip.as_deref().map(|ip| ip.parse().unwrap_or(2)),
+            r#where: self.condition.clone(),
         }
     }
 }
@@ -143,13 +151,14 @@ pub(super) async fn run(command: Command, global: &Global, out: &Out) -> anyhow:
     match command {
         Command::Tail { filter, limit, cursor, cursors, detail } => {
             let request = TailRequest { filter: Some(filter.message()), cursor, limit: limit.unwrap_or(0) };
-            tail(request, Printer::new(out, cursors, detail)?, global).await
+            tail(request, Printer::new(out, cursors, detail)?, global).await.map_err(|error| asked(error, filter.condition))
         }
         Command::Top { filter, by, order, limit, window, watch, interval_ms } => {
             let known = By::ALL.into_iter().find(|known| known.name() == by).map_or("", rows);
             out.check(&["#", known, "OCTETS", "SHARE", "BIT/S", "PACKETS", "FLOWS", "NAME", "WHERE"])?;
             let request = TopRequest { filter: Some(filter.message()), by, order, limit, window_s: window };
-            top(request, watch.then(|| Duration::from_millis(interval_ms)), global, out).await
+            let every = watch.then(|| Duration::from_millis(interval_ms));
+            top(request, every, global, out).await.map_err(|error| asked(error, filter.condition))
         }
     }
 }
@@ -235,6 +244,9 @@ impl<'a> Printer<'a> {
             self.lost += lost;
             let why = if damaged == 0 { "this client was too slow for them" } else { "they were damaged, or this client was too slow" };
             eprintln!("{} flows were lost: {why} ({} so far)", count(lost), count(self.lost));
+        }
+        for warning in &answer.warnings {
+            eprintln!("warning: {warning}");
         }
         for problem in answer.problems.iter().filter(|problem| !self.problems.contains(problem)) {
             eprintln!("{problem}");
@@ -473,6 +485,7 @@ fn talkers(request: &TopRequest, answer: &TopResponse, out: &Out) -> Vec<String>
         let places = count(answer.damaged);
         lines.push(out.tone(Tone::Warn, &format!("the record rings were damaged: in {places} places no record could be read")));
     }
+    lines.extend(answer.warnings.iter().map(|warning| out.tone(Tone::Warn, &format!("warning: {warning}"))));
     lines.extend(answer.problems.iter().map(|problem| out.tone(Tone::Bad, problem)));
     lines
 }

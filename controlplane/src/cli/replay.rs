@@ -1,6 +1,7 @@
 //! `sonde replay`: captures through the worker loop, flows to a file or the terminal.
 
 pub(super) mod chosen;
+mod condition;
 pub mod csv;
 pub mod ipfix;
 pub mod json;
@@ -13,6 +14,7 @@ pub mod whose;
 
 use super::screen::Out;
 use anyhow::Context;
+use condition::Condition;
 use progress::Progress;
 use sonde_enrich::Enricher;
 use sonde_export::Fields;
@@ -39,6 +41,7 @@ pub use sink::{Sink, Table};
   sonde replay capture.pcapng
   sonde replay *.pcap --format csv --out flows.csv
   sonde replay capture.pcap --table l2
+  sonde replay capture.pcap --where 'tcp_flags has SYN and not tcp_flags has ACK'
   sonde replay capture.pcap --patterns --format detail
   sonde replay capture.pcap.zst --format ipfix --out flows.ipfix
   tcpdump -i eth0 -U -w - | sonde replay -
@@ -60,6 +63,9 @@ pub struct Args {
     /// Which flows: those with an IP header, those without, or TCP connections. An IPFIX file holds all.
     #[arg(long, value_enum, default_value_t = Table::Flows)]
     pub table: Table,
+    /// Only those flows for which this expression over any fields holds: 'rtt > 200 ms and port in (80, 443)'; see docs/expressions.md.
+    #[arg(long = "where", value_name = "EXPRESSION", value_parser = condition::argument)]
+    pub condition: Option<String>,
     /// Where flows are written; standard output if not given, or "-".
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -185,11 +191,16 @@ pub enum Format {
 }
 
 /// One instance of the worker loop serves all formats: a record costs an indirect call.
-struct Dispatch<'a>(&'a mut dyn Sink);
+struct Dispatch<'a> {
+    sink: &'a mut dyn Sink,
+    condition: Option<&'a mut Condition>,
+}
 
 impl Output for Dispatch<'_> {
     fn put(&mut self, record: &RecordView<'_>) {
-        self.0.put(record);
+        if self.condition.as_mut().is_none_or(|condition| condition.selects(record)) {
+            self.sink.put(record);
+        }
     }
 }
 
@@ -209,6 +220,11 @@ pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
     let columns = columns(args, screen)?;
     let whose = args.whose.load()?;
     let tunnels = args.chosen_tunnels()?;
+    let condition = args.condition.as_deref().map(|text| Condition::new(text, whose.as_ref())).transpose()?;
+    let condition = condition.map(|(condition, warnings)| {
+        warnings.iter().for_each(|warning| eprintln!("warning: --where: {warning}"));
+        condition
+    });
     let target = args.out.as_deref().filter(|path| *path != Path::new("-"));
     let out: Box<dyn Write> = match target {
         // A terminal would get the lines of each `write` late through the lock's line buffer: the sinks gather themselves.
@@ -218,7 +234,7 @@ pub(super) fn run(args: &Args, screen: &Out) -> anyhow::Result<ExitCode> {
     let quiet_output = target.is_some() || !io::stdout().is_terminal();
     // A file has no width.
     let screen = if target.is_some() { screen.without_width() } else { screen.clone() };
-    match replay_all(args, (tunnels, whose, columns), out, quiet_output, &screen) {
+    match replay_all(args, (tunnels, whose, columns, condition), out, quiet_output, &screen) {
         Ok(code) => Ok(ExitCode::from(code)),
         // The reader of a pipe has seen enough (`| head`): not our failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
@@ -252,7 +268,7 @@ fn columns(args: &Args, screen: &Out) -> anyhow::Result<chosen::Columns> {
 
 fn replay_all(
     args: &Args,
-    (tunnels, whose, columns): (Tunnels, Option<Enricher>, chosen::Columns),
+    (tunnels, whose, columns, mut condition): (Tunnels, Option<Enricher>, chosen::Columns, Option<Condition>),
     out: Box<dyn Write>,
     progress: bool,
     screen: &Out,
@@ -270,7 +286,9 @@ fn replay_all(
     let progress = (progress && io::stderr().is_terminal()).then(Progress::start);
     let mut code = 0;
     for path in &args.files {
-        match replay_one(args, tunnels, path, sink.as_mut(), progress.as_ref()) {
+        let outcome = replay_one(args, tunnels, path, (sink.as_mut(), condition.as_mut()), progress.as_ref());
+        let left_out = condition.as_mut().map_or(0, Condition::left_out);
+        match outcome {
             Ok(summary) => {
                 sink.end()?;
                 if let Some(fault) = summary.fault {
@@ -283,7 +301,7 @@ fn replay_all(
                     complain(progress.as_ref(), &fault_line(args, "UNIMPLEMENTED", path, &unread(path, &summary.passed)));
                 }
                 if args.summary || args.format == Format::Table {
-                    complain(progress.as_ref(), &describe(path, &summary));
+                    complain(progress.as_ref(), &describe(path, &summary, left_out));
                 }
             }
             Err(error) => {
@@ -322,7 +340,7 @@ fn replay_one(
     args: &Args,
     tunnels: Tunnels,
     path: &Path,
-    sink: &mut dyn Sink,
+    (sink, condition): (&mut dyn Sink, Option<&mut Condition>),
     progress: Option<&Progress>,
 ) -> Result<Summary, ReplayError> {
     let recording = open(path)?;
@@ -338,11 +356,12 @@ fn replay_one(
         flows_max: args.flows_max.into(),
     };
     sink.begin(&path.to_string_lossy(), recording.ethernet());
+    let mut dispatch = Dispatch { sink, condition };
     match progress {
-        None => recording.run(&settings, &mut Dispatch(sink), None),
+        None => recording.run(&settings, &mut dispatch, None),
         Some(progress) => {
             let position = progress.watch(path, recording.octets());
-            let outcome = recording.run(&settings, &mut Dispatch(sink), Some(&position));
+            let outcome = recording.run(&settings, &mut dispatch, Some(&position));
             progress.rest();
             outcome
         }
@@ -394,7 +413,7 @@ fn complain(progress: Option<&Progress>, line: &str) {
 }
 
 /// What became of the packets of a file: `received = metered + every reason`.
-fn describe(path: &Path, summary: &Summary) -> String {
+fn describe(path: &Path, summary: &Summary, left_out: u64) -> String {
     let mut text = format!(
         "{}: {} packets received, {} metered in {} records of {} flows",
         path.display(),
@@ -408,6 +427,9 @@ fn describe(path: &Path, summary: &Summary) -> String {
     }
     if summary.layer2 > 0 {
         text.push_str(&format!("; {} packets had no IP header (--table l2 shows their flows)", summary.layer2));
+    }
+    if left_out > 0 {
+        text.push_str(&format!("; {left_out} records did not match --where"));
     }
     if summary.passed.packets() > 0 {
         text.push_str(&format!("; {} packets of link types that are not read", summary.passed.packets()));

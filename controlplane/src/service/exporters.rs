@@ -176,6 +176,7 @@ const FIELDS: &[Field] = &[
     Field { name: "icmp_in_port", given: |e| e.icmp_in_port.is_some(), copy: |from, to| to.icmp_in_port = from.icmp_in_port },
     Field { name: "fields", given: |e| !e.fields.is_empty(), copy: |from, to| to.fields.clone_from(&from.fields) },
     Field { name: "enterprise", given: |e| e.enterprise != 0, copy: |from, to| to.enterprise = from.enterprise },
+    Field { name: "filter", given: |e| !e.filter.is_empty(), copy: |from, to| to.filter.clone_from(&from.filter) },
 ];
 
 /// The fields a mask names; without a mask those that are given.

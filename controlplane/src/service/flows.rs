@@ -55,21 +55,23 @@ impl FlowsService for Flows {
     async fn tail(&self, request: Request<TailRequest>) -> Result<Response<Self::TailStream>, Status> {
         let connection = connection(&request).cloned();
         let TailRequest { filter, cursor, limit } = request.into_inner();
-        let filter = Filter::new(filter.as_ref())?;
+        let held = self.lookups.latest();
+        let filter = Filter::new(filter.as_ref(), held.table.is_some())?;
         let seat = self.tails.take(connection.as_deref()).ok_or_else(|| full(TAILS_MAX, "the records"))?;
         let rings = Rings::open(self.places.clone(), &cursor)?;
         let (teller, stream) = follow(connection, seat, Arc::clone(&self.registry));
         let limit = if limit == 0 { u64::MAX } else { limit };
-        let (lookups, held) = (self.lookups.clone(), self.lookups.latest());
-        let tail = Tail { rings, filter, lookups, held, limit, lost: 0, damaged: 0, cursor };
+        let lookups = self.lookups.clone();
+        let warnings = filter.warnings().to_vec();
+        let tail = Tail { rings, filter, lookups, held, limit, lost: 0, damaged: 0, cursor, warnings };
         let fault = teller.fault();
         background::stream(tail.run(teller), fault);
         Ok(Response::new(stream))
     }
 
     async fn top(&self, request: Request<TopRequest>) -> Result<Response<TopResponse>, Status> {
-        let query = query(&request.into_inner())?;
         let (window, held) = (Arc::clone(&self.window), self.lookups.latest());
+        let query = query(&request.into_inner(), held.table.is_some())?;
         if query.by.is_looked_up() && held.table.is_none() {
             return Err(fault::nothing_looked_up("by", query.by.name()));
         }
@@ -105,6 +107,8 @@ struct Tail {
     damaged: u64,
     /// Where the client goes on that has read every answer so far.
     cursor: String,
+    /// Of its filter, until they have been told.
+    warnings: Vec<String>,
 }
 
 impl Tail {
@@ -123,7 +127,7 @@ impl Tail {
             self.lookups.refresh(&mut self.held);
             let (filter, table) = (&self.filter, self.held.table.as_ref());
             let found = self.rings.read(room, |record| {
-                if filter.passes(record) {
+                if filter.passes(record, table) {
                     flows.push(flow::placed(record, table));
                 }
             });
@@ -154,7 +158,14 @@ impl Tail {
     async fn send(&mut self, teller: &Teller<TailResponse>, flows: Vec<Flow>) -> bool {
         self.cursor = self.rings.cursor();
         let problems = self.rings.problems().to_vec();
-        let answer = TailResponse { flows, cursor: self.cursor.clone(), lost: self.lost, damaged: self.damaged, problems };
+        let answer = TailResponse {
+            flows,
+            cursor: self.cursor.clone(),
+            lost: self.lost,
+            damaged: self.damaged,
+            problems,
+            warnings: std::mem::take(&mut self.warnings),
+        };
         teller.tell(answer, STALLED).await
     }
 
@@ -167,8 +178,8 @@ impl Tail {
     }
 }
 
-fn query(asked: &TopRequest) -> Result<Query, Status> {
-    let filter = Filter::new(asked.filter.as_ref())?;
+fn query(asked: &TopRequest, looks_up: bool) -> Result<Query, Status> {
+    let filter = Filter::of_sums(asked.filter.as_ref(), looks_up)?;
     let by = match asked.by.as_str() {
         "" => By::Address,
         name => By::ALL

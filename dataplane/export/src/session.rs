@@ -7,6 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sonde_enrich::Handle;
+use sonde_expression::Expression;
+use sonde_record::RecordView;
 use sonde_record::field::DOCUMENTATION_PEN;
 use sonde_record::ring::Reader;
 use sonde_stats::Block;
@@ -22,7 +24,7 @@ use crate::transport::{Now, Room, Tally, Transport};
 
 /// Names of an exporter's counters, in the order of its stats block.
 ///
-/// Every record of a ring is in one of five places: `records` (handed to the kernel), `lost_ring` (overwritten before it was read,
+/// Every record of a ring is in one of six places: `records` (handed to the kernel), `filtered` (not selected by [`Config::filter`]), `lost_ring` (overwritten before it was read,
 /// or in a ring that was damaged), `lost_send` (read, and not sent), `lost_fault` (in hand when the thread ended by a fault), or still on
 /// its way. `damaged_ring` counts places of a ring where no record could be read.
 ///
@@ -43,6 +45,7 @@ pub const COUNTERS: &[&str] = &[
     "restarts",
     "groups_left_out",
     "list_items_left_out",
+    "filtered",
 ];
 /// Names of an exporter's texts in its stats block: "connected", "connecting" or "failed"; the last trouble in a sentence; and what `records`
 /// says of their arrival: "unconfirmed" (UDP), "acknowledged" (TCP: by the collector's machine, but for `unacknowledged`).
@@ -64,6 +67,7 @@ const LOST_FAULT: usize = 11;
 pub const RESTARTS: usize = 12;
 const GROUPS_LEFT_OUT: usize = 13;
 const LIST_ITEMS_LEFT_OUT: usize = 14;
+const FILTERED: usize = 15;
 
 /// Most records taken from one ring before the others get their turn.
 const TURN: usize = 256;
@@ -126,6 +130,8 @@ pub struct Config {
     pub enterprise: u32,
     /// Whether the destination port of ICMP is its type * 256 + code.
     pub icmp_in_port: bool,
+    /// Which records go out; `None`: all. The others are counted, whether the collector is there or not.
+    pub filter: Option<Expression>,
     /// How long things may take.
     pub timing: Timing,
 }
@@ -145,6 +151,7 @@ impl Config {
             fields: Fields::default(),
             enterprise: DOCUMENTATION_PEN,
             icmp_in_port: false,
+            filter: None,
             timing: Timing::default(),
         }
     }
@@ -186,6 +193,11 @@ pub fn run(config: &Config, inputs: &mut [Reader], block: impl Borrow<Block>, st
     session.finish();
 }
 
+/// Whether a record goes out.
+fn selects(filter: Option<&Expression>, record: &RecordView<'_>) -> bool {
+    filter.is_none_or(|filter| filter.matches(record))
+}
+
 /// Where the format's messages go.
 struct Outlet {
     transport: Box<dyn Transport>,
@@ -212,6 +224,7 @@ struct Session<'a, F: Format> {
     outlet: Outlet,
     lost_ring: u64,
     damaged_ring: u64,
+    filtered: u64,
     looked: Instant,
     /// Flow records read, and not counted as sent or lost yet.
     in_hand: u64,
@@ -240,6 +253,7 @@ impl<'a, F: Format> Session<'a, F> {
             outlet: Outlet { transport, tally: Tally::default(), now },
             lost_ring: 0,
             damaged_ring: 0,
+            filtered: 0,
             looked: now.instant,
             in_hand: 0,
             templates_at: None,
@@ -286,10 +300,15 @@ impl<'a, F: Format> Session<'a, F> {
     fn take(&mut self) -> usize {
         let mut taken = 0;
         self.format.refresh();
+        let filter = self.config.filter.as_ref();
         for input in &mut *self.inputs {
             let batch = input.read(TURN, |record| {
-                self.in_hand += 1;
-                self.format.put(record, &mut self.outlet);
+                if selects(filter, record) {
+                    self.in_hand += 1;
+                    self.format.put(record, &mut self.outlet);
+                } else {
+                    self.filtered += 1;
+                }
             });
             self.lost_ring += batch.lost;
             self.damaged_ring += batch.damaged;
@@ -300,15 +319,16 @@ impl<'a, F: Format> Session<'a, F> {
 
     /// Reads and drops.
     fn lose(&mut self) -> usize {
-        let mut taken = 0;
+        let (mut taken, mut lost) = (0, 0);
+        let filter = self.config.filter.as_ref();
         for input in &mut *self.inputs {
-            let batch = input.read(TURN, |_| ());
+            let batch = input.read(TURN, |record| *if selects(filter, record) { &mut lost } else { &mut self.filtered } += 1);
             self.lost_ring += batch.lost;
             self.damaged_ring += batch.damaged;
             taken += batch.records;
         }
-        self.in_hand += taken as u64;
-        self.outlet.tally.lost_send += taken as u64;
+        self.in_hand += lost;
+        self.outlet.tally.lost_send += lost;
         taken
     }
 
@@ -371,6 +391,7 @@ impl<'a, F: Format> Session<'a, F> {
             (OCTETS, tally.octets),
             (LOST_RING, std::mem::take(&mut self.lost_ring)),
             (DAMAGED_RING, std::mem::take(&mut self.damaged_ring)),
+            (FILTERED, std::mem::take(&mut self.filtered)),
             (LOST_SEND, tally.lost_send),
             (TEMPLATES, tally.templates),
             (SEND_ERRORS, tally.send_errors),
@@ -422,12 +443,12 @@ impl<'a, F: Format> Session<'a, F> {
     fn finish(mut self) {
         self.outlet.tally.lost_send += self.format.records() as u64;
         self.outlet.transport.abandon(&mut self.outlet.tally);
+        let filter = self.config.filter.as_ref();
         for input in &mut *self.inputs {
             let cursor = input.cursor();
-            let (mut left, mut lost) = (0, 0);
+            let (mut left, mut filtered, mut lost) = (0, 0, 0);
             let ended = loop {
-                let batch = input.read(TURN, |_| ());
-                left += batch.records as u64;
+                let batch = input.read(TURN, |record| *if selects(filter, record) { &mut left } else { &mut filtered } += 1);
                 lost += batch.lost;
                 self.damaged_ring += batch.damaged;
                 if !batch.more {
@@ -437,6 +458,7 @@ impl<'a, F: Format> Session<'a, F> {
             if ended {
                 self.outlet.tally.lost_send += left;
                 self.in_hand += left;
+                self.filtered += filtered;
                 self.lost_ring += lost;
             } else {
                 // Refused only where somebody else has overwritten the ring meanwhile: then the successor goes on from here.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use decoder::{Collector, Message, number};
 use sonde_export::session::{COUNTERS, Config, Protocol, Timing, run};
+use sonde_expression::{Environment, compile};
 use sonde_flow::pattern::{PatternState, Sample, Wants};
 use sonde_record::ring::{Cursor, Reader, Writer};
 use sonde_record::{Head, Kind, Output, Record};
@@ -528,6 +529,31 @@ fn an_exporter_that_dies_has_its_records_counted_and_goes_on() {
     let (sent, lost) = (probe.count("records"), probe.count("lost_fault"));
     assert!(lost > 0, "it died with records in hand");
     assert_eq!((arrived.len() as u64, sent + lost), (sent, probe.written));
+}
+
+#[test]
+fn only_records_that_a_filter_selects_are_sent_and_the_others_are_counted() {
+    let (socket, address) = udp_collector();
+    let (filter, _) = compile("octets >= 10 and kind != 6", &Environment::default()).expect("good");
+    let mut probe = Probe::new();
+    let running = probe.run(Config { filter: Some(filter.clone()), ..config(Protocol::Udp, address) }, probe.reader());
+    probe.write(40);
+    // Of four records in a row the third is IPv6.
+    let selected: Vec<u64> = (10..40).filter(|n| n % 4 != 2).collect();
+    let messages = receive(&socket, &mut Collector::default(), selected.len());
+    assert_eq!(sorted(flows(&messages)), selected);
+    running.stop();
+    assert_eq!((probe.count("records"), probe.count("filtered"), probe.count("lost_send")), (22, 18, 0));
+
+    // A collector that is not there loses what would have been sent, and no more.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut probe = Probe::new();
+    let running = probe.run(Config { filter: Some(filter), ..config(Protocol::Tcp, free) }, probe.reader());
+    probe.write(40);
+    drop(probe.writer.take());
+    probe.wait("every record to be counted", |probe| probe.count("filtered") + probe.count("lost_send") == 40);
+    running.stop();
+    assert_eq!((probe.count("records"), probe.count("filtered"), probe.count("lost_send")), (0, 18, 22));
 }
 
 #[test]

@@ -49,3 +49,25 @@ pub const ETHERNET: u8 = 143;
 pub const fn has_ports(protocol: u8) -> bool {
     matches!(protocol, TCP | UDP | DCCP | SCTP | UDP_LITE)
 }
+
+/// The name of a protocol, as commands, the API and expressions have it.
+pub const fn name(protocol: u8) -> Option<&'static str> {
+    Some(match protocol {
+        ICMP => "icmp",
+        IGMP => "igmp",
+        TCP => "tcp",
+        UDP => "udp",
+        DCCP => "dccp",
+        IPV6 => "ipv6",
+        GRE => "gre",
+        ESP => "esp",
+        AUTHENTICATION => "ah",
+        ICMPV6 => "icmp6",
+        89 => "ospf",
+        103 => "pim",
+        112 => "vrrp",
+        SCTP => "sctp",
+        UDP_LITE => "udplite",
+        _ => return None,
+    })
+}

@@ -252,8 +252,31 @@ impl Alias {
     }
 }
 
-/// How a field is read from a record; the number says which direction: 0 forward, 1 reverse.
-pub type Read = fn(&RecordView<'_>, usize) -> Value;
+/// How a value is read from a record; the number says which direction: 0 forward, 1 reverse.
+pub type ReadValue = fn(&RecordView<'_>, usize) -> Value;
+
+/// How a number is read from a record; `None` where it is absent.
+pub type ReadNumber = fn(&RecordView<'_>, usize) -> Option<u64>;
+
+/// How a field is read from a record.
+#[derive(Clone, Copy, Debug)]
+pub enum Read {
+    /// Any value.
+    Value(ReadValue),
+    /// A number, which fits into registers: conditions on it cost half as much (bench `evaluate` of `sonde-expression`).
+    Number(ReadNumber),
+}
+
+impl Read {
+    /// The value of a direction.
+    #[inline]
+    pub fn value(self, record: &RecordView<'_>, way: usize) -> Value {
+        match self {
+            Self::Value(read) => read(record, way),
+            Self::Number(read) => read(record, way).map_or(Value::Absent, Value::Unsigned),
+        }
+    }
+}
 
 /// Which end of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -325,7 +348,7 @@ pub const REVERSE: &str = "_reverse";
 
 impl Row {
     /// A field of the flow as a whole. Everything else is added by the functions below.
-    pub(crate) const fn new(name: &'static str, kind: Type, about: &'static str, read: Read) -> Self {
+    pub(crate) const fn new(name: &'static str, kind: Type, about: &'static str, read: ReadValue) -> Self {
         Self {
             name,
             kind,
@@ -337,12 +360,18 @@ impl Row {
             aliases: &[],
             about,
             source: "",
-            origin: Origin::Record(read),
+            origin: Origin::Record(Read::Value(read)),
         }
     }
 
+    /// A number of the flow as a whole.
+    pub(crate) const fn number(name: &'static str, about: &'static str, read: ReadNumber) -> Self {
+        const NOTHING: ReadValue = |_, _| Value::Absent;
+        Self { origin: Origin::Record(Read::Number(read)), ..Self::new(name, Type::Unsigned, about, NOTHING) }
+    }
+
     pub(crate) const fn looked_up(name: &'static str, kind: Type, about: &'static str, end: End, lookup: Lookup) -> Self {
-        const NOTHING: Read = |_, _| Value::Absent;
+        const NOTHING: ReadValue = |_, _| Value::Absent;
         Self { origin: Origin::Lookup(end, lookup), ..Self::new(name, kind, about, NOTHING) }
     }
 
@@ -421,7 +450,7 @@ impl Field {
     /// Its value in a record; absent of what is looked up.
     pub fn read(&self, record: &RecordView<'_>) -> Value {
         match self.row.origin {
-            Origin::Record(read) => read(record, self.way.into()),
+            Origin::Record(read) => read.value(record, self.way.into()),
             Origin::Lookup(..) => Value::Absent,
         }
     }

@@ -19,21 +19,21 @@ fn address(record: &RecordView<'_>, octets: [u8; 16]) -> Value {
 }
 
 /// A number that stands for something only if `there`.
-fn known(there: bool, number: impl Into<u64>) -> Value {
-    if there { Unsigned(number.into()) } else { Absent }
+fn known(there: bool, number: impl Into<u64>) -> Option<u64> {
+    there.then(|| number.into())
 }
 
-fn of_way<T: Copy + Into<u64>>(values: [T; 2], way: usize) -> Value {
-    values.get(way).map_or(Absent, |value| Unsigned((*value).into()))
+fn of_way<T: Copy + Into<u64>>(values: [T; 2], way: usize) -> Option<u64> {
+    values.get(way).map(|value| (*value).into())
 }
 
 /// Of a direction that has packets.
-fn of_packets(record: &RecordView<'_>, values: [u8; 2], way: usize) -> Value {
-    if record.packets().get(way).is_some_and(|packets| *packets > 0) { of_way(values, way) } else { Absent }
+fn of_packets(record: &RecordView<'_>, values: [u8; 2], way: usize) -> Option<u64> {
+    if record.packets().get(way).is_some_and(|packets| *packets > 0) { of_way(values, way) } else { None }
 }
 
 /// A part of a VLAN tag of the first packet: the outer one (0) or the inner one (1).
-fn tag(record: &RecordView<'_>, at: usize, part: fn(u16) -> u16) -> Value {
+fn tag(record: &RecordView<'_>, at: usize, part: fn(u16) -> u16) -> Option<u64> {
     let tci = record.vlan_tci().get(at).copied().unwrap_or(NO_VLAN);
     known(tci != NO_VLAN, part(tci))
 }
@@ -55,9 +55,7 @@ pub(crate) const KEY: Rows = Rows {
     title: "Every flow: key and times",
     facts: Facts::NONE,
     rows: &[
-        Row::new("flow_id", Type::Unsigned, "unique in the probe's life", |r, _| Unsigned(r.flow_id()))
-            .api(&["flow_id"])
-            .elements(&[iana(148, "flowId")]),
+        Row::number("flow_id", "unique in the probe's life", |r, _| Some(r.flow_id())).api(&["flow_id"]).elements(&[iana(148, "flowId")]),
         Row::new("start", Type::Time, "first packet", |r, _| Time(r.start()))
             .api(&["start"])
             .elements(&[iana(152, "flowStartMilliseconds"), iana(156, "flowStartNanoseconds")])
@@ -66,7 +64,7 @@ pub(crate) const KEY: Rows = Rows {
             .api(&["end"])
             .elements(&[iana(153, "flowEndMilliseconds"), iana(157, "flowEndNanoseconds")])
             .aliases(&[csv("end")]),
-        Row::new("kind", Type::Unsigned, "4, 6, or 2 for a flow without IP", |r, _| Unsigned(r.kind() as u64))
+        Row::number("kind", "4, 6, or 2 for a flow without IP", |r, _| Some(r.kind() as u64))
             .api(&["kind"])
             .elements(&[iana(60, "ipVersion")])
             .aliases(&[wireshark("ip.version")]),
@@ -78,15 +76,15 @@ pub(crate) const KEY: Rows = Rows {
             .api(&["destination_address"])
             .elements(&[iana(12, "destinationIPv4Address"), iana(28, "destinationIPv6Address")])
             .aliases(&[csv("dst"), wireshark("ip.dst"), wireshark("ipv6.dst")]),
-        Row::new("source_port", Type::Unsigned, "0 where the protocol has none", |r, _| known(has_ip(r), r.sport()))
+        Row::number("source_port", "0 where the protocol has none", |r, _| known(has_ip(r), r.sport()))
             .api(&["source_port"])
             .elements(&[iana(7, "sourceTransportPort")])
             .aliases(&[csv("sport"), wireshark("tcp.srcport"), wireshark("udp.srcport")]),
-        Row::new("destination_port", Type::Unsigned, "0 where the protocol has none", |r, _| known(has_ip(r), r.dport()))
+        Row::number("destination_port", "0 where the protocol has none", |r, _| known(has_ip(r), r.dport()))
             .api(&["destination_port"])
             .elements(&[iana(11, "destinationTransportPort")])
             .aliases(&[csv("dport"), wireshark("tcp.dstport"), wireshark("udp.dstport")]),
-        Row::new("protocol", Type::Unsigned, "the last next header of IPv6", |r, _| known(has_ip(r), r.proto()))
+        Row::number("protocol", "the last next header of IPv6", |r, _| known(has_ip(r), r.proto()))
             .api(&["protocol"])
             .elements(&[iana(4, "protocolIdentifier")])
             .aliases(&[csv("proto"), wireshark("ip.proto")]),
@@ -100,19 +98,17 @@ pub(crate) const KEY: Rows = Rows {
         })
         .api(&["inner"])
         .aliases(&[csv("view")]),
-        Row::new("ingress_interface", Type::Unsigned, "number of the port of the first packet", |r, _| Unsigned(r.ingress().into()))
+        Row::number("ingress_interface", "number of the port of the first packet", |r, _| Some(r.ingress().into()))
             .api(&["ingress_interface"])
             .elements(&[iana(10, "ingressInterface")]),
-        Row::new("worker", Type::Unsigned, "worker that metered the flow", |r, _| Unsigned(r.worker().into()))
+        Row::number("worker", "worker that metered the flow", |r, _| Some(r.worker().into()))
             .api(&["worker"])
             .elements(&[own(1, "sondeWorker")]),
-        Row::new("end_reason", Type::Unsigned, "1 idle, 2 active, 3 end of flow, 4 forced, 5 lack of resources", |r, _| {
-            Unsigned(r.end_reason() as u64)
-        })
-        .api(&["end_reason"])
-        .elements(&[iana(136, "flowEndReason")]),
-        Row::new("biflow_direction", Type::Unsigned, "0 first packet, 1 the source is the initiator, 2 the destination is", |r, _| {
-            Unsigned(r.initiator() as u64)
+        Row::number("end_reason", "1 idle, 2 active, 3 end of flow, 4 forced, 5 lack of resources", |r, _| Some(r.end_reason() as u64))
+            .api(&["end_reason"])
+            .elements(&[iana(136, "flowEndReason")]),
+        Row::number("biflow_direction", "0 first packet, 1 the source is the initiator, 2 the destination is", |r, _| {
+            Some(r.initiator() as u64)
         })
         .api(&["biflow_direction"])
         .elements(&[iana(239, "biflowDirection")])
@@ -153,56 +149,49 @@ pub(crate) const COUNTS: Rows = Rows {
     title: "Every flow: counters",
     facts: Facts::NONE,
     rows: &[
-        Row::new("octets", Type::Unsigned, "from the IP header on; of a flow without IP behind the ethertype", |r, way| {
-            of_way(r.octets(), way)
-        })
-        .both()
-        .unit(Unit::Octets)
-        .api(&["octets", "octets_reverse"])
-        .elements(&[biflow(1, "octetDeltaCount")])
-        .aliases(&[
-            csv("bytes_fwd"),
-            csv("bytes_rev").back(),
-            flowmon_name("req_transferred"),
-            flowmon_name("rep_transferred").back(),
-        ]),
-        Row::new("packets", Type::Unsigned, "packets", |r, way| of_way(r.packets(), way))
+        Row::number("octets", "from the IP header on; of a flow without IP behind the ethertype", |r, way| of_way(r.octets(), way))
+            .both()
+            .unit(Unit::Octets)
+            .api(&["octets", "octets_reverse"])
+            .elements(&[biflow(1, "octetDeltaCount")])
+            .aliases(&[csv("bytes_fwd"), csv("bytes_rev").back(), flowmon_name("req_transferred"), flowmon_name("rep_transferred").back()]),
+        Row::number("packets", "packets", |r, way| of_way(r.packets(), way))
             .both()
             .unit(Unit::Packets)
             .api(&["packets", "packets_reverse"])
             .elements(&[biflow(2, "packetDeltaCount")])
             .aliases(&[csv("packets_fwd"), csv("packets_rev").back()]),
-        Row::new("layer2_octets", Type::Unsigned, "frames without FCS", |r, way| of_way(r.wire(), way))
+        Row::number("layer2_octets", "frames without FCS", |r, way| of_way(r.wire(), way))
             .both()
             .unit(Unit::Octets)
             .api(&["layer2_octets", "layer2_octets_reverse"])
             .elements(&[biflow(352, "layer2OctetDeltaCount")])
             .aliases(&[csv("wire_fwd"), csv("wire_rev").back()]),
-        Row::new("wire_octets", Type::Unsigned, "frames without FCS, both directions", |r, _| {
+        Row::number("wire_octets", "frames without FCS, both directions", |r, _| {
             let [forward, reverse] = r.wire();
-            Unsigned(forward.saturating_add(reverse))
+            Some(forward.saturating_add(reverse))
         })
         .unit(Unit::Octets)
         .api(&["wire_octets"]),
-        Row::new("tcp_control_bits", Type::Unsigned, "OR of the TCP flags and reserved bits that were seen", |r, way| {
-            if has_ip(r) { of_way(r.tcp_flags(), way) } else { Absent }
+        Row::number("tcp_control_bits", "OR of the TCP flags and reserved bits that were seen", |r, way| {
+            if has_ip(r) { of_way(r.tcp_flags(), way) } else { None }
         })
         .both()
         .api(&["tcp_control_bits", "tcp_control_bits_reverse"])
         .elements(&[biflow(6, "tcpControlBits")])
         .aliases(&[csv("tcp_flags_fwd"), csv("tcp_flags_rev").back(), wireshark("tcp.flags")])
         .source("RFC 9565 section 3"),
-        Row::new("ttl_min", Type::Unsigned, "least TTL or hop limit", |r, way| of_packets(r, r.ttl_min(), way))
+        Row::number("ttl_min", "least TTL or hop limit", |r, way| of_packets(r, r.ttl_min(), way))
             .both()
             .unit(Unit::Hops)
             .api(&["ttl_min", "ttl_min_reverse"])
             .elements(&[biflow(52, "minimumTTL")]),
-        Row::new("ttl_max", Type::Unsigned, "greatest TTL or hop limit", |r, way| of_packets(r, r.ttl_max(), way))
+        Row::number("ttl_max", "greatest TTL or hop limit", |r, way| of_packets(r, r.ttl_max(), way))
             .both()
             .unit(Unit::Hops)
             .api(&["ttl_max", "ttl_max_reverse"])
             .elements(&[biflow(53, "maximumTTL")]),
-        Row::new("fragments", Type::Unsigned, "packets that were fragments", |r, _| Unsigned(r.fragments().into()))
+        Row::number("fragments", "packets that were fragments", |r, _| Some(r.fragments().into()))
             .unit(Unit::Packets)
             .api(&["fragments"])
             .aliases(&[csv("fragments")])
@@ -215,57 +204,54 @@ pub(crate) const FIRST_PACKET: Rows = Rows {
     title: "Every flow: the first packet",
     facts: Facts::NONE,
     rows: &[
-        Row::new("ttl", Type::Unsigned, "TTL or hop limit of the first packet of the direction", |r, way| of_packets(r, r.ttl(), way))
+        Row::number("ttl", "TTL or hop limit of the first packet of the direction", |r, way| of_packets(r, r.ttl(), way))
             .both()
             .unit(Unit::Hops)
             .api(&["ttl", "ttl_reverse"])
             .elements(&[biflow(192, "ipTTL")])
             .aliases(&[csv("ttl_fwd"), csv("ttl_rev").back(), wireshark("ip.ttl"), wireshark("ipv6.hlim")]),
-        Row::new("tos", Type::Unsigned, "type of service or traffic class", |r, _| Unsigned(r.tos().into()))
+        Row::number("tos", "type of service or traffic class", |r, _| Some(r.tos().into()))
             .api(&["tos"])
             .elements(&[iana(5, "ipClassOfService")])
             .aliases(&[csv("tos_fwd"), wireshark("ip.dsfield")]),
-        Row::new("flow_label", Type::Unsigned, "of IPv6", |r, _| known(r.kind() == Kind::Ipv6, r.flow_label()))
+        Row::number("flow_label", "of IPv6", |r, _| known(r.kind() == Kind::Ipv6, r.flow_label()))
             .api(&["flow_label"])
             .elements(&[iana(31, "flowLabelIPv6")])
             .aliases(&[wireshark("ipv6.flow")])
             .source("RFC 6437"),
-        Row::new(
-            "ip_flags",
-            Type::Unsigned,
-            "reserved, don't fragment, more fragments: the high three of eight bits; IPv4 only",
-            |r, _| known(r.kind() == Kind::Ipv4, r.ip_flags()),
-        )
+        Row::number("ip_flags", "reserved, don't fragment, more fragments: the high three of eight bits; IPv4 only", |r, _| {
+            known(r.kind() == Kind::Ipv4, r.ip_flags())
+        })
         .api(&["ip_flags"])
         .elements(&[iana(197, "fragmentFlags")])
         .aliases(&[wireshark("ip.flags")]),
-        Row::new("icmp_type", Type::Unsigned, "absent where it was not seen", |r, _| {
+        Row::number("icmp_type", "absent where it was not seen", |r, _| {
             let [kind, _] = r.icmp();
             known(is_icmp(r) && r.icmp() != NO_ICMP, kind)
         })
         .api(&["icmp_type"])
         .elements(&[iana(176, "icmpTypeIPv4"), iana(178, "icmpTypeIPv6"), iana(32, "icmpTypeCodeIPv4"), iana(139, "icmpTypeCodeIPv6")])
         .aliases(&[csv("icmp_type"), wireshark("icmp.type"), wireshark("icmpv6.type")]),
-        Row::new("icmp_code", Type::Unsigned, "absent where it was not seen", |r, _| {
+        Row::number("icmp_code", "absent where it was not seen", |r, _| {
             let [_, code] = r.icmp();
             known(is_icmp(r) && r.icmp() != NO_ICMP, code)
         })
         .api(&["icmp_code"])
         .elements(&[iana(177, "icmpCodeIPv4"), iana(179, "icmpCodeIPv6")])
         .aliases(&[csv("icmp_code"), wireshark("icmp.code"), wireshark("icmpv6.code")]),
-        Row::new("syn_octets", Type::Unsigned, "IP packet of the first SYN; absent, as the next three, where none was seen", |r, _| {
+        Row::number("syn_octets", "IP packet of the first SYN; absent, as the next three, where none was seen", |r, _| {
             known(r.syn_len() > 0, r.syn_len())
         })
         .unit(Unit::Octets)
         .api(&["syn_octets"])
         .elements(&[cesnet(902, "tcpSynSize")])
         .aliases(&[csv("syn_len")]),
-        Row::new("syn_window", Type::Unsigned, "window of the first SYN, unscaled", |r, _| known(r.syn_len() > 0, r.syn_window()))
+        Row::number("syn_window", "window of the first SYN, unscaled", |r, _| known(r.syn_len() > 0, r.syn_window()))
             .unit(Unit::Octets)
             .api(&["syn_window"])
             .aliases(&[csv("syn_win")])
             .elements(&[own(4, "sondeSynWindow")]),
-        Row::new("syn_mss", Type::Unsigned, "maximum segment size; absent where the SYN had none", |r, _| {
+        Row::number("syn_mss", "maximum segment size; absent where the SYN had none", |r, _| {
             known(r.syn_len() > 0 && r.syn_mss() > 0, r.syn_mss())
         })
         .unit(Unit::Octets)
@@ -273,7 +259,7 @@ pub(crate) const FIRST_PACKET: Rows = Rows {
         .elements(&[cesnet(900, "tcpMss")])
         .aliases(&[csv("syn_mss")])
         .source("RFC 9293 section 3.7.1"),
-        Row::new("syn_window_scale", Type::Unsigned, "window scale; absent where the SYN had none", |r, _| {
+        Row::number("syn_window_scale", "window scale; absent where the SYN had none", |r, _| {
             known(r.syn_len() > 0 && r.syn_wscale() != NO_WSCALE, r.syn_wscale())
         })
         .api(&["syn_window_scale"])
@@ -290,26 +276,26 @@ pub(crate) const FIRST_PACKET: Rows = Rows {
         })
         .list()
         .api(&["vlan_tci"]),
-        Row::new("vlan_id", Type::Unsigned, "id of the outer tag", |r, _| tag(r, 0, ID))
+        Row::number("vlan_id", "id of the outer tag", |r, _| tag(r, 0, ID))
             .api(&["vlan_ids"])
             .elements(&[iana(58, "vlanId"), iana(243, "dot1qVlanId")])
             .aliases(&[csv("vlan"), wireshark("vlan.id")])
             .source("IEEE 802.1Q"),
-        Row::new("vlan_priority", Type::Unsigned, "priority of the outer tag", |r, _| tag(r, 0, PRIORITY))
+        Row::number("vlan_priority", "priority of the outer tag", |r, _| tag(r, 0, PRIORITY))
             .api(&["vlan_tci"])
             .elements(&[iana(244, "dot1qPriority")])
             .aliases(&[wireshark("vlan.priority")]),
-        Row::new("vlan_dei", Type::Unsigned, "drop eligibility of the outer tag", |r, _| tag(r, 0, DEI))
+        Row::number("vlan_dei", "drop eligibility of the outer tag", |r, _| tag(r, 0, DEI))
             .api(&["vlan_tci"])
             .elements(&[iana(388, "dot1qDEI")]),
-        Row::new("customer_vlan_id", Type::Unsigned, "id of the inner tag", |r, _| tag(r, 1, ID))
+        Row::number("customer_vlan_id", "id of the inner tag", |r, _| tag(r, 1, ID))
             .api(&["vlan_ids"])
             .elements(&[iana(245, "dot1qCustomerVlanId")])
             .aliases(&[csv("vlan_inner")]),
-        Row::new("customer_vlan_priority", Type::Unsigned, "priority of the inner tag", |r, _| tag(r, 1, PRIORITY))
+        Row::number("customer_vlan_priority", "priority of the inner tag", |r, _| tag(r, 1, PRIORITY))
             .api(&["vlan_tci"])
             .elements(&[iana(246, "dot1qCustomerPriority")]),
-        Row::new("customer_vlan_dei", Type::Unsigned, "drop eligibility of the inner tag", |r, _| tag(r, 1, DEI))
+        Row::number("customer_vlan_dei", "drop eligibility of the inner tag", |r, _| tag(r, 1, DEI))
             .api(&["vlan_tci"])
             .elements(&[iana(389, "dot1qCustomerDEI")]),
         Row::new("source_mac", Type::Mac, "zeros where the link has none", |r, _| Mac(r.smac()))
@@ -320,7 +306,7 @@ pub(crate) const FIRST_PACKET: Rows = Rows {
             .api(&["destination_mac"])
             .elements(&[iana(80, "destinationMacAddress")])
             .aliases(&[csv("dmac"), wireshark("eth.dst")]),
-        Row::new("ethernet_type", Type::Unsigned, "behind the tags; 0 where the link has none", |r, _| Unsigned(r.ethertype().into()))
+        Row::number("ethernet_type", "behind the tags; 0 where the link has none", |r, _| Some(r.ethertype().into()))
             .api(&["ethernet_type"])
             .elements(&[iana(256, "ethernetType")])
             .aliases(&[csv("ethertype"), wireshark("eth.type")]),

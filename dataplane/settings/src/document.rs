@@ -327,6 +327,7 @@ fn everything() -> v1::Settings {
         icmp_in_port: Some(false),
         fields: s(),
         enterprise: N,
+        filter: s(),
     };
     let enrichment = v1::Enrichment {
         asn_database: s(),

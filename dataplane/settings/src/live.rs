@@ -10,6 +10,7 @@ use toml::{Table, Value};
 
 use crate::check::{Check, is_name, quote, word};
 use crate::enrichment;
+use crate::record_filter::RecordFilter;
 
 /// Begins the name of every exporter.
 pub const EXPORTER_PREFIX: &str = "exporters/";
@@ -80,6 +81,8 @@ pub struct Exporter {
     pub fields: Fields,
     /// Enterprise number of the elements that no registry has.
     pub enterprise: u32,
+    /// Which records go out.
+    pub filter: RecordFilter,
 }
 
 /// How records are written.
@@ -199,7 +202,16 @@ fn construct_exporter(at: usize, exporter: &v1::Exporter, check: &mut Check) -> 
         icmp_in_port: exporter.icmp_in_port.unwrap_or(false),
         fields: construct_fields(path("fields"), &exporter.fields, check),
         enterprise: construct_enterprise(path("enterprise"), exporter.enterprise, check),
+        filter: construct_filter(&path("filter"), &exporter.filter, check),
     }
+}
+
+/// Which records go out; each fault of the expression is a violation of its own.
+fn construct_filter(path: &str, text: &str, check: &mut Check) -> RecordFilter {
+    RecordFilter::parse(text).unwrap_or_else(|faults| {
+        faults.into_iter().for_each(|(rule, found)| check.refuse(path.to_owned(), rule, found));
+        RecordFilter::default()
+    })
 }
 
 /// The operator's enterprise: not one of those whose elements Sonde sends.
@@ -295,6 +307,7 @@ impl From<&Exporter> for v1::Exporter {
             icmp_in_port: Some(exporter.icmp_in_port),
             fields: exporter.fields.to_string(),
             enterprise: exporter.enterprise,
+            filter: exporter.filter.text().to_owned(),
         }
     }
 }

@@ -54,6 +54,8 @@ fn what_is_left_out_gets_its_default() {
     let named = constructed(&format!("{GOOD}{exporter}fields = \"flowId, vlanId\"\n")).expect("good");
     let document = v1::Live::from(&named.live);
     assert_eq!(document.exporters[0].fields, "flowId,vlanId", "as it is shown");
+    let filtered = constructed(&format!("{GOOD}{exporter}filter = \"protocol = TCP\"\n")).expect("good");
+    assert_eq!(v1::Live::from(&filtered.live).exporters[0].filter, "protocol = TCP", "as it was written");
 }
 
 #[test]
@@ -211,6 +213,8 @@ fn every_rule_of_live_is_checked() {
     exporter("options_interval_s", "86401", "1 to 86400");
     exporter("fields", "octetDeltaCont", "the nearest is octetDeltaCount");
     exporter("fields", &"vlanId,".repeat(256), "at most 256 names");
+    exporter("filter", "rtt > 5", "a duration as 200 ms for rtt (duration), at line 1, column 7");
+    exporter("filter", "country = 'CZ'", "over fields of the record");
     let two = ("live.exporters[0].fields", "packetDeltaCount,vlanID,full");
     let all = violations(&[("live.exporters[0].name", "exporters/a"), ("live.exporters[0].address", "h:1"), two]);
     let found: Vec<_> = all.iter().map(|violation| violation.found.as_str()).collect();

@@ -6,6 +6,7 @@
 
 mod agreement;
 mod enrich;
+mod expression;
 mod flows;
 mod input;
 mod packet;
@@ -15,6 +16,7 @@ mod settings;
 mod shared;
 
 pub use enrich::{database, rib};
+pub use expression::expression;
 pub use flows::flows;
 pub use packet::{capture, decode};
 pub use perf::performance;
@@ -26,7 +28,7 @@ pub use shared::{ring, stats};
 pub type Target = fn(&[u8]);
 
 /// The targets, by the name of their program.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("decode", decode),
     ("capture", capture),
     ("flows", flows),
@@ -36,4 +38,5 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("settings", settings),
     ("database", database),
     ("rib", rib),
+    ("expression", expression),
 ];

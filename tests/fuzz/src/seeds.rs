@@ -31,6 +31,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
             .collect(),
         "database" => [24, 28, 32].into_iter().flat_map(|bits| [database(bits, false), database(bits, true)]).collect(),
         "rib" => (1..6).map(rib).collect(),
+        "expression" => expressions(),
         "ring" => ring(),
         "stats" => stats(),
         "settings" => settings(),
@@ -240,6 +241,13 @@ fn stats() -> Vec<Vec<u8>> {
     let words = [0u16, 1, 2, 3, 4, 8, 96, 97, 100, 352, 353, 354, 360, 400];
     let changes = words.map(|at| [&[1], at.to_le_bytes().as_slice(), &u64::from(at).to_le_bytes()].concat());
     std::iter::once(whole).chain(changes).collect()
+}
+
+/// The examples of the reference, one each.
+fn expressions() -> Vec<Vec<u8>> {
+    let page = include_str!("../../../docs/expressions.md");
+    let examples = sonde_tests::expressions::examples(page);
+    examples.into_iter().map(|example| example.text.into_bytes()).collect()
 }
 
 fn settings() -> Vec<Vec<u8>> {
