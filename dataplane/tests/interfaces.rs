@@ -172,13 +172,15 @@ fn unseen(wire: &Wire, running: &Running, interface: &'static str) -> [u64; 2] {
         let [packets, octets] = wire.counted(interface);
         [packets - received(running), octets - running.counter(Kind::Worker, "received_octets")]
     };
-    loop {
-        let before = now();
+    // On a busy machine a worker that has packets before it may not run for a while.
+    let (mut before, mut quiet) = (now(), 0);
+    while quiet < 8 {
         thread::sleep(Duration::from_millis(200));
-        if before == now() {
-            return before;
-        }
+        let after = now();
+        quiet = if before == after { quiet + 1 } else { 0 };
+        before = after;
     }
+    before
 }
 
 /// Waits for the link to be so.
